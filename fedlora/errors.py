@@ -1,0 +1,9 @@
+"""The one exception that a user is meant to read."""
+
+
+class FedloraError(Exception):
+    """A mistake that the user can mend.
+
+    Its text is one line that names the file, the key and the remedy. The command line prints
+    it without a traceback and exits with status 2.
+    """

@@ -1,0 +1,126 @@
+"""What a task is: examples of one kind, split once, held by clients."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from fedlora.errors import FedloraError
+from fedlora.section import Section
+
+Kind = Literal[
+    "image-classification", "text-classification", "multiple-choice", "language-modelling"
+]
+Split = Literal["train", "validation", "test"]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Columns of equal length n.
+
+    inputs: (n, channels, height, width) float32 images in [0, 1], or n strings (the text, the
+        question, or the passage).
+    labels: (n,) int64 indices into the task's label names; for multiple choice, into `choices`;
+        None for language modelling.
+    choices: for multiple choice, the n lists of answers; else None.
+    """
+
+    inputs: np.ndarray | Sequence[str]
+    labels: np.ndarray | None = None
+    choices: Sequence[Sequence[str]] | None = None
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def take(self, index: np.ndarray) -> "Examples":
+        """The rows named by an integer index, in its order."""
+        return Examples(
+            inputs=_rows(self.inputs, index),
+            labels=None if self.labels is None else self.labels[index],
+            choices=None if self.choices is None else _rows(self.choices, index),
+        )
+
+
+@dataclass(frozen=True)
+class Table:
+    """All that a source holds, before it is cut into tasks.
+
+    groups: columns of n strings by which a family may cut (department, author, subject).
+    test: (n,) bool, the rows of the source's own test split, or None when it has none.
+    """
+
+    kind: Kind
+    examples: Examples
+    label_names: tuple[str, ...] = ()
+    groups: Mapping[str, np.ndarray] = field(default_factory=dict)
+    test: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task: its splits are disjoint, and the test split never trains."""
+
+    name: str
+    kind: Kind
+    label_names: tuple[str, ...]
+    splits: Mapping[Split, Examples]
+
+
+class Source(ABC):
+    """Where raw examples come from; one file a source in `tasks/sources/`."""
+
+    Config: ClassVar[type[Section]]
+
+    def __init__(self, config: Any) -> None:
+        self.config = config
+
+    @abstractmethod
+    def load(self) -> Table:
+        """Read everything.
+
+        Raises:
+            FedloraError: the data is missing (the message names the remedy) or malformed.
+        """
+
+
+@dataclass(frozen=True)
+class TaskNames:
+    """The tasks of a family: those that fill the bank, and those kept for newcomers."""
+
+    bank: tuple[str, ...]
+    held_out: tuple[str, ...]
+
+
+class TaskFamily(ABC):
+    """How many related tasks are made from sources; one file a family in `tasks/`."""
+
+    Config: ClassVar[type[Section]]
+
+    def __init__(self, config: Any) -> None:
+        self.config = config
+
+    @abstractmethod
+    def names(self) -> TaskNames:
+        """The tasks' names, the same on every machine."""
+
+    @abstractmethod
+    def load(self, name: str) -> Task:
+        """One task by its name.
+
+        Raises:
+            FedloraError: no such task, or too few examples for three splits.
+        """
+
+
+def _rows(column: Any, index: np.ndarray) -> Any:
+    if isinstance(column, np.ndarray):
+        return column[index]
+    return [column[i] for i in index]
+
+
+def check_split(task: str, split: Split, examples: Examples) -> None:
+    """Refuse an empty split, which would train nothing or judge nothing."""
+    if len(examples) == 0:
+        raise FedloraError(f"task '{task}': its {split} split is empty; give it more examples")
