@@ -1,0 +1,87 @@
+"""What a generator is: condition in, adapters out."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from fedlora.adapter import LoraAdapter
+from fedlora.errors import FedloraError
+from fedlora.section import Part, Section
+
+Progress = Callable[[Mapping[str, float]], None]
+
+
+@dataclass(frozen=True)
+class TrainingBank:
+    """What a generator learns from.
+
+    adapters: n adapters of one base model and one set of layers.
+    conditions: (n, c) float32, the task vector that stands beside each adapter.
+    tasks: n names; several adapters may share a task.
+    """
+
+    adapters: Sequence[LoraAdapter]
+    conditions: Tensor
+    tasks: Sequence[str]
+
+    def __post_init__(self) -> None:
+        n = len(self.adapters)
+        if n == 0:
+            raise FedloraError("the bank is empty: no adapter to learn from")
+        if self.conditions.ndim != 2 or len(self.conditions) != n or len(self.tasks) != n:
+            raise FedloraError(
+                f"{n} adapters beside conditions of {tuple(self.conditions.shape)}"
+                f" and {len(self.tasks)} task names"
+            )
+
+
+class Generator(ABC):
+    """Learns adapters given a condition; one file a generator in `generators/`."""
+
+    Config: ClassVar[type[Section]]
+
+    def __init__(self, config: Any) -> None:
+        self.config = config
+
+    @abstractmethod
+    def fit(self, bank: TrainingBank, *, seed: int, workdir: Path, progress: Progress) -> None:
+        """Learn from the bank; the same bank and seed give the same generator, bit for bit.
+
+        `workdir` keeps what an interrupted fit needs to go on; `progress` takes named losses.
+
+        Raises:
+            FedloraError: the bank cannot be learned from (one task, mixed bases, no spread).
+        """
+
+    @abstractmethod
+    def sample(self, conditions: Tensor, *, seed: int) -> list[LoraAdapter]:
+        """One adapter for each row of conditions (n, c).
+
+        Raises:
+            FedloraError: c is not the size the generator was fitted on.
+        """
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write everything `load` needs (safetensors and JSON), whole or not at all."""
+
+    @classmethod
+    @abstractmethod
+    def load(cls, folder: Path) -> "Generator":
+        """The inverse of `save`.
+
+        Raises:
+            FedloraError: the folder lacks a file or holds one that is not a generator's.
+        """
+
+
+class GeneratorPart(Part):
+    """A generator by name, with its options."""
+
+    @classmethod
+    def room(cls) -> str:
+        return "generators"
