@@ -1,10 +1,14 @@
-"""The bases of every config section."""
+"""The bases of every config section, and what is said when one is wrong."""
 
-from typing import Any
+from typing import Any, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from fedlora import registry
+from fedlora.errors import FedloraError
+
+
+T = TypeVar("T", bound=BaseModel)
 
 
 class Section(BaseModel):
@@ -26,22 +30,63 @@ class Part(BaseModel):
 
     @classmethod
     def room(cls) -> str:
+        """The room of `fedlora.registry` that holds the part."""
         raise TypeError(f"{cls.__name__} names no room")
 
     @model_validator(mode="after")
-    def _options_are_those_of_the_part(self) -> "Part":
-        self.options()
+    def _check_options(self) -> Self:
+        try:
+            self.options()
+        except FedloraError as error:
+            raise ValueError(str(error)) from None
         return self
 
     def options(self) -> Any:
         """The validated `Config` of the part.
 
         Raises:
-            FedloraError: there is no such part.
-            pydantic.ValidationError: an option is unknown or of the wrong type.
+            FedloraError: the name or an option is unknown, or an option is of the wrong type.
         """
-        return registry.find(self.room(), self.name).Config.model_validate(self.model_extra or {})
+        return parse(registry.find(self.room(), self.name).Config, self.model_extra or {})
 
-    def build(self, **context: Any) -> Any:
+    def build(self) -> Any:
         """The part itself, made from its options."""
-        return registry.find(self.room(), self.name)(self.options(), **context)
+        return registry.find(self.room(), self.name)(self.options())
+
+
+def parse(model: type[T], raw: Any) -> T:
+    """Validate `raw` as `model`.
+
+    Raises:
+        FedloraError: one line that names the first wrong key and the remedy.
+    """
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        raise FedloraError(_explain(error, model)) from None
+
+
+def _explain(error: ValidationError, model: type[BaseModel]) -> str:
+    """The first complaint of pydantic as `key: what is wrong, what to do`."""
+    first = error.errors(include_url=False)[0]
+    key = ".".join(str(step) for step in first["loc"])
+    if first["type"] == "extra_forbidden":
+        known = _fields_at(model, first["loc"][:-1])
+        return f"{key}: unknown key; {registry.nearest(str(first['loc'][-1]), known)}"
+    if first["type"] == "missing":
+        return f"{key}: missing; give it a value"
+    problem = first["msg"].removeprefix("Value error, ")
+    separator = "." if first["type"] == "value_error" and ": " in problem else ": "
+    given = "" if first["type"] == "value_error" else f" (got {first['input']!r})"
+    return f"{key}{separator}{problem}{given}" if key else f"{problem}{given}"
+
+
+def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
+    """The field names of the section that a path of keys leads to."""
+    for step in path:
+        field = model.model_fields.get(str(step))
+        if field is None or not isinstance(field.annotation, type):
+            break
+        if issubclass(field.annotation, BaseModel):
+            model = field.annotation
+    return sorted(model.model_fields)

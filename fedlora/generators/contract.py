@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fedlora.adapter import LoraAdapter
 from fedlora.errors import FedloraError
-from fedlora.section import Part, Section
+from fedlora.section import Section
 
 Progress = Callable[[Mapping[str, float]], None]
 
@@ -79,9 +79,3 @@ class Generator(ABC):
         """
 
 
-class GeneratorPart(Part):
-    """A generator by name, with its options."""
-
-    @classmethod
-    def room(cls) -> str:
-        return "generators"
