@@ -1,0 +1,118 @@
+"""Files and folders that are there whole or not at all."""
+
+import errno
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from safetensors import SafetensorError
+
+from fedlora.errors import FedloraError
+
+_REMEDY = {
+    errno.ENOSPC: "the disk is full: free some space and run again",
+    errno.EDQUOT: "your disk quota is used up: free some space and run again",
+    errno.EROFS: "the file system is read-only: choose another folder",
+    errno.EACCES: "permission denied: choose a folder that you may write to",
+    errno.EPERM: "not permitted: choose a folder that you may write to",
+    errno.EFBIG: "the file is larger than this system allows: raise the limit (ulimit -f)",
+    errno.ENOTDIR: "a part of the path is a file: choose another folder",
+    errno.EEXIST: "a part of the path is a file: choose another folder",
+    errno.EISDIR: "a folder stands there: choose another name",
+    errno.ENAMETOOLONG: "the name is too long: choose a shorter one",
+}
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Make `path` hold exactly `data`, on the disk itself, replacing what was there.
+
+    A reader, or a machine that loses power, sees the old file or the new one. Missing folders
+    on the way are made.
+
+    Raises:
+        FedloraError: the disk is full or the folder cannot be written to.
+    """
+    path = Path(path)
+    temporary = _beside(path)
+    with _explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        _sync_folder(path.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    """`write_bytes` of the text in UTF-8, its line ends as they are."""
+    write_bytes(path, text.encode())
+
+
+@contextmanager
+def folder(path: Path) -> Iterator[Path]:
+    """A new folder to fill, which becomes `path` when the block ends without an error.
+
+    What stood at `path` is replaced; on an error it stays, and what was written is removed.
+    Replacing a folder takes two renames, so a kill between them can leave no folder at `path`,
+    but never a half-written one.
+
+    Raises:
+        FedloraError: the disk is full or the folder cannot be written to.
+    """
+    path = Path(path)
+    temporary, old = _beside(path), _beside(path)
+    with _explained(path):
+        try:
+            temporary.mkdir(parents=True)
+            yield temporary
+            for file in sorted(temporary.rglob("*")):
+                _sync_folder(file)
+            if path.exists():
+                os.rename(path, old)
+            os.rename(temporary, path)
+            _sync_folder(path.parent)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+            shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusals into one line; every other error passes."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        remedy = _REMEDY.get(_number(error))
+        if remedy is None:
+            raise
+        raise FedloraError(f"cannot write '{path}': {remedy}") from error
+
+
+def _number(error: OSError | SafetensorError) -> int:
+    """The errno of an error, 0 without one; safetensors gives it only in its text."""
+    if isinstance(error, OSError):
+        return error.errno or 0
+    found = re.search(r"os error (\d+)", str(error))
+    return int(found.group(1)) if found else 0
+
+
+def _beside(path: Path) -> Path:
+    """A name in the same folder that nobody else has."""
+    return path.with_name(f".{path.name[:64]}.{secrets.token_hex(6)}.part")
+
+
+def _sync_folder(path: Path) -> None:
+    """Force a file's contents, or a folder's list of names, to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,90 @@
+"""What is written is there whole or not at all."""
+
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fedlora import atomic
+from fedlora.errors import FedloraError
+
+
+def test_a_written_file_replaces_the_old_one_and_leaves_nothing_else(tmp_path: Path) -> None:
+    atomic.write_text(tmp_path / "a" / "file.txt", "old")
+    atomic.write_text(tmp_path / "a" / "file.txt", "né")
+
+    assert (tmp_path / "a" / "file.txt").read_bytes() == "né".encode()
+    assert [p.name for p in (tmp_path / "a").iterdir()] == ["file.txt"]
+
+
+def test_a_folder_appears_only_when_its_block_succeeds(tmp_path: Path) -> None:
+    target = tmp_path / "made"
+    with atomic.folder(target) as draft:
+        (draft / "x").write_text("1")
+        assert not target.exists()
+    with pytest.raises(ZeroDivisionError), atomic.folder(target) as draft:
+        (draft / "x").write_text("2")
+        raise ZeroDivisionError
+
+    assert (target / "x").read_text() == "1"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_folder_is_replaced_whole(tmp_path: Path) -> None:
+    for name in ("old", "new"):
+        with atomic.folder(tmp_path / "made") as draft:
+            (draft / name).write_text(name)
+
+    assert [p.name for p in (tmp_path / "made").iterdir()] == ["new"]
+    assert [p.name for p in tmp_path.iterdir()] == ["made"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+def test_a_full_disk_is_one_line_that_names_the_file(tmp_path: Path) -> None:
+    with (
+        pytest.raises(FedloraError, match=r"cannot write '.*made': the disk is full") as caught,
+        atomic.folder(tmp_path / "made"),
+        open("/dev/full", "wb", buffering=0) as device,
+    ):
+        device.write(b"x")
+
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_in_the_place_of_a_folder_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FedloraError, match="a part of the path is a file"):
+        atomic.write_text(tmp_path / "file" / "inner", "x")
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        "atomic.write_bytes(path / 'file', bytes(1_000_000))",
+        "with atomic.folder(path / 'made') as d: save_file({'x': torch.zeros(250_000)}, d / 'x')",
+    ],
+)
+def test_a_write_cut_short_leaves_what_was_there(tmp_path: Path, write: str) -> None:
+    """The system refuses in the middle of a real process's write, as a full disk does."""
+    (tmp_path / "file").write_bytes(b"old")
+    script = (
+        "import pathlib, sys, torch\n"
+        "from safetensors.torch import save_file\n"
+        "from fedlora import atomic\n"
+        f"path = pathlib.Path(sys.argv[1])\n{write}"
+    )
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", script, tmp_path],
+        preexec_fn=limit, capture_output=True, check=False, text=True,
+    )
+
+    assert "FedloraError: cannot write" in done.stderr
+    assert (tmp_path / "file").read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
