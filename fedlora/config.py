@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -12,48 +12,37 @@ from yaml import YAMLError
 from fedlora.errors import FedloraError
 from fedlora.section import Part, Section, parse
 
-
 BASELINES = ("mean", "nearest", "topk", "ridge")
 
 
 class TasksPart(Part):
     """A task family by name."""
 
-    @classmethod
-    def room(cls) -> str:
-        return "tasks"
+    room: ClassVar[str] = "tasks"
 
 
 class GeneratorPart(Part):
     """A generator by name."""
 
-    @classmethod
-    def room(cls) -> str:
-        return "generators"
+    room: ClassVar[str] = "generators"
 
 
 class AggregatorPart(Part):
     """An aggregation method by name."""
 
-    @classmethod
-    def room(cls) -> str:
-        return "aggregation"
+    room: ClassVar[str] = "aggregation"
 
 
 class AdoptionPart(Part):
     """An adoption policy by name."""
 
-    @classmethod
-    def room(cls) -> str:
-        return "adoption"
+    room: ClassVar[str] = "adoption"
 
 
 class CodecPart(Part):
     """A codec by name."""
 
-    @classmethod
-    def room(cls) -> str:
-        return "wire.codecs"
+    room: ClassVar[str] = "wire.codecs"
 
 
 def _part(kind: type[Part], name: str) -> Any:
@@ -182,12 +171,12 @@ class RunConfig(Section):
     lora: LoraSection = LoraSection()
     tasks: TasksPart
     shards: ShardsConfig = ShardsConfig()
-    warm_start: WarmStartConfig = WarmStartConfig()
+    warm_start: WarmStartConfig = Field(default_factory=WarmStartConfig)
     finetune: FinetuneConfig = FinetuneConfig()
     task_vector: TaskVectorConfig = TaskVectorConfig()
     generator: GeneratorPart = _part(GeneratorPart, "cvae")
-    adoption: AdoptionConfig = AdoptionConfig()
-    evaluation: EvaluationConfig = EvaluationConfig()
+    adoption: AdoptionConfig = Field(default_factory=AdoptionConfig)
+    evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
     codec: CodecPart = _part(CodecPart, "none")
     rounds: RoundsConfig = RoundsConfig()
     runtime: RuntimeConfig = RuntimeConfig()

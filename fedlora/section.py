@@ -1,12 +1,11 @@
 """The bases of every config section, and what is said when one is wrong."""
 
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from fedlora import registry
 from fedlora.errors import FedloraError
-
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -26,12 +25,9 @@ class Part(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
-    name: str
+    room: ClassVar[str]
 
-    @classmethod
-    def room(cls) -> str:
-        """The room of `fedlora.registry` that holds the part."""
-        raise TypeError(f"{cls.__name__} names no room")
+    name: str
 
     @model_validator(mode="after")
     def _check_options(self) -> Self:
@@ -47,11 +43,11 @@ class Part(BaseModel):
         Raises:
             FedloraError: the name or an option is unknown, or an option is of the wrong type.
         """
-        return parse(registry.find(self.room(), self.name).Config, self.model_extra or {})
+        return parse(registry.find(self.room, self.name).Config, self.model_extra or {})
 
     def build(self) -> Any:
         """The part itself, made from its options."""
-        return registry.find(self.room(), self.name)(self.options())
+        return registry.find(self.room, self.name)(self.options())
 
 
 def parse(model: type[T], raw: Any) -> T:

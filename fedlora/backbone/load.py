@@ -1,0 +1,124 @@
+"""Load a frozen base model, whatever its architecture."""
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForImageClassification,
+    AutoTokenizer,
+)
+from transformers.utils import logging as transformers_logging
+
+from fedlora.backbone.weights import cache_folder, digest, locate
+from fedlora.config import BackboneConfig
+from fedlora.errors import FedloraError
+
+transformers_logging.disable_progress_bar()
+transformers_logging.set_verbosity_error()
+
+Modality = Literal["vision", "text", "causal-lm"]
+
+
+@dataclass(frozen=True, eq=False)
+class BaseModel:
+    """A frozen model and what turns raw text into its inputs.
+
+    classifier: the linear head of an image classifier, taken off the model so that the model's
+        logits are its pooled features (n, width); None otherwise.
+    labels: the names of the classifier's rows.
+    reference: what `from_pretrained` takes to load the same model.
+    digest: SHA-256 of the weights; an adapter belongs to one digest.
+    """
+
+    model: nn.Module
+    modality: Modality
+    tokenizer: Any | None
+    classifier: nn.Linear | None
+    labels: tuple[str, ...]
+    reference: str
+    digest: str
+    parameters: int
+
+
+def load_base(config: BackboneConfig) -> BaseModel:
+    """Load, freeze and put into evaluation mode.
+
+    Raises:
+        FedloraError: the model is missing, or its files cannot be read.
+    """
+    where = locate(config.name)
+    try:
+        if config.name == "smollm2":
+            where = _converted(Path(where))
+        return _load(where, config)
+    except (OSError, ValueError) as error:
+        first_line = str(error).strip().splitlines()[0]
+        raise FedloraError(
+            f"backbone.name: '{config.name}' cannot be loaded ({first_line}); without a network,"
+            " name an embedded model (tiny_vit, minilm, smollm2) or a local folder"
+        ) from None
+
+
+def _load(where: str, config: BackboneConfig) -> BaseModel:
+    described = AutoConfig.from_pretrained(where)
+    modality = _modality(described.architectures or [])
+    loader = {
+        "vision": AutoModelForImageClassification,
+        "text": AutoModel,
+        "causal-lm": AutoModelForCausalLM,
+    }[modality]
+    model = loader.from_pretrained(where, dtype=getattr(torch, config.dtype))
+    model.eval().requires_grad_(False)
+    identity, parameters = digest(model), sum(p.numel() for p in model.parameters())
+    tokenizer, classifier, labels = None, None, ()
+    if modality == "vision":
+        classifier = _detach_classifier(model)
+        labels = tuple(str(described.id2label[i]) for i in range(described.num_labels))
+    else:
+        tokenizer = AutoTokenizer.from_pretrained(where)
+        tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
+    return BaseModel(model, modality, tokenizer, classifier, labels, where, identity, parameters)
+
+
+def _modality(architectures: list[str]) -> Modality:
+    name = architectures[0] if architectures else ""
+    if name.endswith("ForImageClassification"):
+        return "vision"
+    return "causal-lm" if name.endswith(("ForCausalLM", "LMHeadModel")) else "text"
+
+
+def _detach_classifier(model: nn.Module) -> nn.Linear:
+    """Take the last linear layer off an image classifier, leaving its features."""
+    name, head = [(n, m) for n, m in model.named_modules() if isinstance(m, nn.Linear)][-1]
+    parent, _, leaf = name.rpartition(".")
+    setattr(model.get_submodule(parent), leaf, nn.Identity())
+    return head
+
+
+def _converted(package: Path) -> str:
+    """SmolLM2 as safetensors: its package holds GGUF, which takes half a minute to unpack."""
+    target = cache_folder() / "smollm2-135m-instruct"
+    if (target / "config.json").is_file():
+        return str(target)
+    file = next(package.glob("*.gguf")).name
+    model = AutoModelForCausalLM.from_pretrained(package, gguf_file=file, dtype=torch.float32)
+    model.hf_quantizer, model.is_quantized = None, False
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    target.parent.mkdir(parents=True, exist_ok=True)
+    scratch = target.with_name(f"{target.name}.{os.getpid()}.tmp")
+    model.save_pretrained(scratch)
+    AutoTokenizer.from_pretrained(package, gguf_file=file).save_pretrained(scratch)
+    try:
+        scratch.rename(target)
+    except OSError:  # another process was first
+        shutil.rmtree(scratch)
+    return str(target)

