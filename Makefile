@@ -67,8 +67,8 @@ types: $(VENV)/.dev  ## mypy --strict
 layers: $(VENV)/.dev  ## import-linter: imports run one way
 	@$(BIN)/lint-imports
 
-data: $(VENV)/.core  ## fetch the full data sets into .cache
-	@$(BIN)/python scripts/fetch_data.py
+data: $(VENV)/.core  ## fetch the full data sets; ONLY="mnist bbc_news" fetches these alone
+	@$(BIN)/python scripts/fetch_data.py $(if $(ONLY),--only $(ONLY))
 
 docs: $(VENV)/.docs  ## build the documentation in docs/_build/html
 	@$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html

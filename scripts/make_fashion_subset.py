@@ -7,7 +7,6 @@ row numbers are kept beside the images, so that a backbone can be pretrained on 
 """
 
 import argparse
-import os
 import zipfile
 from io import BytesIO
 from pathlib import Path
@@ -33,7 +32,7 @@ def balanced_rows(labels: np.ndarray, per_class: int, rng: np.random.Generator) 
 
 
 def subset(folder: Path) -> dict[str, np.ndarray]:
-    """images (n, 28, 28) uint8, labels (n,) uint8 and rows (n,) int32 of both splits."""
+    """Images (n, 28, 28) uint8, labels (n,) uint8 and rows (n,) int32 of both splits."""
     rng = np.random.default_rng(SEED)
     arrays = {}
     for split, prefix, per_class in (
@@ -59,7 +58,7 @@ def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
             member = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
             member.compress_type = zipfile.ZIP_LZMA
             archive.writestr(member, buffer.getvalue())
-    os.replace(part, path)
+    part.replace(path)
 
 
 def main() -> None:

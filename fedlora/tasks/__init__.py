@@ -1,1 +1,1 @@
-
+"""Where examples come from: task families here, their sources in `sources`."""

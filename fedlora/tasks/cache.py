@@ -11,16 +11,16 @@ def cache_root() -> Path:
     return Path(os.environ.get("FEDLORA_DATA") or "~/.cache/fedlora").expanduser()
 
 
-def cached(source: str, file: str) -> Path:
-    """A fetched file of a source.
+def cached(source: str, name: str = "") -> Path:
+    """A fetched file or folder of a source, or the source's own folder.
 
     Raises:
         FedloraError: it is not there; the message gives the command that fetches it.
     """
-    path = cache_root() / source / file
-    if not path.is_file():
+    path = cache_root() / source / name
+    if not path.exists():
         raise FedloraError(
-            f"source '{source}': {path} is missing; fetch it with"
-            f" 'make data ONLY={source}' or set FEDLORA_DATA to the folder that holds it"
+            f"source '{source}': {path} is missing; fetch it with 'make data ONLY={source}'"
+            " or set FEDLORA_DATA to the folder that holds it"
         )
     return path

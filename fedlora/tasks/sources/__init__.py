@@ -1,1 +1,1 @@
-
+"""Raw examples, one file a source."""

@@ -1,0 +1,110 @@
+"""Rows of JSONL, CSV and Parquet files, each with the place it came from."""
+
+import bz2
+import csv
+import gzip
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+from fedlora.errors import FedloraError
+
+SUFFIXES = (".jsonl", ".csv", ".csv.gz", ".csv.bz2", ".parquet")
+
+Row = tuple[str, dict[str, Any]]
+
+
+def is_records(path: Path) -> bool:
+    """Whether the file's name says that this module reads it."""
+    return path.name.endswith(SUFFIXES)
+
+
+def read_records(path: Path) -> list[Row]:
+    """(place, row) pairs; a place is "FILE line N", as an editor counts lines.
+
+    Raises:
+        FedloraError: the file is missing, empty, of another format, or has a malformed line.
+    """
+    if not path.is_file():
+        raise FedloraError(f"{path}: no such file; check the path")
+    if not is_records(path):
+        raise FedloraError(f"{path}: unknown format; use one of {', '.join(SUFFIXES)}")
+    try:
+        rows = list(_rows(path))
+    except UnicodeDecodeError as error:
+        raise FedloraError(f"{path}: not UTF-8 at byte {error.start}; convert it") from error
+    except (OSError, EOFError) as error:
+        raise FedloraError(f"{path}: cannot be read ({error})") from error
+    if not rows:
+        raise FedloraError(f"{path}: holds no examples; give at least one row")
+    return rows
+
+
+def column_of(row: dict[str, Any], key: str, place: str) -> Any:
+    """A row's value, refused when it is missing or empty."""
+    if row.get(key) is None or row[key] == "":
+        there = ", ".join(sorted(str(name) for name in row))
+        raise FedloraError(f"{place}: no value for '{key}'; the columns are {there}")
+    return row[key]
+
+
+def _rows(path: Path) -> Iterator[Row]:
+    if path.name.endswith(".parquet"):
+        yield from _parquet_rows(path)
+    elif path.name.endswith(".jsonl"):
+        with path.open(encoding="utf-8-sig") as file:
+            yield from _json_rows(path, file)
+    else:
+        with _open_csv(path) as file:
+            yield from _csv_rows(path, file)
+
+
+def _json_rows(path: Path, file: TextIO) -> Iterator[Row]:
+    for number, line in enumerate(file, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise FedloraError(
+                f"{path} line {number}: malformed JSON ({error.msg}); mend or remove the line"
+            ) from error
+        if not isinstance(row, dict):
+            raise FedloraError(f"{path} line {number}: not a JSON object; write {{...}}")
+        yield f"{path} line {number}", row
+
+
+def _open_csv(path: Path) -> TextIO:
+    if path.name.endswith(".gz"):
+        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
+    if path.name.endswith(".bz2"):
+        return bz2.open(path, "rt", encoding="utf-8-sig", newline="")
+    return path.open(encoding="utf-8-sig", newline="")
+
+
+def _csv_rows(path: Path, file: TextIO) -> Iterator[Row]:
+    reader = csv.DictReader(file, strict=True)
+    try:
+        for row in reader:
+            if None in row or None in row.values():
+                raise FedloraError(
+                    f"{path} line {reader.line_num}: {len(reader.fieldnames or ())} columns"
+                    " expected; mend the line, or quote text that contains commas"
+                )
+            yield f"{path} line {reader.line_num}", dict(row)
+    except csv.Error as error:
+        raise FedloraError(f"{path} line {reader.line_num}: malformed CSV ({error})") from error
+
+
+def _parquet_rows(path: Path) -> Iterator[Row]:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        table = parquet.read_table(path)
+    except pa.ArrowInvalid as error:
+        reason = str(error).splitlines()[0]
+        raise FedloraError(f"{path}: not a readable Parquet file ({reason})") from error
+    for number, row in enumerate(table.to_pylist(), start=1):
+        yield f"{path} row {number}", row
