@@ -45,7 +45,7 @@ def write_bytes(path: Path, data: bytes) -> None:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(temporary, path)
+            temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
         _sync_folder(path.parent)
@@ -76,8 +76,8 @@ def folder(path: Path) -> Iterator[Path]:
             for file in sorted(temporary.rglob("*")):
                 _sync_folder(file)
             if path.exists():
-                os.rename(path, old)
-            os.rename(temporary, path)
+                path.rename(old)
+            temporary.rename(path)
             _sync_folder(path.parent)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)

@@ -1,1 +1,1 @@
-""""""
+"""How an adapter becomes bytes: one codec a file."""
