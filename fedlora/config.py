@@ -121,7 +121,7 @@ class TaskVectorConfig(Section):
     """What a client says of its task, computed with the base model from its own samples."""
 
     samples: int = Field(32, ge=8, le=128)
-    features: tuple[Literal["pooled", "last", "early", "moments"], ...] = ("pooled",)
+    features: tuple[Literal["pooled", "early", "moments"], ...] = ("pooled",)
 
 
 class AdoptionConfig(Section):

@@ -1,1 +1,1 @@
-""""""
+"""What a newcomer is given."""

@@ -1,1 +1,1 @@
-""""""
+"""How several adapters of one round become one."""

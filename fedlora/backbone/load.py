@@ -78,7 +78,8 @@ def _load(where: str, config: BackboneConfig) -> BaseModel:
     model = loader.from_pretrained(where, dtype=getattr(torch, config.dtype))
     model.eval().requires_grad_(False)
     identity, parameters = digest(model), sum(p.numel() for p in model.parameters())
-    tokenizer, classifier, labels = None, None, ()
+    tokenizer, classifier = None, None
+    labels: tuple[str, ...] = ()
     if modality == "vision":
         classifier = _detach_classifier(model)
         labels = tuple(str(described.id2label[i]) for i in range(described.num_labels))
@@ -109,7 +110,7 @@ def _converted(package: Path) -> str:
     if (target / "config.json").is_file():
         return str(target)
     file = next(package.glob("*.gguf")).name
-    model = AutoModelForCausalLM.from_pretrained(package, gguf_file=file, dtype=torch.float32)
+    model: Any = AutoModelForCausalLM.from_pretrained(package, gguf_file=file, dtype=torch.float32)
     model.hf_quantizer, model.is_quantized = None, False
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config

@@ -32,7 +32,7 @@ class AdapterSlot:
         layers = tuple(_layer(name, base.model.get_submodule(name), lora.rank) for name in names)
         self._spec = AdapterSpec(base.digest, layers, lora.alpha, lora.rslora)
         self.model: PeftModel = get_peft_model(
-            base.model,  # type: ignore[arg-type]  # any transformers model is accepted
+            base.model,
             LoraConfig(
                 r=lora.rank,
                 lora_alpha=lora.alpha,  # type: ignore[arg-type]  # PEFT takes floats as well
@@ -46,16 +46,20 @@ class AdapterSlot:
         self._down: dict[str, nn.Parameter] = {}
         self._up: dict[str, nn.Parameter] = {}
         for name in names:
-            module = base.model.get_submodule(name)
-            self._down[name] = module.lora_A["default"].weight
-            self._up[name] = module.lora_B["default"].weight
+            self._down[name] = base.model.get_parameter(f"{name}.lora_A.default.weight")
+            self._up[name] = base.model.get_parameter(f"{name}.lora_B.default.weight")
         # The base stays in evaluation mode when an adapter trains: only LoRA's dropout is noisy.
-        self._dropout = [m.lora_dropout for m in base.model.modules() if hasattr(m, "lora_dropout")]
+        self._dropout = [base.model.get_submodule(f"{name}.lora_dropout") for name in names]
 
     @property
     def spec(self) -> AdapterSpec:
         """The spec of the adapter that the slot takes, without a head."""
         return self._spec
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The floating-point type of the frozen base."""
+        return next(p.dtype for n, p in self.model.named_parameters() if "lora_" not in n)
 
     def parameters(self) -> list[nn.Parameter]:
         """The trainable tensors, in the order of `LoraAdapter.tensors`."""
@@ -131,5 +135,6 @@ class AdapterSlot:
 def _layer(name: str, module: nn.Module, rank: int) -> LayerSpec:
     if isinstance(module, nn.Linear):
         return LayerSpec(name, module.in_features, module.out_features, rank)
-    d_in, d_out = module.weight.shape  # transformers' Conv1D stores its weight transposed
+    # transformers' Conv1D stores its weight transposed
+    d_in, d_out = module.get_parameter("weight").shape
     return LayerSpec(name, int(d_in), int(d_out), rank)

@@ -1,1 +1,1 @@
-""""""
+"""What the table says: methods, shares of the gap, intervals."""

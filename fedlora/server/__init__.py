@@ -1,1 +1,1 @@
-""""""
+"""The side that holds the bank: it asks, checks, keeps, learns and serves."""

@@ -1,0 +1,86 @@
+"""What a kind of task must answer for: its inputs, its loss, its score, its features."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from fedlora.backbone import AdapterSlot
+from fedlora.tasks.contract import Examples, Kind
+
+Rows = dict[str, Tensor]
+Metric = Literal["accuracy", "nll"]
+
+SCORING_BATCH = 256
+
+
+class Objective(ABC):
+    """One task on one wrapped base model.
+
+    metric: what the task is judged by; accuracy is better high, nll (nats a token) better low.
+    """
+
+    kind: ClassVar[Kind]
+    metric: ClassVar[Metric] = "accuracy"
+
+    def __init__(self, slot: AdapterSlot, label_names: tuple[str, ...]) -> None:
+        self.slot = slot
+        self.label_names = label_names
+
+    @abstractmethod
+    def encode(self, examples: Examples) -> Rows:
+        """Tensors of n rows each, on the CPU; done once a split.
+
+        Raises:
+            FedloraError: the examples are not of this kind.
+        """
+
+    @abstractmethod
+    def loss(self, rows: Rows) -> Tensor:
+        """Mean training loss of a batch, a scalar with a graph."""
+
+    @abstractmethod
+    def judge(self, rows: Rows) -> dict[str, Tensor]:
+        """Per-row "loss" (n,) and value of `metric` (n,), without a graph."""
+
+    @abstractmethod
+    def hidden(self, rows: Rows) -> tuple[Tensor, Tensor, Tensor]:
+        """What task vectors are made of.
+
+        Returns:
+            pooled (n, width): the features that the task is decided on;
+            early (n, positions, width): the output of the first block;
+            mask (n, positions): 1 where a position holds an input.
+        """
+
+    def head(self) -> Mapping[str, nn.Parameter]:
+        """Trainable tensors beside the adapter; none unless the task has a trainable head."""
+        return {}
+
+    def score(self, rows: Rows) -> dict[str, float]:
+        """Mean loss and metric over all rows, as the model now is."""
+        with torch.inference_mode():
+            parts = [self.judge(batch) for batch in batches(rows, SCORING_BATCH)]
+        return {
+            name: float(torch.cat([part[name] for part in parts]).double().mean())
+            for name in parts[0]
+        }
+
+
+def take(rows: Rows, index: Tensor) -> Rows:
+    """The rows named by an integer index; padding that none of them needs is cut off."""
+    chosen = {name: column[index] for name, column in rows.items()}
+    if "attention_mask" in chosen:
+        longest = max(1, int(chosen["attention_mask"].sum(-1).max()))
+        for name, column in chosen.items():
+            if column.shape[1:] == rows["attention_mask"].shape[1:]:
+                chosen[name] = column[..., :longest]
+    return chosen
+
+
+def batches(rows: Rows, size: int) -> list[Rows]:
+    """Consecutive batches of at most `size` rows."""
+    n = len(next(iter(rows.values())))
+    return [take(rows, index) for index in torch.arange(n).split(size)]

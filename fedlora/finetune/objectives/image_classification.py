@@ -1,0 +1,68 @@
+"""Images with a class each, decided by the base model's own classifier."""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from fedlora.backbone import AdapterSlot
+from fedlora.errors import FedloraError
+from fedlora.finetune.objectives.contract import Rows
+from fedlora.finetune.objectives.linear_head import LinearHeadObjective
+from fedlora.registry import nearest
+from fedlora.tasks.contract import Examples, Kind
+
+
+class ImageClassification(LinearHeadObjective):
+    """The classifier's rows for the task's labels; a trainable head starts from them."""
+
+    kind: ClassVar[Kind] = "image-classification"
+
+    def __init__(self, slot: AdapterSlot, label_names: tuple[str, ...], train_head: bool) -> None:
+        classifier = slot.base.classifier
+        if classifier is None:
+            raise FedloraError(
+                f"backbone.name: image tasks need an image classifier, and"
+                f" '{slot.base.reference}' is a {slot.base.modality} model"
+            )
+        weight = classifier.weight.detach().float()
+        bias = torch.zeros(len(weight)) if classifier.bias is None else classifier.bias.detach()
+        if train_head and not set(label_names) <= set(slot.base.labels):
+            rows = torch.zeros(len(label_names), weight.shape[1])
+            super().__init__(slot, label_names, rows, torch.zeros(len(label_names)), True)
+        else:
+            index = [_label_row(name, slot.base.labels) for name in label_names]
+            super().__init__(slot, label_names, weight[index], bias[index].float(), train_head)
+
+    @override
+    def encode(self, examples: Examples) -> Rows:
+        if examples.labels is None:
+            raise FedloraError("image classification needs labels; the source gives none")
+        return {
+            "pixel_values": torch.as_tensor(examples.inputs, dtype=torch.float32),
+            "labels": torch.as_tensor(examples.labels, dtype=torch.int64),
+        }
+
+    @override
+    def features(self, rows: Rows) -> Tensor:
+        pixels = rows["pixel_values"].to(self.slot.device, self.slot.dtype)
+        features: Tensor = self.slot.model(pixel_values=pixels).logits
+        return features.float()
+
+    @override
+    def hidden(self, rows: Rows) -> tuple[Tensor, Tensor, Tensor]:
+        pixels = rows["pixel_values"].to(self.slot.device, self.slot.dtype)
+        output = self.slot.model(pixel_values=pixels, output_hidden_states=True)
+        early = output.hidden_states[1].float()
+        early = early.flatten(2).transpose(1, 2) if early.ndim == 4 else early  # CNN feature maps
+        return output.logits.float(), early, torch.ones(early.shape[:2])
+
+
+def _label_row(name: str, known: tuple[str, ...]) -> int:
+    if name not in known:
+        raise FedloraError(
+            f"label '{name}' is not among the base model's classes"
+            f" ({nearest(name, list(known))}); rename it or set lora.head=true"
+        )
+    return known.index(name)

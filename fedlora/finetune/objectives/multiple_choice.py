@@ -1,0 +1,89 @@
+"""Questions with answers to choose from, decided by likelihood."""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from typing_extensions import override
+
+from fedlora.backbone import AdapterSlot
+from fedlora.errors import FedloraError
+from fedlora.finetune.objectives.contract import Objective, Rows
+from fedlora.finetune.objectives.language_modelling import causal_hidden, require_causal
+from fedlora.finetune.objectives.tokens import continuations, target_log_likelihood
+from fedlora.tasks.contract import Examples, Kind
+
+TOKENS = ("input_ids", "attention_mask", "target")
+
+
+class MultipleChoice(Objective):
+    """The answer with the highest summed log-likelihood given its question (acc).
+
+    Rows hold all answers of a question: (n, choices, tokens). Training raises the likelihood of
+    the right answer's tokens. acc_norm divides by the answer's length in characters, as
+    lm-evaluation-harness does.
+    """
+
+    kind: ClassVar[Kind] = "multiple-choice"
+
+    def __init__(self, slot: AdapterSlot, label_names: tuple[str, ...], max_length: int) -> None:
+        super().__init__(slot, label_names)
+        require_causal(slot, self.kind)
+        self.max_length = max_length
+
+    @override
+    def encode(self, examples: Examples) -> Rows:
+        if examples.choices is None or examples.labels is None:
+            raise FedloraError("multiple choice needs choices and labels; the source lacks them")
+        counts = torch.tensor([len(choices) for choices in examples.choices])
+        prompts = [q for q, cs in zip(examples.inputs, examples.choices, strict=True) for _ in cs]
+        answers = [" " + choice for choices in examples.choices for choice in choices]
+        flat = continuations(self.slot, prompts, answers, self.max_length)
+        flat["characters"] = torch.tensor([float(len(answer)) for answer in answers])
+        rows = {
+            name: pad_sequence(list(column.split(counts.tolist())), batch_first=True)
+            for name, column in flat.items()
+        }
+        return rows | {"labels": torch.as_tensor(examples.labels, dtype=torch.int64)}
+
+    @override
+    def loss(self, rows: Rows) -> Tensor:
+        right = torch.arange(len(rows["labels"]))
+        likelihood, tokens = target_log_likelihood(
+            self.slot, {name: rows[name][right, rows["labels"]] for name in TOKENS}
+        )
+        return -likelihood.sum() / tokens.sum()
+
+    @override
+    def judge(self, rows: Rows) -> dict[str, Tensor]:
+        n, choices, _ = rows["input_ids"].shape
+        flat = {name: rows[name].flatten(0, 1) for name in TOKENS}
+        likelihood, tokens = (x.reshape(n, choices) for x in self._score(flat))
+        absent = tokens == 0  # a question with fewer answers than the widest
+        labels = rows["labels"].to(likelihood.device)
+        characters = rows["characters"].to(likelihood.device).clamp(min=1)
+        right = torch.arange(n, device=labels.device)
+        normalised = (likelihood / characters).masked_fill(absent, -torch.inf)
+        best = likelihood.masked_fill(absent, -torch.inf).argmax(1)
+        return {
+            "loss": -likelihood[right, labels] / tokens[right, labels],
+            "accuracy": (best == labels).float(),
+            "accuracy_norm": (normalised.argmax(1) == labels).float(),
+        }
+
+    @override
+    def hidden(self, rows: Rows) -> tuple[Tensor, Tensor, Tensor]:
+        questions = {
+            "input_ids": rows["input_ids"][:, 0],
+            "attention_mask": rows["attention_mask"][:, 0] - rows["target"][:, 0],
+        }
+        return causal_hidden(self.slot, questions)
+
+    def _score(self, flat: Rows) -> tuple[Tensor, Tensor]:
+        """Likelihoods in slices, since every question brings several rows."""
+        parts = [
+            target_log_likelihood(self.slot, {name: flat[name][index] for name in TOKENS})
+            for index in torch.arange(len(flat["input_ids"])).split(64)
+        ]
+        return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])

@@ -1,0 +1,71 @@
+"""Texts as padded rows of token ids."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from fedlora.backbone import AdapterSlot
+from fedlora.errors import FedloraError
+from fedlora.finetune.objectives.contract import Rows
+
+
+def tokenize(slot: AdapterSlot, texts: Sequence[str], max_length: int) -> Rows:
+    """input_ids and attention_mask, (n, longest), padded on the right.
+
+    Raises:
+        FedloraError: the base model has no tokenizer.
+    """
+    encoded = _tokenizer(slot)(
+        list(texts), truncation=True, max_length=max_length, padding=True, return_tensors="pt"
+    )
+    return {"input_ids": encoded["input_ids"], "attention_mask": encoded["attention_mask"]}
+
+
+def continuations(
+    slot: AdapterSlot, prompts: Sequence[str], answers: Sequence[str], max_length: int
+) -> Rows:
+    """Prompt and answer in one row; `target` (n, longest) is 1 on the answer's tokens.
+
+    A row that is too long loses the beginning of its prompt, never its answer.
+    """
+    tokenizer = _tokenizer(slot)
+    first = [ids[-max_length:] for ids in tokenizer(list(prompts))["input_ids"]]
+    second = tokenizer(list(answers), add_special_tokens=False)["input_ids"]
+    whole, targets = [], []
+    for question, reply in zip(first, second, strict=True):
+        answer = reply[: max_length - 1]
+        prompt = question[-(max_length - len(answer)) :]
+        whole.append(prompt + answer)
+        targets.append([0] * len(prompt) + [1] * len(answer))
+    longest = max(len(ids) for ids in whole)
+    pad = tokenizer.pad_token_id
+    return {
+        "input_ids": torch.tensor([ids + [pad] * (longest - len(ids)) for ids in whole]),
+        "attention_mask": torch.tensor([[1] * len(i) + [0] * (longest - len(i)) for i in whole]),
+        "target": torch.tensor([t + [0] * (longest - len(t)) for t in targets]),
+    }
+
+
+def target_log_likelihood(slot: AdapterSlot, rows: Rows) -> tuple[Tensor, Tensor]:
+    """Summed log-probability of each row's target tokens, and their number, both (n,)."""
+    input_ids = rows["input_ids"].to(slot.device)
+    logits = slot.model(
+        input_ids=input_ids, attention_mask=rows["attention_mask"].to(slot.device)
+    ).logits[:, :-1]
+    target = rows["target"].to(slot.device)[:, 1:].float()
+    nll = functional.cross_entropy(
+        logits.float().transpose(1, 2), input_ids[:, 1:], reduction="none"
+    )
+    return -(nll * target).sum(1), target.sum(1)
+
+
+def _tokenizer(slot: AdapterSlot) -> Any:
+    if slot.base.tokenizer is None:
+        raise FedloraError(
+            f"backbone.name: '{slot.base.reference}' reads images, not text;"
+            " choose a text encoder or a causal language model"
+        )
+    return slot.base.tokenizer

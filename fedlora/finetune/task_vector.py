@@ -1,0 +1,44 @@
+"""What a client says of its task without showing an example: statistics of the base model."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from fedlora.config import TaskVectorConfig
+from fedlora.finetune.objectives import Objective
+from fedlora.finetune.objectives.contract import take
+
+# Positions of the first block that `early` keeps: enough to tell where in an image or text
+# something happens, few enough to stay a few kilobytes.
+EARLY_POSITIONS = 20
+
+
+def task_vector(objective: Objective, rows: dict[str, Tensor], config: TaskVectorConfig) -> Tensor:
+    """Mean features of the base model over the first `config.samples` rows, (c,) float32.
+
+    The adapter is switched off, since a newcomer has none. Features, concatenated in the
+    order of the configuration:
+
+    - pooled: mean of what the task is decided on (ICM-LoRA's task vector, arXiv 2501.17635,
+      takes the last position; the pooled features are that for causal models);
+    - moments: standard deviation of the same;
+    - early: mean of the first block's output at each of the first positions.
+    """
+    n = len(next(iter(rows.values())))
+    chosen = take(rows, torch.arange(min(n, config.samples)))
+    with torch.inference_mode(), objective.slot.disabled():
+        pooled, early, mask = (part.cpu().double() for part in objective.hidden(chosen))
+    features = {
+        "pooled": pooled.mean(0),
+        "moments": pooled.std(0, correction=0),
+        "early": _early_mean(early, mask),
+    }
+    return torch.cat([features[name] for name in config.features]).float().clone()
+
+
+def _early_mean(states: Tensor, mask: Tensor) -> Tensor:
+    """(n, positions, width) -> (EARLY_POSITIONS * width,), padding left out."""
+    weight = mask.unsqueeze(-1)
+    mean = (states * weight).sum(0) / weight.sum(0).clamp(min=1)
+    fitted = functional.pad(mean, (0, 0, 0, max(0, EARLY_POSITIONS - len(mean))))
+    return fitted[:EARLY_POSITIONS].flatten()
