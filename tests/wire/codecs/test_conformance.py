@@ -1,0 +1,111 @@
+"""What every codec owes, found by name so that a new file is held to it at once."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fedlora import registry
+from fedlora.adapter import AdapterSpec, LayerSpec, LoraAdapter
+from fedlora.config import CodecPart
+from fedlora.errors import FedloraError
+from fedlora.wire.codecs.contract import Codec
+
+NAMES = registry.names("wire.codecs")
+SPEC = AdapterSpec(
+    base="b" * 64,
+    layers=(LayerSpec("a.q", 12, 9, 3), LayerSpec("a.v", 12, 7, 2)),
+    alpha=8.0,
+    head=(("classifier.weight", (3, 12)), ("classifier.bias", (3,))),
+)
+every_codec = pytest.mark.parametrize("name", NAMES)
+
+
+def make(name: str) -> Codec:
+    codec = CodecPart(name=name).build()
+    assert isinstance(codec, Codec)
+    return codec
+
+
+def adapter(spread: float, seed: int) -> LoraAdapter:
+    draw = torch.Generator().manual_seed(seed)
+    return LoraAdapter.from_flat(SPEC, spread * torch.randn(SPEC.size, generator=draw))
+
+
+def test_the_plain_codecs_are_there() -> None:
+    assert {"none", "fp16", "bf16"} <= set(NAMES)
+
+
+@every_codec
+@given(exponent=st.integers(-45, 3), seed=st.integers(0, 2**31))
+@settings(deadline=None, max_examples=60)
+def test_no_value_moves_by_more_than_the_stated_bound(
+    name: str, exponent: int, seed: int
+) -> None:
+    codec, sent = make(name), adapter(10.0**exponent, seed)
+    received = codec.decode(codec.encode(sent), SPEC)
+    error = (received.flatten().double() - sent.flatten().double()).abs().max()
+
+    assert received.spec == SPEC
+    assert error <= codec.error_bound(sent)
+
+
+@every_codec
+def test_the_bytes_are_flat_and_the_same_every_time(name: str) -> None:
+    one, two = make(name).encode(adapter(0.02, 1)), make(name).encode(adapter(0.02, 1))
+
+    assert one.ndim == 1
+    assert one.dtype == torch.uint8
+    assert torch.equal(one, two)
+
+
+@every_codec
+def test_an_adapter_of_zeros_survives(name: str) -> None:
+    codec, zeros = make(name), LoraAdapter.from_flat(SPEC, torch.zeros(SPEC.size))
+
+    assert torch.equal(codec.decode(codec.encode(zeros), SPEC).flatten(), zeros.flatten())
+
+
+@every_codec
+@pytest.mark.parametrize("change", ["short", "long", "empty", "square", "dtype"])
+def test_data_that_does_not_fit_the_spec_is_refused(name: str, change: str) -> None:
+    codec = make(name)
+    data = codec.encode(adapter(0.02, 1))
+    wrong = {
+        "short": data[:-1],
+        "long": torch.cat([data, data[:1]]),
+        "empty": data[:0],
+        "square": data.reshape(1, -1),
+        "dtype": data.to(torch.int32),
+    }[change]
+
+    with pytest.raises(FedloraError):
+        codec.decode(wrong, SPEC)
+
+
+@every_codec
+@given(data=st.data())
+@settings(deadline=None, max_examples=100)
+def test_mangled_data_is_refused_or_is_another_finite_adapter(
+    name: str, data: st.DataObject
+) -> None:
+    codec = make(name)
+    mangled = codec.encode(adapter(0.02, 1)).clone()
+    for _ in range(data.draw(st.integers(1, 8))):
+        mangled[data.draw(st.integers(0, len(mangled) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        received = codec.decode(mangled, SPEC)
+    except FedloraError:
+        return
+
+    assert bool(torch.isfinite(received.flatten()).all())
+
+
+@every_codec
+def test_a_misaligned_slice_of_a_frame_decodes(name: str) -> None:
+    codec, sent = make(name), adapter(0.02, 1)
+    data = codec.encode(sent)
+    shifted = torch.cat([data[:1], data])[1:]
+
+    assert torch.equal(codec.decode(shifted, SPEC).flatten(),
+                       codec.decode(data, SPEC).flatten())
