@@ -1,0 +1,149 @@
+"""Write the tables of docs/RESULTS.md and README.md from results/*.json.
+
+The prose of both pages is written by hand. A table stands between two comments and is replaced
+whole; what it shows is said in the first:
+
+    <!-- claims main -->                              the claims of results/main.json
+    <!-- rows main: method accuracy | table=task -->  these columns of its rows with table = task
+    <!-- end -->
+
+A bench that docs/RESULTS.md does not name yet gets a section at its end. With --check nothing is
+written, and the exit status is 1 when a page and the files disagree.
+"""
+
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from fedlora import atomic
+from fedlora.errors import FedloraError
+from fedlora.results import BenchResults, Claim, read_all
+
+ROOT = Path(__file__).parent.parent
+RESULTS_PAGE = ROOT / "docs" / "RESULTS.md"
+PAGES = (RESULTS_PAGE, ROOT / "README.md")
+BLOCK = re.compile(r"(<!-- (claims|rows) (.+?) -->\n).*?(<!-- end -->)", re.S)
+
+Benches = Mapping[str, BenchResults]
+Cell = str | bool | int | float | None
+
+
+def main(arguments: Sequence[str]) -> int:
+    benches = {bench.bench: bench for bench in read_all(ROOT / "results")}
+    stale = {page: text for page in PAGES if (text := current(page, benches)) != page.read_text()}
+    for page, text in stale.items():
+        if "--check" in arguments:
+            print(f"{page.relative_to(ROOT)} disagrees with results/: run `make results`")
+        else:
+            atomic.write_text(page, text)
+            print(f"wrote {page.relative_to(ROOT)}")
+    return 1 if stale and "--check" in arguments else 0
+
+
+def current(page: Path, benches: Benches) -> str:
+    """The page with every table as the files have it now."""
+    text = page.read_text(encoding="utf-8")
+    if page == RESULTS_PAGE:
+        for name in sorted(benches):
+            if f"<!-- claims {name} -->" not in text:
+                text += f"\n## {name}\n\n<!-- claims {name} -->\n<!-- end -->\n"
+    return render(text, benches)
+
+
+def render(text: str, benches: Benches) -> str:
+    """Fill each block from its bench; the blocks of a bench without a file are emptied."""
+
+    def fill(found: re.Match[str]) -> str:
+        head, kind, what, end = found.groups()
+        name, _, selection = what.partition(":")
+        bench = benches.get(name)
+        if bench is None:
+            return head + end
+        table = claims_block(bench) if kind == "claims" else rows_block(bench, selection)
+        return f"{head}\n{table}\n\n{end}"
+
+    return BLOCK.sub(fill, text)
+
+
+def claims_block(bench: BenchResults) -> str:
+    """How and where it was measured, and every claim, met or missed."""
+    machine = bench.machine
+    origin = (
+        f"`{bench.command}`, {bench.seconds:,.0f} s on {machine.cores} cores of {machine.cpu}"
+        f" with {machine.memory / 2**30:.0f} GiB"
+        f"{f' and {machine.gpu}' if machine.gpu else ', no GPU'};"
+        f" seeds {', '.join(map(str, bench.seeds)) or 'none'}; commit `{bench.commit[:12]}`."
+    )
+    lines = [
+        [
+            claim.id,
+            claim.what,
+            number(claim.value),
+            "" if claim.low is None else f"{number(claim.low)} to {number(claim.high)}",
+            claim.unit,
+            target(claim),
+            "met" if claim.met else "**missed**",
+        ]
+        for claim in bench.claims
+    ]
+    head = ["claim", "what", "measured", "95% interval", "unit", "target", ""]
+    return f"{origin}\n\n{table(head, lines)}"
+
+
+def rows_block(bench: BenchResults, selection: str) -> str:
+    """The chosen columns of the rows that have every wanted value.
+
+    Raises:
+        FedloraError: no row has them.
+    """
+    columns, _, filters = selection.partition("|")
+    wanted = dict(pair.split("=", 1) for pair in filters.split())
+    rows = [
+        row
+        for row in bench.rows
+        if all(cell(row.get(key)) == value for key, value in wanted.items())
+    ]
+    heads = columns.split()
+    if not rows or any(head not in row for row in rows for head in heads):
+        raise FedloraError(
+            f"results/{bench.bench}.json: no rows with {', '.join(heads)}"
+            f"{f' where {filters.strip()}' if filters else ''}; change the comment of the table"
+        )
+    return table(heads, [[cell(row[head]) for head in heads] for row in rows])
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; a bar inside a cell is escaped."""
+    lines = [head, ["---"] * len(head), *rows]
+    escaped = [[text.replace("|", "\\|") for text in line] for line in lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in escaped)
+
+
+def target(claim: Claim) -> str:
+    sign = {">=": "at least", "<=": "at most", "==": "exactly"}[claim.sense]
+    return f"{sign} {number(claim.target)}"
+
+
+def cell(value: Cell) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return value if isinstance(value, str) else number(value)
+
+
+def number(value: float | None) -> str:
+    """Four significant digits; whole numbers in full, by thousands."""
+    if value is None:
+        return ""
+    if float(value).is_integer() and abs(value) < 1e15:
+        return f"{int(value):,}"
+    return f"{value:,.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except FedloraError as error:
+        sys.exit(f"{error}")

@@ -1,0 +1,81 @@
+import pytest
+
+from fedlora.errors import FedloraError
+from fedlora.results import Claim, write_results
+from scripts.make_results import PAGES, ROOT, current, main, number, render
+
+PAGE = "prose\n\n<!-- claims main -->\nold\n<!-- end -->\n\nmore\n\n{}\n<!-- end -->\nlast\n"
+
+
+@pytest.fixture
+def benches(tmp_path):
+    claims = [
+        Claim(id="M1", what="a | b", value=0.5, low=0.4, high=0.6, sense=">=", target=0.8),
+        Claim(id="M2", what="wall time", value=312.0, unit="s", sense="<=", target=600.0),
+    ]
+    rows = [
+        {"table": "task", "method": "base", "accuracy": 0.512345},
+        {"table": "task", "method": "generated", "accuracy": 0.9},
+        {"table": "bytes", "method": "fedavg", "bytes": 1234567},
+    ]
+    path = tmp_path / "main.json"
+    return {"main": write_results(path, "main", "fedlora bench main", rows, claims, [0], 9.0)}
+
+
+def test_the_pages_agree_with_the_results_files(capsys):
+    assert main(["--check"]) == 0, capsys.readouterr().out
+
+
+def test_every_claim_is_on_the_page_met_or_missed(benches):
+    page = render(PAGE.format("<!-- rows main: method -->"), benches)
+
+    assert r"| M1 | a \| b | 0.5 | 0.4 to 0.6 |  | at least 0.8 | **missed** |" in page
+    assert "| M2 | wall time | 312 |  | s | at most 600 | met |" in page
+    assert "old" not in page
+
+
+def test_only_the_rows_asked_for_are_shown(benches):
+    page = render(PAGE.format("<!-- rows main: method accuracy | table=task -->"), benches)
+
+    assert "| base | 0.5123 |\n| generated | 0.9 |" in page
+    assert "fedavg" not in page
+
+
+def test_rendering_again_changes_nothing_and_keeps_the_prose(benches):
+    once = render(PAGE.format("<!-- rows main: method accuracy | table=task -->"), benches)
+
+    assert render(once, benches) == once
+    assert [once.count(word) for word in ("prose", "more", "last")] == [1, 1, 1]
+
+
+def test_the_table_of_a_bench_without_a_file_is_empty():
+    page = PAGE.format("<!-- rows main: method -->")
+
+    assert render(page, {}) == page.replace("old\n", "")
+
+
+def test_a_column_that_no_row_has_is_an_error(benches):
+    with pytest.raises(FedloraError, match=r"results/main\.json: no rows with method, gap"):
+        render(PAGE.format("<!-- rows main: method gap | table=task -->"), benches)
+
+
+def test_a_new_bench_gets_a_section(benches):
+    page = ROOT / "docs" / "RESULTS.md"
+    another = {"unheard_of": benches["main"].model_copy(update={"bench": "unheard_of"})}
+
+    assert "## unheard_of\n\n<!-- claims unheard_of -->\n\n`fedlora" in current(page, another)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_block_of_a_page_is_closed(page):
+    text = page.read_text()
+
+    assert text.count("<!-- claims ") + text.count("<!-- rows ") == text.count("<!-- end -->")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.123456, "0.1235"), (12345.678, "12,346"), (3.0, "3"), (-1e-12, "-1e-12"), (600.1, "600.1")],
+)
+def test_numbers_keep_four_digits(value, text):
+    assert number(value) == text
