@@ -1,0 +1,106 @@
+"""Many tasks from one source: one for each value of a column."""
+
+from functools import cached_property
+
+import numpy as np
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from fedlora import registry, seeding
+from fedlora.errors import FedloraError
+from fedlora.section import Section
+from fedlora.tasks.contract import Examples, Kind, Split, Table, Task, TaskFamily, TaskNames
+from fedlora.tasks.naming import task_name, unknown_task
+from fedlora.tasks.source_part import SourcePart
+from fedlora.tasks.splits import Splits, make_task, split_rows, test_mask
+from fedlora.tasks.text_blocks import blocks_of
+
+
+class Config(Section):
+    """A source, and the column whose every value is a task.
+
+    column: a group of the source (product line, author, subject).
+    language_modelling: the text alone, in blocks of `block_words` words, instead of the labels.
+    min_examples: values with fewer rows are left out; so are, with labels, those of one class.
+    bank: how many values fill the bank; null for all that newcomers leave.
+    held_out: how many values newcomers bring.
+    """
+
+    source: SourcePart
+    column: str
+    language_modelling: bool = False
+    block_words: PositiveInt = 96
+    min_examples: PositiveInt = 100
+    bank: PositiveInt | None = None
+    held_out: NonNegativeInt = Field(1)
+    splits: Splits = Splits()
+    seed: int = 0
+
+
+class Domains(TaskFamily):
+    """One task for each product line, author or subject of a source."""
+
+    Config = Config
+
+    def names(self) -> TaskNames:
+        """Such as "department=tops", newcomers drawn at random."""
+        names = list(self._rows)
+        rng = np.random.default_rng(seeding.derive(self.config.seed, "domains"))
+        order = [names[i] for i in rng.permutation(len(names))]
+        bank = len(names) - self.config.held_out if self.config.bank is None else self.config.bank
+        if bank < 1 or bank + self.config.held_out > len(names):
+            raise FedloraError(
+                f"tasks: column '{self.config.column}' gives {len(names)} tasks of at least"
+                f" {self.config.min_examples} examples; lower bank, held_out or min_examples"
+            )
+        chosen = order[: bank + self.config.held_out]
+        return TaskNames(bank=tuple(sorted(chosen[:bank])), held_out=tuple(sorted(chosen[bank:])))
+
+    def load(self, name: str) -> Task:
+        """The rows that have the value."""
+        rows = self._rows.get(name)
+        if rows is None:
+            raise unknown_task("domains", name, list(self._rows))
+        table, seed, sizes = self._table, self.config.seed, self.config.splits
+        drawn = split_rows(rows, test_mask(table, seed), sizes, seed, name)
+        splits = {split: self._examples(index, split) for split, index in drawn.items()}
+        return make_task(name, table, splits, table.label_names)
+
+    def _examples(self, rows: np.ndarray, split: Split) -> Examples:
+        if not self.config.language_modelling:
+            return self._table.examples.take(rows)
+        most = getattr(self.config.splits, split)
+        return blocks_of(self._table.examples, rows, self.config.block_words, most)
+
+    @cached_property
+    def _table(self) -> Table:
+        table: Table = self.config.source.load()
+        if not self.config.language_modelling:
+            return table
+        if table.kind == "image-classification":
+            name = self.config.source.name
+            raise FedloraError(f"tasks.source: '{name}' holds images; choose a source of texts")
+        kind: Kind = "language-modelling"
+        return Table(kind, table.examples, groups=table.groups, test=table.test)
+
+    @cached_property
+    def _rows(self) -> dict[str, np.ndarray]:
+        """Task name -> row numbers, sorted by name."""
+        column, groups = self.config.column, self._table.groups
+        if column not in groups:
+            known = sorted(groups)
+            hint = registry.nearest(column, known) if known else "it has none"
+            raise FedloraError(
+                f"tasks.column: source '{self.config.source.name}' has no column '{column}'; {hint}"
+            )
+        rows: dict[str, np.ndarray] = {}
+        for value in np.unique(groups[column]):
+            index = np.flatnonzero(groups[column] == value)
+            if len(index) >= self.config.min_examples and self._teaches(index):
+                rows[f"{task_name(column)}={task_name(str(value))}"] = index
+        return rows
+
+    def _teaches(self, index: np.ndarray) -> bool:
+        labels = self._table.examples.labels
+        if self._table.kind != "text-classification" or labels is None:
+            return True
+        return len(np.unique(labels[index])) > 1

@@ -1,0 +1,71 @@
+"""How a task's rows become its train, validation and test splits."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from pydantic import PositiveInt
+
+from fedlora import seeding
+from fedlora.section import Section
+from fedlora.tasks.contract import Examples, Split, Table, Task, check_split
+
+TEST_SHARE = 0.2
+VALIDATION_SHARE = 0.2
+
+
+class Splits(Section):
+    """The most examples a split of one task may have; a smaller task gives what it has."""
+
+    train: PositiveInt = 400
+    validation: PositiveInt = 100
+    test: PositiveInt = 500
+
+
+def test_mask(table: Table, seed: int) -> np.ndarray:
+    """(n,) bool: the source's own test rows, or a fifth of all, the same for every task.
+
+    One mask for the whole family: what tests one task never trains another.
+    """
+    if table.test is not None:
+        return table.test
+    count = len(table.examples)
+    rng = np.random.default_rng(seeding.derive(seed, "test rows"))
+    mask = np.zeros(count, dtype=bool)
+    mask[rng.permutation(count)[: round(TEST_SHARE * count)]] = True
+    return mask
+
+
+def split_rows(
+    rows: np.ndarray, test: np.ndarray, sizes: Splits, seed: int, task: str
+) -> dict[Split, np.ndarray]:
+    """Disjoint row numbers of the three splits of one task.
+
+    Args:
+        rows: (m,) int64, all rows of the task.
+        test: (n,) bool, from `test_mask`; n is the size of the table.
+        sizes: upper bounds; validation takes at most a fifth of the rows that are not test rows.
+        seed: of the run's tasks.
+        task: its name; seed and name alone decide which rows are drawn.
+    """
+    rng = np.random.default_rng(seeding.derive(seed, "splits", task))
+    shuffled = rng.permutation(rows)
+    learn, judge = shuffled[~test[shuffled]], shuffled[test[shuffled]]
+    held = min(sizes.validation, int(VALIDATION_SHARE * len(learn)))
+    return {
+        "train": learn[held : held + sizes.train],
+        "validation": learn[:held],
+        "test": judge[: sizes.test],
+    }
+
+
+def make_task(
+    name: str, table: Table, splits: Mapping[Split, Examples], label_names: tuple[str, ...]
+) -> Task:
+    """A task of the table's kind.
+
+    Raises:
+        FedloraError: a split is empty.
+    """
+    for split, examples in splits.items():
+        check_split(name, split, examples)
+    return Task(name=name, kind=table.kind, label_names=label_names, splits=splits)
