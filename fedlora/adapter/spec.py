@@ -4,6 +4,7 @@ import json
 import math
 from dataclasses import asdict, dataclass, replace
 
+from fedlora import frame
 from fedlora.errors import FedloraError
 
 
@@ -81,7 +82,7 @@ class AdapterSpec:
             FedloraError: the text is not a spec.
         """
         try:
-            raw = json.loads(text)
+            raw = frame.read_json(text)
             return cls(
                 base=str(raw["base"]),
                 layers=tuple(
@@ -92,5 +93,5 @@ class AdapterSpec:
                 rslora=bool(raw["rslora"]),
                 head=tuple((str(n), tuple(int(s) for s in shape)) for n, shape in raw["head"]),
             )
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise FedloraError(f"not an adapter spec: {error!r}") from None

@@ -1,0 +1,64 @@
+"""What the bank knows about an adapter besides its values."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fedlora.errors import FedloraError
+
+_LONGEST_TASK = 1000
+
+
+@dataclass(frozen=True)
+class Record:
+    """Where an adapter comes from; (task, client, round, sample) is unique in a bank.
+
+    task: any text; it is data, never a path.
+    sample: which of the adapters that one client sent in one round.
+    rank: the largest rank of its layers.
+    seed: the seed it was trained with.
+    metrics: finite numbers by name.
+    """
+
+    task: str
+    client: int
+    round: int
+    sample: int
+    rank: int
+    seed: int
+    metrics: Mapping[str, float]
+
+    def __post_init__(self) -> None:
+        if not _is_text(self.task) or not 1 <= len(self.task) <= _LONGEST_TASK:
+            raise FedloraError(
+                f"task name {self.task!a:.80} is not text of 1 to {_LONGEST_TASK} characters"
+            )
+        for name in ("client", "round", "sample", "rank", "seed"):
+            value = getattr(self, name)
+            if type(value) is not int or not -(1 << 63) <= value < 1 << 63:
+                raise FedloraError(f"{name}={value!a:.80} is not an integer of 64 bits")
+        for name, value in self.metrics.items():
+            if not _is_text(name) or not _is_finite(value):
+                raise FedloraError(f"metric {name!a:.80} is not a finite number: {value!a:.80}")
+
+    @property
+    def key(self) -> tuple[str, int, int, int]:
+        """What makes the record unique, and gives the bank its order."""
+        return self.task, self.client, self.round, self.sample
+
+
+@dataclass(frozen=True)
+class StoredRecord(Record):
+    """A record in the bank; `digest` names its adapter."""
+
+    digest: str
+
+
+def _is_text(value: Any) -> bool:
+    """Whether a value is text that UTF-8 can hold."""
+    return isinstance(value, str) and not any("\ud800" <= char <= "\udfff" for char in value)
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)

@@ -1,0 +1,47 @@
+"""Screening sees the size of DeltaW, not the disguise of its factors."""
+
+import pytest
+import torch
+
+from fedlora.adapter import AdapterSpec, LayerSpec, LoraAdapter
+from fedlora.errors import FedloraError
+from fedlora.server.screening import Limits, screen
+
+SPEC = AdapterSpec(base="b", layers=(LayerSpec("k", 9, 7, 2), LayerSpec("q", 8, 8, 2)), alpha=4.0)
+
+
+def adapter(scale: float = 1.0, gauge: float = 1.0) -> LoraAdapter:
+    draw = torch.Generator().manual_seed(0)
+    sent = LoraAdapter.from_flat(SPEC, torch.randn(SPEC.size, generator=draw))
+    up = {name: value * scale * gauge for name, value in sent.up.items()}
+    return LoraAdapter(SPEC, {n: v / gauge for n, v in sent.down.items()}, up, {})
+
+
+def dense_norm(sent: LoraAdapter) -> float:
+    return float(torch.cat([sent.delta(layer.name).reshape(-1) for layer in SPEC.layers]).norm())
+
+
+@pytest.mark.parametrize("gauge", [1.0, 1e4, 1e-4])
+def test_the_limit_is_on_the_product_whatever_the_factors(gauge: float) -> None:
+    sent = adapter(gauge=gauge)
+    size = dense_norm(adapter())
+
+    screen(sent, SPEC, Limits(norm=size * 1.001))
+    with pytest.raises(FedloraError, match="more than the"):
+        screen(sent, SPEC, Limits(norm=size * 0.999))
+
+
+def test_factors_near_the_end_of_float32_are_refused() -> None:
+    with pytest.raises(FedloraError, match="more than the"):
+        screen(adapter(scale=1e37), SPEC, Limits())
+
+
+def test_an_adapter_of_another_base_is_refused() -> None:
+    other = AdapterSpec(base="c", layers=SPEC.layers, alpha=4.0)
+    with pytest.raises(FedloraError, match="another base model"):
+        screen(adapter(), other, Limits())
+
+
+def test_another_rank_is_no_reason() -> None:
+    small = SPEC.with_rank(1)
+    screen(LoraAdapter.from_flat(small, torch.ones(small.size)), SPEC, Limits())
