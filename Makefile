@@ -15,6 +15,7 @@ export RAY_USAGE_STATS_ENABLED ?= 0
 export RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO ?= 0
 export HF_HUB_OFFLINE ?= 1
 export HF_HOME ?= $(CURDIR)/.cache/huggingface
+export FEDLORA_DATA ?= $(CURDIR)/.cache/fedlora
 export TOKENIZERS_PARALLELISM ?= false
 export OMP_WAIT_POLICY ?= passive
 

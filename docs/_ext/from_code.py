@@ -41,28 +41,28 @@ class ConfigSection(FromCode):
     def lines(self, argument: str) -> list[str]:
         module, _, name = argument.rpartition(".")
         model = getattr(importlib.import_module(module), name)
-        return [*prose(model), "", *keys(model)]
+        return [paragraphs(model)[0], "", *keys(model)]
 
 
 class Parts(FromCode):
-    """The parts of a room: name, what it is, options."""
+    """The parts of a room: name, what it is, options with their defaults."""
 
     def lines(self, argument: str) -> list[str]:
-        rows = []
+        lines = []
         for name in registry.names(argument):
             part = registry.find(argument, name)
-            options = "; ".join(
-                f"`{key}` = {default(field)}{described(field)}"
-                for key, field in part.Config.model_fields.items()
-            )
-            rows.append(f"| `{name}` | {escape(prose(part)[0])} | {escape(options)} |")
-        return ["| name | what it is | options |", "| --- | --- | --- |", *rows]
+            fields = part.Config.model_fields.items()
+            options = ", ".join(f"`{key}` ({described(field)})" for key, field in fields)
+            lines += [f"`{name}`", f": {paragraphs(part)[0]}", ""]
+            lines += [f": Options: {options}.", ""] if options else []
+            lines += [f": {text}" for text in paragraphs(part.Config)[1:]]
+            lines += [""]
+        return lines
 
 
-def prose(thing: Any) -> list[str]:
-    """The docstring's lines up to the first empty one, as one line."""
-    text = inspect.getdoc(thing) or ""
-    return [" ".join(text.split("\n\n")[0].split())]
+def paragraphs(thing: Any) -> list[str]:
+    """The docstring's paragraphs, a line each."""
+    return [" ".join(text.split()) for text in (inspect.getdoc(thing) or "").split("\n\n")]
 
 
 def keys(model: type[BaseModel]) -> list[str]:
@@ -119,7 +119,7 @@ def bounds(field: FieldInfo) -> str:
 
 
 def described(field: FieldInfo) -> str:
-    return f" ({field.description})" if field.description else ""
+    return "; ".join(filter(None, [default(field), field.description]))
 
 
 def escape(text: str) -> str:
