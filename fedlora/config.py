@@ -33,12 +33,6 @@ class AggregatorPart(Part):
     room: ClassVar[str] = "aggregation"
 
 
-class AdoptionPart(Part):
-    """An adoption policy by name."""
-
-    room: ClassVar[str] = "adoption"
-
-
 class CodecPart(Part):
     """A codec by name."""
 
@@ -127,7 +121,7 @@ class TaskVectorConfig(Section):
 class AdoptionConfig(Section):
     """What a newcomer does with what it was given."""
 
-    policy: AdoptionPart = _part(AdoptionPart, "generated")
+    policy: Literal["generated", "mean", "nearest", "topk", "ridge", "warm"] = "generated"
     refine_epochs: int = Field(0, ge=0)
     contribute: bool = Field(False, description="send the refined adapter to the bank")
 
@@ -175,7 +169,7 @@ class RunConfig(Section):
     finetune: FinetuneConfig = FinetuneConfig()
     task_vector: TaskVectorConfig = TaskVectorConfig()
     generator: GeneratorPart = _part(GeneratorPart, "cvae")
-    adoption: AdoptionConfig = Field(default_factory=AdoptionConfig)
+    adoption: AdoptionConfig = AdoptionConfig()
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
     codec: CodecPart = _part(CodecPart, "none")
     rounds: RoundsConfig = RoundsConfig()

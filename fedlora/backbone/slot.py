@@ -1,7 +1,7 @@
 """One place for one adapter in a frozen model, filled and emptied in place."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -98,19 +98,19 @@ class AdapterSlot:
                 self._down[name].copy_(adapter.down[name])
                 self._up[name].copy_(adapter.up[name])
 
-    def read(self, head: dict[str, Tensor] | None = None) -> LoraAdapter:
+    def read(self, head: Mapping[str, Tensor] | None = None) -> LoraAdapter:
         """A copy of the adapter now in the model, beside a trained head if there is one."""
-        head = {name: tensor.detach().cpu().clone() for name, tensor in (head or {}).items()}
+        trained = {n: tensor.detach().cpu().clone() for n, tensor in (head or {}).items()}
         spec = AdapterSpec(
             self._spec.base,
             self._spec.layers,
             self._spec.alpha,
             self._spec.rslora,
-            tuple((name, tuple(tensor.shape)) for name, tensor in head.items()),
+            tuple((name, tuple(tensor.shape)) for name, tensor in trained.items()),
         )
         down = {n: p.detach().cpu().clone() for n, p in self._down.items()}
         up = {n: p.detach().cpu().clone() for n, p in self._up.items()}
-        return LoraAdapter.from_tensors(spec, LoraAdapter(spec, down, up, head).tensors())
+        return LoraAdapter.from_tensors(spec, LoraAdapter(spec, down, up, trained).tensors())
 
     @contextmanager
     def training(self, seed: int) -> Iterator[list[nn.Parameter]]:

@@ -90,18 +90,29 @@ def train(
     return Trained(list(kept), curve, losses)
 
 
+def fresh(objective: Objective, seed: int) -> LoraAdapter:
+    """An adapter that changes nothing yet, beside the head as it is before training."""
+    objective.slot.write(objective.slot.fresh(seed))
+    return objective.slot.read(objective.first_head())
+
+
 def put(objective: Objective, adapter: LoraAdapter) -> None:
-    """Make an adapter, and its head if it has one, the one that the model uses."""
+    """Make an adapter, and its head if the task has one, those that the model uses.
+
+    Raises:
+        FedloraError: the adapter does not fit the model, or lacks the task's head.
+    """
     objective.slot.write(adapter)
     with torch.no_grad():
         for name, parameter in objective.head().items():
-            if name in adapter.head:
-                parameter.copy_(adapter.head[name])
+            if name not in adapter.head or adapter.head[name].shape != parameter.shape:
+                raise FedloraError(f"adapter without the head '{name}' that the task trains")
+            parameter.copy_(adapter.head[name])
 
 
 def current(objective: Objective) -> LoraAdapter:
     """A copy of the adapter and head that the model uses now."""
-    return objective.slot.read(dict(objective.head()))
+    return objective.slot.read(objective.head())
 
 
 def _finite(loss: float) -> float:

@@ -59,6 +59,10 @@ class Objective(ABC):
         """Trainable tensors beside the adapter; none unless the task has a trainable head."""
         return {}
 
+    def first_head(self) -> Mapping[str, Tensor]:
+        """The head before any training: where every client's head starts."""
+        return {}
+
     def score(self, rows: Rows) -> dict[str, float]:
         """Mean loss and metric over all rows, as the model now is."""
         with torch.inference_mode():

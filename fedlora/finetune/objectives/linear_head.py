@@ -32,12 +32,17 @@ class LinearHeadObjective(Objective):
         super().__init__(slot, label_names)
         self.weight = nn.Parameter(weight.clone(), requires_grad=trainable)
         self.bias = nn.Parameter(bias.clone(), requires_grad=trainable)
+        self._first = {"classifier.weight": weight.clone(), "classifier.bias": bias.clone()}
 
     @override
     def head(self) -> Mapping[str, nn.Parameter]:
         if not self.weight.requires_grad:
             return {}
         return {"classifier.weight": self.weight, "classifier.bias": self.bias}
+
+    @override
+    def first_head(self) -> Mapping[str, Tensor]:
+        return {name: self._first[name] for name in self.head()}
 
     @abstractmethod
     def features(self, rows: Rows) -> Tensor:

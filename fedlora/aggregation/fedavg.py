@@ -1,0 +1,37 @@
+"""FedAvg of the factors (FedIT)."""
+
+from collections.abc import Sequence
+
+import torch
+from typing_extensions import override
+
+from fedlora.adapter import LoraAdapter
+from fedlora.aggregation.contract import Aggregator, shares
+from fedlora.errors import FedloraError
+from fedlora.section import Section
+
+
+class FedAvgConfig(Section):
+    """No options."""
+
+
+class FedAvg(Aggregator):
+    """Average `down` and `up` entry by entry (Zhang et al. 2023, arXiv 2305.05644).
+
+    Not exact: mean(up) @ mean(down) is not mean(up @ down) unless the clients share a factor.
+    One rank only.
+    """
+
+    Config = FedAvgConfig
+
+    @override
+    def aggregate(self, adapters: Sequence[LoraAdapter], weights: Sequence[float]) -> LoraAdapter:
+        spec = adapters[0].spec
+        if any(adapter.spec != spec for adapter in adapters):
+            raise FedloraError(
+                "warm_start.aggregation: fedavg averages adapters of one rank and one base only"
+            )
+        values = torch.zeros(spec.size, dtype=torch.float64)
+        for adapter, share in zip(adapters, shares(weights), strict=True):
+            values += share * adapter.flatten().double()
+        return LoraAdapter.from_flat(spec, values.float())

@@ -1,0 +1,41 @@
+"""Who takes part: one seat for every shard of a bank task and for every newcomer."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from fedlora.config import RunConfig
+from fedlora.errors import FedloraError
+
+Role = Literal["bank", "newcomer"]
+
+
+@dataclass(frozen=True)
+class Seat:
+    """One client: its index, its task, and which shard of the task's training data it holds."""
+
+    client: int
+    task: str
+    shard: int
+    role: Role
+
+
+def seats(config: RunConfig) -> list[Seat]:
+    """Every client of a run; seat i is client i, the bank's clients first.
+
+    A newcomer holds the whole of its task.
+
+    Raises:
+        FedloraError: the task family yields no bank task, or a task twice.
+    """
+    names = config.tasks.build().names()
+    if not names.bank:
+        raise FedloraError("tasks: the family yields no task for the bank; raise tasks.bank")
+    everyone = [*names.bank, *names.held_out]
+    if len(set(everyone)) < len(everyone):
+        twice = next(name for name in everyone if everyone.count(name) > 1)
+        raise FedloraError(f"tasks: '{twice}' is named twice; a held-out task is never in the bank")
+    places: list[tuple[str, int, Role]] = [
+        (task, shard, "bank") for task in names.bank for shard in range(config.shards.per_task)
+    ]
+    places += [(task, 0, "newcomer") for task in names.held_out]
+    return [Seat(client, *place) for client, place in enumerate(places)]

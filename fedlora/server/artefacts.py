@@ -1,0 +1,45 @@
+"""Every task's adapter as a PEFT folder, for use outside fedlora."""
+
+import re
+from hashlib import sha256
+
+from fedlora.adapter import LoraAdapter, peft_folder
+from fedlora.backbone import open_slot
+from fedlora.server.bank import Bank
+from fedlora.server.context import ServerContext
+from fedlora.server.describing import Described
+from fedlora.server.serving import Candidates
+
+TASK_TYPES = {"causal-lm": "CAUSAL_LM", "text": "FEATURE_EXTRACTION", "vision": None}
+
+
+def write_adapters(
+    context: ServerContext, bank: Bank, candidates: Candidates, newcomers: list[Described]
+) -> None:
+    """adapters/TASK/: what each newcomer received, and each bank task's last sample."""
+    context.observer.phase("adapter folders", 1)
+    policy = context.config.adoption.policy
+    for record in bank.records():
+        facts = f"Fine-tuned by client {record.client}."
+        _write(context, record.task, bank.load(record.digest), facts)
+    for newcomer in newcomers:
+        adapter = candidates[newcomer.seat.client][policy]
+        _write(context, newcomer.seat.task, adapter, f"Handed to a newcomer; method: {policy}.")
+    context.observer.advance()
+
+
+def folder_name(task: str) -> str:
+    """A file name for a task: readable, safe whatever the task is called, and its own."""
+    readable = re.sub(r"[^A-Za-z0-9=.,_-]+", "_", task).strip("._")[:80] or "task"
+    return readable if readable == task else f"{readable}-{sha256(task.encode()).hexdigest()[:8]}"
+
+
+def _write(context: ServerContext, task: str, adapter: LoraAdapter, origin: str) -> None:
+    base = open_slot(context.config.backbone, context.config.lora, context.config.runtime.device)
+    peft_folder.save(
+        adapter,
+        context.folder / "adapters" / folder_name(task),
+        base.base.reference,
+        TASK_TYPES[base.base.modality],
+        f"Task: {task}. {origin}",
+    )

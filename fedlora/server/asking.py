@@ -1,0 +1,111 @@
+"""One round: ask clients, keep what they answer, go on without those that fail."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from fedlora.config import RoundsConfig
+from fedlora.errors import FedloraError
+from fedlora.server.journal import Answer, Journal
+from fedlora.server.observer import Observer
+from fedlora.wire.exchange import Reply, Request, Transport
+from fedlora.wire.ledger import Entry
+from fedlora.wire.message import JSON, Message, decode, encode, payload
+
+Check = Callable[[int, Message], None]
+QUIET = ("spec",)  # what an answer's metrics need not repeat
+
+
+@dataclass
+class Asker:
+    """Asks through a transport and remembers through a journal.
+
+    limit: the most bytes an answer may have.
+    """
+
+    transport: Transport
+    journal: Journal
+    rounds: RoundsConfig
+    observer: Observer
+    limit: int
+
+    def ask(
+        self, phase: str, round: int, messages: Mapping[int, Message], check: Check
+    ) -> dict[int, Message]:
+        """Send each client its message; the good answers, in the order of the clients.
+
+        An answer that `check` refuses costs its own client only. What the journal holds is not
+        asked again.
+
+        Raises:
+            FedloraError: fewer than `rounds.min_answers` of the clients gave a good answer.
+        """
+        self.observer.phase(f"{phase.replace('_', ' ')} {round}" if round else phase, len(messages))
+        known = self.journal.answers(phase, round)
+        frames = {c: encode(message) for c, message in messages.items() if c not in known}
+        self.observer.advance(len(messages) - len(frames))
+        for reply in self.transport.exchange([Request(c, f) for c, f in frames.items()]):
+            known[reply.client] = self._receive(
+                phase, round, messages[reply.client], frames[reply.client], reply, check
+            )
+            self.observer.advance()
+        return self._good(phase, round, messages, known)
+
+    def _receive(
+        self, phase: str, round: int, sent: Message, frame: bytes, reply: Reply, check: Check
+    ) -> Answer:
+        """Check one reply and write it down with its bytes, whatever it is worth."""
+        error, message = reply.error, None
+        if reply.frame is None:
+            error = error or "no answer"
+        else:
+            try:
+                message = decode(reply.frame, self.limit)
+                check(reply.client, message)
+            except FedloraError as refused:
+                error, message = str(refused), None
+        if message is None:
+            self.observer.note(f"{phase}: client {reply.client} lost: {error}")
+        answer = Answer(reply.frame, "") if message else Answer(None, error)
+        sizes = payload(sent), len(frame)
+        entries = [Entry(phase, round, reply.client, "down", sent.purpose, *sizes)]
+        if reply.frame is not None:
+            purpose, values = (message.purpose, payload(message)) if message else ("control", 0)
+            status = "ok" if message else "lost"
+            sizes = values, len(reply.frame)
+            entries.append(Entry(phase, round, reply.client, "up", purpose, *sizes, status=status))
+        metrics = {k: v for k, v in message.meta.items() if k not in QUIET} if message else None
+        self.journal.record(phase, round, reply.client, answer, entries, metrics)
+        return answer
+
+    def _good(
+        self,
+        phase: str,
+        round: int,
+        messages: Mapping[int, Message],
+        answers: Mapping[int, Answer],
+    ) -> dict[int, Message]:
+        good = {
+            client: decode(answer.frame, self.limit)
+            for client, answer in sorted(answers.items())
+            if answer.frame is not None
+        }
+        if len(good) < self.rounds.min_answers * len(messages):
+            reasons = [answer.error for answer in answers.values() if answer.error]
+            raise FedloraError(
+                f"{phase} {round}: {len(good)} of {len(messages)} clients answered, fewer than"
+                f" rounds.min_answers={self.rounds.min_answers} asks for;"
+                f" one said: {reasons[-1] if reasons else 'nothing'}"
+            )
+        return good
+
+
+def number(message: Message, key: str) -> float:
+    """A finite number of a message's meta.
+
+    Raises:
+        FedloraError: it is missing or of another type.
+    """
+    value: JSON = message.meta.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise FedloraError(f"answer lacks the number '{key}'")
+    return float(value)

@@ -1,0 +1,167 @@
+"""What a run has already learned, so that a killed run goes on instead of starting over.
+
+The story of a run is a deterministic function of the answers it received. So the answers are
+all that must survive: a resumed run tells the same story again and takes from here what is
+here, asking only for the rest.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fedlora import atomic
+from fedlora.errors import FedloraError
+from fedlora.wire.ledger import Entry
+
+SCHEMA = """
+create table if not exists answers (
+    phase text, round integer, client integer, frame blob, error text not null,
+    primary key (phase, round, client)
+) without rowid;
+create table if not exists lines (
+    file text, phase text, round integer, client integer, number integer, line text not null,
+    primary key (file, phase, round, client, number)
+) without rowid;
+create table if not exists outcomes (
+    phase text, round integer, value blob not null, primary key (phase, round)
+) without rowid;
+"""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One client's answer in one round: a frame, or why there is none."""
+
+    frame: bytes | None
+    error: str
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A contribution that did not count, and why."""
+
+    phase: str
+    round: int
+    client: int
+    reason: str
+
+
+class Journal:
+    """Answers and outcomes of one run, each written whole or not at all (SQLite)."""
+
+    def __init__(self, file: Path) -> None:
+        """Open or create.
+
+        Raises:
+            FedloraError: the file is not a journal, or the disk refuses it.
+        """
+        self._file = file
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(file, check_same_thread=False)
+            self._db.execute("pragma synchronous = full")
+            self._db.executescript(SCHEMA)
+        except (sqlite3.Error, OSError) as error:
+            raise self._refused(error) from None
+
+    def close(self) -> None:
+        """Release the file."""
+        self._db.close()
+
+    def answers(self, phase: str, round: int) -> dict[int, Answer]:
+        """The answers of a round that are already here, by client."""
+        rows = self._read(
+            "select client, frame, error from answers where phase = ? and round = ?", phase, round
+        )
+        return {int(client): Answer(frame, error) for client, frame, error in rows}
+
+    def lost(self) -> list[Lost]:
+        """Every contribution that failed, by phase, round and client."""
+        rows = self._read(
+            "select phase, round, client, error from answers where error != ''"
+            " order by phase, round, client"
+        )
+        return [Lost(*row) for row in rows]
+
+    def record(
+        self,
+        phase: str,
+        round: int,
+        client: int,
+        answer: Answer,
+        entries: Iterable[Entry],
+        metrics: Mapping[str, Any] | None,
+    ) -> None:
+        """Keep an answer with its lines of the ledger and of the metrics, in one transaction."""
+        lines = [("ledger", number, entry.to_line()) for number, entry in enumerate(entries)]
+        if metrics is not None:
+            head = {"phase": phase, "round": round, "client": client}
+            lines.append(("metrics", 0, json.dumps(head | dict(metrics))))
+        self._write(
+            (
+                "insert into answers values (?, ?, ?, ?, ?)",
+                [(phase, round, client, answer.frame, answer.error)],
+            ),
+            (
+                "insert or replace into lines values (?, ?, ?, ?, ?, ?)",
+                [(file, phase, round, client, number, line) for file, number, line in lines],
+            ),
+        )
+
+    def outcome(self, phase: str, round: int) -> bytes | None:
+        """What a finished round came to."""
+        rows = self._read("select value from outcomes where phase = ? and round = ?", phase, round)
+        return bytes(rows[0][0]) if rows else None
+
+    def conclude(self, phase: str, round: int, value: bytes) -> None:
+        """Keep what a round came to, and let go of the frames that led there."""
+        self._write(
+            ("insert or replace into outcomes values (?, ?, ?)", [(phase, round, value)]),
+            ("update answers set frame = null where phase = ? and round = ?", [(phase, round)]),
+        )
+
+    def add_lines(self, file: str, phase: str, lines: Iterable[Mapping[str, Any]]) -> None:
+        """Replace a phase's own lines of `metrics`: those that no single answer brought."""
+        self._write(
+            ("delete from lines where file = ? and phase = ? and client = -1", [(file, phase)]),
+            (
+                "insert into lines values (?, ?, 0, -1, ?, ?)",
+                [(file, phase, n, json.dumps({"phase": phase, **x})) for n, x in enumerate(lines)],
+            ),
+        )
+
+    def lines(self, file: str) -> list[str]:
+        """Every line of `ledger` or `metrics`, by phase, round and client."""
+        rows = self._read(
+            "select line from lines where file = ? order by phase, round, client, number", file
+        )
+        return [line for (line,) in rows]
+
+    def export(self, folder: Path) -> None:
+        """Write ledger.jsonl and metrics.jsonl beside each other."""
+        for file in ("ledger", "metrics"):
+            text = "".join(f"{line}\n" for line in self.lines(file))
+            atomic.write_text(folder / f"{file}.jsonl", text)
+
+    def _read(self, query: str, *values: Any) -> list[Any]:
+        try:
+            return self._db.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            raise self._refused(error) from None
+
+    def _write(self, *statements: tuple[str, list[tuple[Any, ...]]]) -> None:
+        try:
+            with self._db:
+                for statement, rows in statements:
+                    self._db.executemany(statement, rows)
+        except sqlite3.Error as error:
+            raise self._refused(error) from None
+
+    def _refused(self, error: Exception) -> FedloraError:
+        return FedloraError(
+            f"{self._file}: cannot be used as the run's journal ({error});"
+            " free the disk or start a new run"
+        )

@@ -1,0 +1,73 @@
+"""Phase two: rounds of federated averaging, so that every client fine-tunes from one place."""
+
+import numpy as np
+import torch
+
+from fedlora import seeding
+from fedlora.adapter import LoraAdapter
+from fedlora.aggregation.contract import Aggregator
+from fedlora.server.asking import number
+from fedlora.server.context import ServerContext
+from fedlora.server.describing import Described
+from fedlora.wire.message import Message
+
+
+def warm_start(context: ServerContext, clients: list[Described]) -> LoraAdapter | None:
+    """The common adapter after the configured rounds; None when there are none.
+
+    The first round sends no adapter: every client draws the same one from the run's seed.
+    """
+    config = context.config.warm_start
+    aggregator: Aggregator = config.aggregation.build()
+    common: LoraAdapter | None = None
+    for round in range(1, config.rounds + 1):
+        done = context.journal.outcome("warm_start", round)
+        if done is None:
+            chosen = _choose(context, [client.seat.client for client in clients], round)
+            common = _round(context, aggregator, common, chosen, round)
+            context.journal.conclude("warm_start", round, _to_bytes(common))
+        else:
+            common = _from_bytes(context, done)
+    return common
+
+
+def _round(
+    context: ServerContext,
+    aggregator: Aggregator,
+    common: LoraAdapter | None,
+    chosen: list[int],
+    round: int,
+) -> LoraAdapter:
+    message = context.message("train", "warm_up", _start(common), round=round)
+
+    def check(client: int, answer: Message) -> None:
+        context.check_task(client, answer)
+        context.adapter(answer, "trained")
+        number(answer, "examples")
+
+    answers = context.asker.ask("warm_start", round, dict.fromkeys(chosen, message), check)
+    return aggregator.aggregate(
+        [context.adapter(answer, "trained") for answer in answers.values()],
+        [number(answer, "examples") for answer in answers.values()],
+    )
+
+
+def _start(common: LoraAdapter | None) -> dict[str, LoraAdapter]:
+    return {} if common is None else {"start": common}
+
+
+def _choose(context: ServerContext, clients: list[int], round: int) -> list[int]:
+    count = context.config.warm_start.clients_per_round
+    if count is None or count >= len(clients):
+        return clients
+    rng = np.random.default_rng(seeding.derive(context.seed, "clients of round", round))
+    return sorted(int(client) for client in rng.choice(clients, count, replace=False))
+
+
+def _to_bytes(adapter: LoraAdapter) -> bytes:
+    return adapter.flatten().numpy().astype("<f4").tobytes()
+
+
+def _from_bytes(context: ServerContext, data: bytes) -> LoraAdapter:
+    values = torch.from_numpy(np.frombuffer(data, "<f4").astype(np.float32))
+    return LoraAdapter.from_flat(context.spec, values)
