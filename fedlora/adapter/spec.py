@@ -72,7 +72,8 @@ class AdapterSpec:
 
     def to_json(self) -> str:
         """One line of JSON, the same for equal specs."""
-        return json.dumps(asdict(self), sort_keys=True)
+        # An alpha given as 16 is the alpha 16.0.
+        return json.dumps(asdict(self) | {"alpha": float(self.alpha)}, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> "AdapterSpec":

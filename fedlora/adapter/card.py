@@ -1,0 +1,82 @@
+"""The model card beside an adapter: facts, and how to load it."""
+
+import html
+import re
+from pathlib import Path
+
+from huggingface_hub import ModelCard, ModelCardData
+
+from fedlora.adapter.lora import LoraAdapter
+
+_CLASSES = {
+    None: "AutoModelForImageClassification",
+    "CAUSAL_LM": "AutoModelForCausalLM",
+    "SEQ_CLS": "AutoModelForSequenceClassification",
+    "SEQ_2_SEQ_LM": "AutoModelForSeq2SeqLM",
+    "TOKEN_CLS": "AutoModelForTokenClassification",
+    "QUESTION_ANS": "AutoModelForQuestionAnswering",
+}
+
+_CARD = """---
+{metadata}
+---
+
+# LoRA adapter for {base}
+
+{facts}
+
+| fact | value |
+|---|---|
+| base model | `{base}` |
+| digest of the base model | `{spec.base}` |
+| digest of the adapter | `{digest}` |
+| adapted layers | {layers} |
+| rank | {rank} |
+| alpha | {spec.alpha:g}{rslora} |
+| trainable values | {spec.size:,} |
+| head | {head} |
+
+## Use
+
+```python
+from peft import PeftModel
+from transformers import {model_class}
+base = {model_class}.from_pretrained({base!r})
+model = PeftModel.from_pretrained(base, "PATH_OF_THIS_FOLDER")
+```
+
+Made with fedlora.
+"""
+
+
+def model_card(adapter: LoraAdapter, base: str, task_type: str | None, facts: str) -> str:
+    """The text of README.md.
+
+    Args:
+        adapter: the adapter.
+        base: name or path of the base model.
+        task_type: PEFT's name of the task; None for image classification.
+        facts: what is known beyond the adapter itself; plain text.
+    """
+    spec = adapter.spec
+    ranks = sorted({layer.rank for layer in spec.layers})
+    metadata = ModelCardData(
+        base_model=base if _is_hub_id(base) else None, library_name="peft", tags=["lora", "fedlora"]
+    )
+    text = _CARD.format(
+        metadata=metadata.to_yaml().strip(),
+        base=base,
+        facts=html.escape(facts, quote=False),
+        spec=spec,
+        digest=adapter.digest(),
+        layers=len(spec.layers),
+        rank=ranks[0] if len(ranks) == 1 else f"{ranks[0]} to {ranks[-1]}",
+        rslora=", divided by the root of the rank (rsLoRA)" if spec.rslora else "",
+        head=", ".join(f"`{name}` {list(shape)}" for name, shape in spec.head) or "none",
+        model_class=_CLASSES.get(task_type, "AutoModel"),
+    )
+    return str(ModelCard(text))
+
+
+def _is_hub_id(name: str) -> bool:
+    return bool(re.fullmatch(r"[\w.-]+/[\w.-]+", name)) and not Path(name).exists()
