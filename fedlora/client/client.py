@@ -35,7 +35,7 @@ class Client:
         self.codec: Codec = config.codec.build()
         self.family = config.tasks.build()
         self.seats = seats(config)
-        self._desk: Callable[[int], Desk] = lru_cache(DESKS)(self._open_desk)
+        self.desk: Callable[[int], Desk] = lru_cache(DESKS)(self._open_desk)
 
     def handle(self, client: int, frame: bytes) -> bytes:
         """Answer one encoded message with another.
@@ -49,7 +49,7 @@ class Client:
             raise FedloraError(f"message asks for '{action}': not something a client does")
         if not 0 <= client < len(self.seats):
             raise FedloraError(f"no client {client}: the run has {len(self.seats)}")
-        bench = Bench(self.config, self.seed, self._desk(client), self.codec)
+        bench = Bench(self.config, self.seed, self.desk(client), self.codec)
         return encode(ACTIONS[action](bench, message))
 
     def _open_desk(self, client: int) -> Desk:

@@ -8,6 +8,21 @@ from scipy import stats
 
 # Local training that gains less than this has no gap worth a share (accuracy or nats a token).
 SMALLEST_GAP = 0.02
+# The order of the table: nothing, what the bank offers, what a newcomer could do alone.
+METHODS = (
+    "base",
+    "warm",
+    "mean",
+    "nearest",
+    "topk",
+    "ridge",
+    "generated",
+    "shuffled",
+    "few_labels",
+    "zero_one_epoch",
+    "generated_one_epoch",
+    "local",
+)
 
 
 @dataclass(frozen=True)
@@ -69,7 +84,7 @@ def rows(
             value,
             sign * (value - values["base"]) / gap if gap >= SMALLEST_GAP else None,
         )
-        for method, value in values.items()
+        for method, value in sorted(values.items(), key=lambda item: _place(item[0]))
     ]
 
 
@@ -99,6 +114,10 @@ def interval(values: list[float]) -> Interval:
     spread = (sum((value - mean) ** 2 for value in values) / (n - 1)) ** 0.5
     half = float(stats.t.ppf(0.975, n - 1)) * spread / n**0.5
     return Interval(mean, mean - half, mean + half, n)
+
+
+def _place(method: str) -> tuple[int, str]:
+    return (METHODS.index(method) if method in METHODS else len(METHODS), method)
 
 
 def _over_tasks(by_task: Mapping[str, list[float]]) -> Interval:

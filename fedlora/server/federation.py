@@ -61,7 +61,7 @@ def _live(context: ServerContext) -> None:
     serve(context, candidates, newcomers, bank)
     write_adapters(context, bank, candidates, newcomers)
     judge(context, candidates, newcomers)
-    _write_fingerprint(context, bank.digest())
+    _write_facts(context, bank.digest())
 
 
 def _context(
@@ -89,12 +89,18 @@ def _context(
     )
 
 
-def _write_fingerprint(context: ServerContext, bank_digest: str) -> None:
-    """Hashes that two runs of one configuration and seed share."""
+def _write_facts(context: ServerContext, bank_digest: str) -> None:
+    """facts.json: that the seed is finished, its sizes, and the hashes that equal runs share."""
+    base = open_slot(context.config.backbone, context.config.lora, context.config.runtime.device)
     table = (context.folder / "table.json").read_bytes()
-    found = {
-        "bank": bank_digest,
-        "generator": digest(context.folder / "generator"),
-        "table": hashlib.sha256(table).hexdigest(),
+    facts = {
+        "adapter_values": context.spec.size,
+        "base_values": base.base.parameters,
+        "clients": len(context.seats),
+        "fingerprint": {
+            "bank": bank_digest,
+            "generator": digest(context.folder / "generator"),
+            "table": hashlib.sha256(table).hexdigest(),
+        },
     }
-    atomic.write_text(context.folder / "fingerprint.json", json.dumps(found, indent=1))
+    atomic.write_text(context.folder / "facts.json", json.dumps(facts, indent=1))

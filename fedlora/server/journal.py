@@ -8,7 +8,7 @@ here, asking only for the rest.
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -141,10 +141,11 @@ class Journal:
         return [line for (line,) in rows]
 
     def export(self, folder: Path) -> None:
-        """Write ledger.jsonl and metrics.jsonl beside each other."""
-        for file in ("ledger", "metrics"):
-            text = "".join(f"{line}\n" for line in self.lines(file))
-            atomic.write_text(folder / f"{file}.jsonl", text)
+        """Write ledger.jsonl, metrics.jsonl and lost.jsonl beside each other."""
+        lost = [json.dumps(asdict(lost)) for lost in self.lost()]
+        files = {"ledger": self.lines("ledger"), "metrics": self.lines("metrics"), "lost": lost}
+        for name, lines in files.items():
+            atomic.write_text(folder / f"{name}.jsonl", "".join(f"{line}\n" for line in lines))
 
     def _read(self, query: str, *values: Any) -> list[Any]:
         try:

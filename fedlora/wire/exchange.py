@@ -1,8 +1,13 @@
 """How the server asks and the clients answer, whatever carries the frames."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+
+from fedlora.errors import FedloraError
+
+Handle = Callable[[int, bytes], bytes]
+"""(client, frame) -> frame; raises on failure."""
 
 
 @dataclass(frozen=True)
@@ -31,3 +36,14 @@ class Transport(Protocol):
         A client that fails, is lost or is too late yields a reply without a frame.
         """
         ...
+
+
+def answer(handle: Handle, request: Request) -> Reply:
+    """What a client answers; whatever it raises costs its own answer only."""
+    try:
+        return Reply(request.client, handle(request.client, request.frame))
+    except FedloraError as error:
+        return Reply(request.client, None, str(error))
+    except Exception as error:  # noqa: BLE001 - a fault in one client's data or code
+        reason = " ".join(str(error).split())[:500]
+        return Reply(request.client, None, f"{type(error).__name__}: {reason}")

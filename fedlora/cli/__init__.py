@@ -1,0 +1,30 @@
+"""The command line: one thin command for each thing a user does."""
+
+import sys
+
+import typer
+
+from fedlora.cli.bank import app as bank_app
+from fedlora.cli.errors import one_line_errors
+from fedlora.cli.evaluate import evaluate
+from fedlora.cli.generate import generate
+from fedlora.cli.listing import generators, tasks
+from fedlora.cli.report import report, results
+from fedlora.cli.run import run
+
+app = typer.Typer(
+    name="fedlora",
+    help="Federated learning of LoRA adapters: clients send adapters, newcomers receive one.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+for command in (run, generate, evaluate, report, results, tasks, generators):
+    app.command()(command)
+app.add_typer(bank_app, name="bank")
+
+
+def main() -> None:
+    """Entry point of the `fedlora` command."""
+    with one_line_errors():
+        app()
+    sys.exit(0)

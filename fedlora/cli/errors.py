@@ -1,0 +1,32 @@
+"""A user's mistake is one line and exit status 2, never a traceback."""
+
+import errno
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+
+from fedlora.errors import FedloraError
+
+INTERRUPTED = 130
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Say what went wrong on one line of standard error."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    try:
+        yield
+    except FedloraError as error:
+        console.print(f"error: {' '.join(str(error).split())}", style="red", markup=False)
+        sys.exit(2)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
+            raise
+        where = f" '{error.filename}'" if error.filename else ""
+        console.print(f"error: cannot write{where}: {error.strerror}", style="red", markup=False)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        console.print("interrupted; what is done is kept, go on with --resume", style="yellow")
+        sys.exit(INTERRUPTED)

@@ -1,0 +1,35 @@
+"""`fedlora evaluate`: what an adapter is worth on a task."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fedlora.cli.output import AsJson, show
+from fedlora.cli.own_task import DataOption, TaskOption, open_task
+from fedlora.cli.run_folder import RunDir
+
+
+def evaluate(
+    run: RunDir,
+    adapter: Annotated[Path, typer.Option(help="A PEFT folder, of this run or of plain PEFT.")],
+    task: TaskOption = None,
+    data: DataOption = None,
+    json: AsJson = False,
+) -> None:
+    """Score an adapter beside the base model, on a task's test split or on your own data.
+
+    Example: fedlora evaluate runs/quickstart_... --adapter adapters/mine --task rotation=40
+    """
+    from fedlora.adapter import peft_folder
+    from fedlora.finetune.local import fresh, put
+    from fedlora.runtime.run import resume
+
+    own = open_task(resume(run), task, data)
+    objective = own.objective
+    loaded = peft_folder.load(adapter, objective.slot.base.digest)
+    rows = []
+    for name, candidate in (("base", fresh(objective, 0)), (str(adapter), loaded)):
+        put(objective, candidate)
+        rows.append({"adapter": name, **objective.score(own.judging)})
+    show(rows, json)

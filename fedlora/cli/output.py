@@ -1,0 +1,28 @@
+"""Tables for people, JSON for programs."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+def show(rows: Sequence[Mapping[str, Any]], as_json: bool, title: str = "") -> None:
+    """Print rows of equal keys as a table, or as a JSON list."""
+    if as_json:
+        typer.echo(json.dumps(list(rows), indent=1))
+        return
+    table = Table(title=title or None, title_justify="left")
+    for key in rows[0] if rows else ():
+        table.add_column(key, overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row.values()))
+    Console().print(table if rows else "nothing here yet")
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

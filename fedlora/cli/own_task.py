@@ -1,0 +1,56 @@
+"""A task named on the command line: one of the run's family, or a user's own data."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from fedlora.backbone import open_slot
+from fedlora.config import RunConfig
+from fedlora.errors import FedloraError
+from fedlora.finetune.objectives import Objective, Rows, objective_for
+from fedlora.tasks.contract import Examples, Kind
+from fedlora.tasks.sources.files import Files
+
+TaskOption = Annotated[
+    str | None, typer.Option("--task", help="A task of the run's family, by its name.")
+]
+DataOption = Annotated[
+    Path | None, typer.Option("--data", help="Your own data: JSONL, CSV, Parquet, or a folder.")
+]
+
+
+@dataclass(frozen=True, eq=False)
+class OwnTask:
+    """Encoded examples: those that describe the task, and those that judge an adapter."""
+
+    objective: Objective
+    describing: Rows
+    judging: Rows
+
+
+def open_task(config: RunConfig, task: str | None, data: Path | None) -> OwnTask:
+    """The task that the options name, on the run's base model.
+
+    Raises:
+        FedloraError: neither or both options are given, or the data cannot be used.
+    """
+    if (task is None) == (data is None):
+        raise FedloraError("name the task: either --task NAME or --data PATH")
+    torch.set_num_threads(config.runtime.threads)
+    if task is not None:
+        found = config.tasks.build().load(task)
+        splits = found.splits["train"], found.splits["test"]
+        return _encode(config, found.kind, found.label_names, *splits)
+    table = Files(Files.Config(path=str(data))).load()
+    return _encode(config, table.kind, table.label_names, table.examples, table.examples)
+
+
+def _encode(
+    config: RunConfig, kind: Kind, labels: tuple[str, ...], describing: Examples, judging: Examples
+) -> OwnTask:
+    slot = open_slot(config.backbone, config.lora, config.runtime.device)
+    objective = objective_for(slot, kind, labels, config.lora.head, config.backbone.max_length)
+    return OwnTask(objective, objective.encode(describing), objective.encode(judging))

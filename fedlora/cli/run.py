@@ -1,0 +1,59 @@
+"""`fedlora run`: a federation from its configuration to its report."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from fedlora import config as configuration
+from fedlora.cli.console import watching
+from fedlora.cli.output import AsJson
+from fedlora.cli.report import report
+from fedlora.errors import FedloraError
+
+
+def run(
+    config: Annotated[
+        Path | None, typer.Argument(help="A YAML file, such as those in configs/.")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="section.key=value, over what the file says.")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Go on with this run folder, killed or interrupted.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Where run folders are made.")] = Path("runs"),
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything, print the plan, and stop.")
+    ] = False,
+    json: AsJson = False,
+) -> None:
+    """Run a federation: fine-tune, fill the bank, learn the generator, serve newcomers, judge.
+
+    Example: fedlora run configs/quickstart.yaml lora.rank=8 runtime.name=ray
+    """
+    from fedlora.runtime import run as running
+
+    if resume is not None:
+        if config is not None:
+            raise FedloraError(
+                "--resume takes its configuration from the run folder; name no other"
+            )
+        settings, folder = running.resume(resume), resume
+    elif config is None:
+        raise FedloraError(
+            "name a configuration, such as configs/quickstart.yaml, or --resume a run"
+        )
+    else:
+        settings = configuration.load(config, overrides or [])
+        if dry_run:
+            from fedlora.cli.plan import show_plan
+
+            show_plan(settings, json)
+            return
+        folder = running.create(settings, out)
+    Console(stderr=True).print(f"run folder: {folder}", soft_wrap=True, highlight=False)
+    with watching() as observer:
+        running.run(settings, folder, observer)
+    report(folder, json)

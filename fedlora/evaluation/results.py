@@ -1,0 +1,70 @@
+"""results.json: what the seeds of a run add up to."""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from fedlora.config import RunConfig
+from fedlora.evaluation.table import Row, summarise
+from fedlora.wire.ledger import Entry, comparison, totals
+
+
+def compile_results(config: RunConfig, folder: Path) -> dict[str, Any]:
+    """Tables, bytes, losses and hashes of every seed that is finished.
+
+    Rivals are counted for the same clients and the same rounds: every warm-start round and the
+    one of fine-tuning, each a model or an adapter down and up, in float32.
+    """
+    done = {s: f for s in config.seeds if (f := seed_folder(folder, s) / "facts.json").is_file()}
+    tables = [json.loads((facts.parent / "table.json").read_text()) for facts in done.values()]
+    rows = [Row(**row) for table in tables for row in table["rows"]]
+    metric = tables[0]["metric"] if tables else "accuracy"
+    facts = {seed: json.loads(file.read_text()) for seed, file in done.items()}
+    lost = [
+        {"seed": seed, **json.loads(line)}
+        for seed in done
+        for line in (seed_folder(folder, seed) / "lost.jsonl").read_text().splitlines()
+    ]
+    return {
+        "metric": metric,
+        "higher_is_better": metric == "accuracy",
+        "finished": len(done) == len(config.seeds),
+        "seeds": list(done),
+        "rows": [asdict(row) for row in rows],
+        "summary": [asdict(summary) for summary in summarise(rows)],
+        "bytes": _bytes(config, folder, facts),
+        "lost": lost,
+        "fingerprint": {str(seed): fact["fingerprint"] for seed, fact in facts.items()},
+    }
+
+
+def seed_folder(folder: Path, seed: int) -> Path:
+    """Where one seed of a run keeps its bank, generator, adapters and tables."""
+    return folder / f"seed-{seed}"
+
+
+def _bytes(config: RunConfig, folder: Path, facts: Mapping[int, Any]) -> dict[str, Any]:
+    """Serialised bytes over all seeds, beside what federated averaging would have sent."""
+    entries = [
+        Entry.from_line(line)
+        for seed in facts
+        for line in (seed_folder(folder, seed) / "ledger.jsonl").read_text().splitlines()
+    ]
+    rounds = config.warm_start.rounds + 1
+    rivals = [
+        comparison(fact["adapter_values"], fact["base_values"], fact["clients"], rounds)
+        for fact in facts.values()
+    ]
+    by_purpose: dict[str, dict[str, int]] = defaultdict(dict)
+    for total in totals(entries):
+        by_purpose[total.purpose][total.direction] = total.serialised
+    return {
+        "up": sum(entry.serialised for entry in entries if entry.direction == "up"),
+        "down": sum(entry.serialised for entry in entries if entry.direction == "down"),
+        "fedavg_lora": sum(rival.lora for rival in rivals),
+        "full_finetuning": sum(rival.full for rival in rivals),
+        "by_purpose": by_purpose,
+    }

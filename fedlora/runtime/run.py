@@ -1,0 +1,84 @@
+"""A run from its configuration to its results, on whichever runtime it names."""
+
+import importlib
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from fedlora import atomic
+from fedlora import config as configuration
+from fedlora.config import RunConfig
+from fedlora.errors import FedloraError
+from fedlora.evaluation.results import compile_results, seed_folder
+from fedlora.server.federation import federate
+from fedlora.server.observer import Observer
+from fedlora.wire.exchange import Transport
+
+
+def create(config: RunConfig, root: Path) -> Path:
+    """A new run folder, root/NAME_YYYYMMDD_HHMMSS, holding the resolved configuration.
+
+    Raises:
+        FedloraError: the folder cannot be written.
+    """
+    stamp = datetime.now().astimezone().strftime("%Y%m%d_%H%M%S")
+    folder = root / f"{config.name}_{stamp}"
+    if folder.exists():
+        raise FedloraError(f"{folder} exists already; start again in a second")
+    atomic.write_text(folder / "config.yaml", configuration.dump(config))
+    return folder
+
+
+def resume(folder: Path) -> RunConfig:
+    """The configuration of a run that was begun earlier.
+
+    Raises:
+        FedloraError: the folder is not a run's.
+    """
+    if not (folder / "config.yaml").is_file():
+        raise FedloraError(f"{folder}: not a run folder, it has no config.yaml")
+    return configuration.load(folder / "config.yaml")
+
+
+def run(config: RunConfig, folder: Path, observer: Observer) -> dict[str, Any]:
+    """Live every seed of the run that is not finished yet, and write results.json.
+
+    Raises:
+        FedloraError: too few clients answer, or the folder holds what cannot be used.
+    """
+    started = time.perf_counter()
+    for seed in config.seeds:
+        own = seed_folder(folder, seed)
+        if not (own / "facts.json").is_file():
+            if len(config.seeds) > 1:
+                observer.note(f"seed {seed}")
+            serve(config, seed, _story(config, seed, own, observer))
+    results = compile_results(config, folder)
+    results["seconds"] = round(time.perf_counter() - started, 1)
+    results["peak_memory_bytes"] = peak_memory()
+    atomic.write_text(folder / "results.json", json.dumps(results, indent=1))
+    return results
+
+
+def serve(config: RunConfig, seed: int, story: Callable[[Transport], None]) -> None:
+    """Tell a story over the transport of the configured runtime."""
+    runtime = importlib.import_module(f"fedlora.runtime.{config.runtime.name}")
+    runtime.serve(config, seed, story)
+
+
+def peak_memory() -> int:
+    """The most resident memory that this process or one of its children had, in bytes."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return unit * max(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+
+
+def _story(
+    config: RunConfig, seed: int, folder: Path, observer: Observer
+) -> Callable[[Transport], None]:
+    return lambda transport: federate(config, seed, transport, folder, observer)

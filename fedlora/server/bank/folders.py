@@ -1,0 +1,128 @@
+"""The bank as PEFT folders, out and in again."""
+
+import hashlib
+import json
+import re
+from dataclasses import asdict
+from pathlib import Path
+
+from torch import Tensor
+
+from fedlora import frame
+from fedlora.adapter import peft_folder
+from fedlora.errors import FedloraError
+from fedlora.server.bank.record import Record, StoredRecord
+from fedlora.server.bank.store import Bank
+
+_RECORD = "record.json"
+_VECTOR = "task_vector.safetensors"
+
+
+def export_peft(
+    bank: Bank, folder: Path, base_model_name_or_path: str, task_type: str | None = None
+) -> list[Path]:
+    """One PEFT folder for each record, with the record and its task vector beside it.
+
+    Args:
+        bank: the bank.
+        folder: where the folders go; those of the same records are replaced.
+        base_model_name_or_path: what `from_pretrained` takes to load the base model.
+        task_type: PEFT's name of the task; None for image classification.
+
+    Returns:
+        The folders, in the order of the records.
+
+    Raises:
+        FedloraError: the bank is damaged, or a folder cannot be written.
+    """
+    paths = []
+    for stored in bank.records():
+        path = Path(folder) / folder_name(stored)
+        adapter = bank.load(stored.digest)
+        fields = {name: value for name, value in asdict(stored).items() if name != "digest"}
+        sides = {
+            _RECORD: (json.dumps(fields, indent=2, sort_keys=True) + "\n").encode(),
+            _VECTOR: frame.pack({"vector": bank.vector(stored)}, "format", "pt"),
+        }
+        peft_folder.save(
+            adapter, path, base_model_name_or_path, task_type, _facts(stored), sides
+        )
+        paths.append(path)
+    return paths
+
+
+def import_peft(
+    bank: Bank, folder: Path, record: Record | None = None, vector: Tensor | None = None
+) -> list[str]:
+    """Add what `export_peft` wrote, or one adapter of plain PEFT.
+
+    Args:
+        bank: where to.
+        folder: an adapter's folder, or a folder of such folders.
+        record: where the adapter comes from; needed for one of plain PEFT.
+        vector: the task vector (c,) of its task; needed for one of plain PEFT.
+
+    Returns:
+        The digests, in the order of the folders' names; those already in the bank included.
+
+    Raises:
+        FedloraError: a folder holds no adapter, one of another base model, or no record or
+            vector. What came before it in the order stays in the bank.
+    """
+    folder = Path(folder)
+    if (folder / peft_folder.CONFIG).exists():
+        paths = [folder]
+    else:
+        paths = sorted(path.parent for path in folder.glob(f"*/{peft_folder.CONFIG}"))
+    if not paths:
+        raise FedloraError(f"no adapter in '{folder}': name a PEFT folder, or a folder of them")
+    if len(paths) > 1 and (record is not None or vector is not None):
+        raise FedloraError(f"'{folder}' holds {len(paths)} adapters, but one record was given")
+    return [
+        bank.add(
+            record or _read_record(path),
+            peft_folder.load(path, bank.spec.base),
+            _read_vector(path) if vector is None else vector,
+        )
+        for path in paths
+    ]
+
+
+def folder_name(record: Record) -> str:
+    """A readable name, safe whatever the task is called, and another for every record."""
+    readable = re.sub(r"[^A-Za-z0-9_-]+", "-", record.task)[:60].strip("-")
+    mark = hashlib.sha256(repr(record.key).encode()).hexdigest()[:12]
+    return f"{readable or 'task'}-client{record.client}-round{record.round}-{mark}"
+
+
+def _facts(record: StoredRecord) -> str:
+    facts = [
+        f"Task: {' '.join(record.task.split())}.",
+        f"Sample {record.sample} of client {record.client} in round {record.round},"
+        f" seed {record.seed}.",
+        *(f"{name}: {value:g}." for name, value in sorted(record.metrics.items())),
+    ]
+    return "\n\n".join(facts)
+
+
+def _read_record(folder: Path) -> Record:
+    path = folder / _RECORD
+    try:
+        return Record(**frame.read_json(path.read_text("utf-8")))
+    except FileNotFoundError:
+        raise FedloraError(
+            f"adapter folder '{folder}' has no {_RECORD}: say its task and task vector"
+        ) from None
+    except (OSError, UnicodeDecodeError, TypeError, FedloraError) as error:
+        raise FedloraError(f"'{path}' is no record ({error}): copy it again") from None
+
+
+def _read_vector(folder: Path) -> Tensor:
+    path = folder / _VECTOR
+    try:
+        data = path.read_bytes()
+        return frame.unpack(data, limit=len(data))[0]["vector"]
+    except FileNotFoundError:
+        raise FedloraError(f"adapter folder '{folder}' has no {_VECTOR}: give its vector") from None
+    except (OSError, KeyError, FedloraError) as error:
+        raise FedloraError(f"'{path}' is no task vector ({error}): copy it again") from None
