@@ -6,7 +6,7 @@ import torch
 
 
 def derive(seed: int, *purpose: str | int) -> int:
-    """A 63-bit seed for one purpose: derive(0, "finetune", client, round)."""
+    """A 63-bit seed for one purpose, such as ("finetune", client, round)."""
     text = "/".join(str(part) for part in (seed, *purpose))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 

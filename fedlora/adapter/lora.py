@@ -78,10 +78,8 @@ class LoraAdapter:
             raise FedloraError(f"adapter of {tuple(values.shape)} values, not ({spec.size},)")
         shapes = tensor_shapes(spec)
         parts = values.split([torch.Size(shape).numel() for shape in shapes.values()])
-        return cls.from_tensors(
-            spec,
-            {name: p.reshape(shape) for (name, shape), p in zip(shapes.items(), parts, strict=True)},
-        )
+        named = zip(shapes.items(), parts, strict=True)
+        return cls.from_tensors(spec, {name: part.reshape(shape) for (name, shape), part in named})
 
     def digest(self) -> str:
         """SHA-256 of the spec and the values: equal adapters, equal digests, on any machine."""

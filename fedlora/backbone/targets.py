@@ -40,7 +40,8 @@ def find_targets(
     linear = {n: m for n, m in model.named_modules() if isinstance(m, (nn.Linear, Conv1D))}
     endings = sorted({name.rpartition(".")[2] for name in linear})
     if targets == "auto":
-        chosen: tuple[str, ...] = next((pair for pair in QUERY_VALUE if set(pair) <= set(endings)), ())
+        pairs = (pair for pair in QUERY_VALUE if set(pair) <= set(endings))
+        chosen: tuple[str, ...] = next(pairs, ())
         if not chosen:
             raise FedloraError(
                 "lora.targets: no query and value projections found;"
