@@ -1,0 +1,116 @@
+"""Plain facts of a run: where it stands, what it cost, what it lost, what it was."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fedlora.report import traffic
+from fedlora.report.formats import decimal, digits, duration, size, times
+from fedlora.report.outcome import Line, line
+from fedlora.report.results import Lost
+from fedlora.report.run_folder import PHASES, RunFolder
+from fedlora.report.series import step
+
+MOST_LOST = 200
+"""Lost contributions that the page lists."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One number that is worth a large type size."""
+
+    label: str
+    value: str
+    note: str = ""
+
+
+def notice(run: RunFolder) -> str:
+    """What to know of a run that is not finished; empty for one that is."""
+    if run.results.finished:
+        return ""
+    metrics = next((seed.metrics for seed in reversed(run.seeds) if seed.metrics), [])
+    where = "before its first measurement"
+    if metrics:
+        last = max(metrics, key=lambda record: (_place(record.get("phase")), step(record)))
+        where = f"in the phase “{str(last.get('phase')).replace('_', ' ')}”"
+        where += f", step {step(last)}" if step(last) else ""
+    return (
+        f"This run is in progress or was interrupted {where}; the page shows what is there."
+        f" To go on: fedlora run --resume {run.path.name}"
+    )
+
+
+def tiles(run: RunFolder, lines: list[Line]) -> list[Tile]:
+    """Four at most: quality, bytes, time, memory."""
+    found = []
+    generated, base, local = (line(lines, name) for name in ("generated", "base", "local"))
+    places = digits(run.results.metric)
+    if generated is not None and generated.value.mean is not None:
+        ends = [
+            f"{name} {decimal(end.value.mean, places)}"
+            for name, end in (("base", base), ("local LoRA", local))
+            if end is not None
+        ]
+        found.append(
+            Tile(
+                f"{run.results.metric} at once",
+                decimal(generated.value.mean, places),
+                ", ".join(ends),
+            )
+        )
+    sent = traffic.total(run, traffic.purposes(run))
+    if sent and sum(sent):
+        rivals = [
+            f"{name}: {times(count / sum(sent))} times as much"
+            for name, count in traffic.rivals(run)
+        ]
+        found.append(Tile("sent and received", size(sum(sent)), ", ".join(rivals)))
+    if run.results.seconds is not None:
+        count = len(run.seeds)
+        found.append(
+            Tile(
+                "wall time",
+                duration(run.results.seconds),
+                f"{count} seeds" if count > 1 else "one seed",
+            )
+        )
+    if run.results.peak_memory_bytes is not None:
+        found.append(Tile("peak memory", size(run.results.peak_memory_bytes)))
+    return found
+
+
+def lost(run: RunFolder) -> tuple[list[Lost], int]:
+    """The contributions to list, and how many more there are."""
+    every = run.results.lost
+    return list(every[:MOST_LOST]), max(0, len(every) - MOST_LOST)
+
+
+def run_facts(run: RunFolder) -> list[tuple[str, str]]:
+    """What was run, by the names of its configuration, and the fingerprints of what it made."""
+    keys = (
+        ("Backbone", "backbone.name"),
+        ("Tasks", "tasks.name"),
+        ("Generator", "generator.name"),
+        ("LoRA rank", "lora.rank"),
+        ("LoRA alpha", "lora.alpha"),
+        ("Warm-start rounds", "warm_start.rounds"),
+        ("Fine-tuning epochs", "finetune.epochs"),
+        ("Runtime", "runtime.name"),
+        ("Device", "runtime.device"),
+        ("Seeds", "seeds"),
+    )
+    named = [(label, _at(run.config, key)) for label, key in keys]
+    prints = [(f"Fingerprint of the {k}", str(v)) for k, v in run.results.fingerprint.items() if v]
+    return [(label, value) for label, value in named if value] + prints
+
+
+def _place(phase: object) -> int:
+    """A phase's place in the story; the lines of a run are not in the order of time."""
+    return PHASES.index(phase) if phase in PHASES else -1
+
+
+def _at(config: Mapping[str, Any], key: str) -> str:
+    value: Any = config
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value or "")

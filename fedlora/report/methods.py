@@ -1,0 +1,82 @@
+"""The methods of the table: how they are called, what they need, how they look."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Needs(StrEnum):
+    """What a newcomer has to do for its adapter; methods compete within one of these."""
+
+    NOTHING = "Given at once, no training"
+    EPOCH = "After one local epoch"
+    TRAINING = "After local training"
+
+
+@dataclass(frozen=True)
+class Method:
+    """One method. `marker` is matplotlib's, so that colour is never the only sign."""
+
+    name: str
+    label: str
+    about: str
+    needs: Needs = Needs.NOTHING
+    marker: str = "o"
+
+
+_KNOWN = (
+    Method("base", "Base model", "the frozen model without an adapter"),
+    Method("warm", "Warm start", "the federated average that fine-tuning starts from", marker="s"),
+    Method("mean", "Mean of the bank", "uniform average of the trained updates", marker="^"),
+    Method("nearest", "Nearest in the bank", "the adapter of the most similar task", marker="v"),
+    Method("topk", "Top-k mixture", "similar tasks' updates, weighted by similarity", marker="D"),
+    Method("ridge", "Ridge regression", "a linear map from task vector to weights", marker="P"),
+    Method("generated", "Generated", "the generator's adapter, given the task vector"),
+    Method(
+        "shuffled",
+        "Generated, shuffled",
+        "generated from another task's vector: must do worse",
+        marker="X",
+    ),
+    Method(
+        "zero_one_epoch",
+        "Zero + one epoch",
+        "one local epoch from an empty adapter",
+        Needs.EPOCH,
+        marker="s",
+    ),
+    Method(
+        "generated_one_epoch",
+        "Generated + one epoch",
+        "one local epoch from the generated adapter",
+        Needs.EPOCH,
+    ),
+    Method(
+        "few_labels",
+        "LoRA on few labels",
+        "local training on a few labelled samples",
+        Needs.TRAINING,
+        marker="s",
+    ),
+    Method(
+        "local",
+        "Local LoRA",
+        "local training on all local data: the ceiling",
+        Needs.TRAINING,
+        marker="o",
+    ),
+)
+_BY_NAME = {method.name: method for method in _KNOWN}
+_ORDER = {method.name: place for place, method in enumerate(_KNOWN)}
+
+
+def method(name: str, few_labels: int | None = None) -> Method:
+    """The method of that name; one that is not known competes without training."""
+    if name == "few_labels" and few_labels:
+        known = _BY_NAME[name]
+        return Method(name, f"LoRA on {few_labels} labels", known.about, known.needs, marker="s")
+    return _BY_NAME.get(name) or Method(name, name, "a further generator", marker="h")
+
+
+def order(name: str) -> tuple[int, str]:
+    """Sort key: the order of the story; unknown methods stand before the generated adapter."""
+    return (_ORDER.get(name, _ORDER["generated"]), "" if name in _ORDER else name)

@@ -1,0 +1,134 @@
+"""A run folder as it lies on the disk, finished or not."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from fedlora.errors import FedloraError
+from fedlora.report.results import Results
+
+Record = Mapping[str, Any]
+
+PHASES = ("describe", "warm_start", "finetune", "generator", "adopt", "evaluate")
+"""The phases of a run, in the order of the story."""
+
+
+@dataclass(frozen=True)
+class SeedFolder:
+    """What one seed of the run left behind; a file that is not there yet reads as empty."""
+
+    path: Path
+    seed: int
+
+    @cached_property
+    def metrics(self) -> list[Record]:
+        """Losses and scores by phase, round and client."""
+        return json_lines(self.path / "metrics.jsonl")
+
+    @cached_property
+    def ledger(self) -> list[Record]:
+        """Every message that was counted."""
+        return json_lines(self.path / "ledger.jsonl")
+
+    @cached_property
+    def reconstruction(self) -> list[Record]:
+        """The generated adapter of each bank task beside its trained one."""
+        path = self.path / "reconstruction.json"
+        found = _json(path) if path.is_file() else []
+        if not isinstance(found, list):
+            raise FedloraError(f"{path}: not a list of tasks; delete it and resume the run")
+        return [record for record in found if isinstance(record, dict)]
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run: its configuration, its results so far, and a folder for each seed."""
+
+    path: Path
+    config_text: str
+    results: Results
+    seeds: tuple[SeedFolder, ...]
+
+    @cached_property
+    def config(self) -> Record:
+        """The resolved configuration; empty when it cannot be read."""
+        try:
+            found = yaml.safe_load(self.config_text)
+        except yaml.YAMLError:
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    @property
+    def name(self) -> str:
+        """NAME of NAME_YYYYMMDD_HHMMSS."""
+        return re.sub(r"_\d{8}_\d{6}$", "", self.path.name)
+
+    @property
+    def started(self) -> str:
+        """When the run began, as its folder says; empty where it does not."""
+        found = re.search(r"_(\d{4})(\d\d)(\d\d)_(\d\d)(\d\d)\d\d$", self.path.name)
+        return "{}-{}-{} {}:{}".format(*found.groups()) if found else ""
+
+
+def read(path: Path) -> RunFolder:
+    """Read a run folder; a run that was interrupted has fewer files and is read all the same.
+
+    Raises:
+        FedloraError: the path is not a run folder, or results.json is not what a run writes.
+    """
+    path = Path(path).resolve()
+    config, results = path / "config.yaml", path / "results.json"
+    seeds = sorted(
+        (
+            SeedFolder(folder, int(folder.name[5:]))
+            for folder in path.glob("seed-*")
+            if folder.is_dir() and folder.name[5:].isdigit()
+        ),
+        key=lambda folder: folder.seed,
+    )
+    if not (config.is_file() or results.is_file() or seeds):
+        raise FedloraError(f"{path}: not a run folder (no config.yaml); name one under runs/")
+    text = config.read_text(encoding="utf-8", errors="replace") if config.is_file() else ""
+    return RunFolder(path, text, _results(results), tuple(seeds))
+
+
+def json_lines(path: Path) -> list[Record]:
+    """The objects of a JSONL file; a line cut short by a kill is passed over."""
+    if not path.is_file():
+        return []
+    found: list[Record] = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(record, dict):
+            found.append(record)
+    return found
+
+
+def _results(path: Path) -> Results:
+    if not path.is_file():
+        return Results()
+    try:
+        return Results.model_validate(_json(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise FedloraError(
+            f"{path}: {key}: {first['msg']}; resume the run to write it anew"
+        ) from None
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise FedloraError(f"{path}: not JSON ({error}); resume the run to write it") from None
