@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from fedlora import frame
+from fedlora import atomic, frame
 from fedlora.adapter import peft_folder
 from fedlora.errors import FedloraError
 from fedlora.server.bank.record import Record, StoredRecord
@@ -38,15 +38,13 @@ def export_peft(
     paths = []
     for stored in bank.records():
         path = Path(folder) / folder_name(stored)
-        adapter = bank.load(stored.digest)
         fields = {name: value for name, value in asdict(stored).items() if name != "digest"}
-        sides = {
-            _RECORD: (json.dumps(fields, indent=2, sort_keys=True) + "\n").encode(),
-            _VECTOR: frame.pack({"vector": bank.vector(stored)}, "format", "pt"),
-        }
-        peft_folder.save(
-            adapter, path, base_model_name_or_path, task_type, _facts(stored), sides
-        )
+        vector = frame.pack({"vector": bank.vector(stored)}, "format", "pt")
+        with atomic.folder(path) as draft:
+            adapter = bank.load(stored.digest)
+            peft_folder.save(adapter, draft, base_model_name_or_path, task_type, _facts(stored))
+            (draft / _RECORD).write_text(json.dumps(fields, indent=2, sort_keys=True) + "\n")
+            (draft / _VECTOR).write_bytes(vector)
         paths.append(path)
     return paths
 

@@ -38,6 +38,8 @@ class Record:
             value = getattr(self, name)
             if type(value) is not int or not -(1 << 63) <= value < 1 << 63:
                 raise FedloraError(f"{name}={value!a:.80} is not an integer of 64 bits")
+        if not isinstance(self.metrics, Mapping):
+            raise FedloraError(f"metrics {self.metrics!a:.80} are not numbers by name")
         for name, value in self.metrics.items():
             if not _is_text(name) or not _is_finite(value):
                 raise FedloraError(f"metric {name!a:.80} is not a finite number: {value!a:.80}")

@@ -190,7 +190,8 @@ def test_a_malformed_adapter_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "value"),
     [("task", ""), ("task", "x" * 1001), ("task", "\ud800"), ("client", 1 << 63), ("round", 1.0),
-     ("seed", True), ("metrics", {"loss": float("nan")}), ("metrics", {"loss": "low"})],
+     ("seed", True), ("metrics", {"loss": float("nan")}), ("metrics", {"loss": "low"}),
+     ("metrics", [1])],
 )
 def test_a_malformed_record_is_refused(key: str, value: object) -> None:
     fields = {"task": "t", "client": 0, "round": 0, "sample": 0, "rank": 3, "seed": 0,
