@@ -1,17 +1,98 @@
 """The pages do what they show."""
 
-import pytest
+import re
+import shlex
+from pathlib import Path
 
-from tests.docs.examples import PAGES, ROOT, blocks
+import pytest
+import typer
+import yaml
+from click import Group
+from typer.testing import CliRunner
+
+from fedlora import config as configuration
+from fedlora.cli import app
+from tests.docs.examples import PAGES, ROOT, Block, blocks
 
 # The examples of CONTRIBUTING.md are files of the package and have a test of their own.
-RUN = [page for page in PAGES if page.name != "CONTRIBUTING.md" and blocks(page, "python")]
+PYTHON = [page for page in PAGES if page.name != "CONTRIBUTING.md" and blocks(page, "python")]
+YAML = [(page, block) for page in PAGES for block in blocks(page, "yaml")]
+SHELL = [
+    (page, line.partition("#")[0].strip())
+    for page in PAGES
+    for block in blocks(page, "bash")
+    for line in block.code.splitlines()
+]
+FEDLORA = [(page, line) for page, line in SHELL if line.startswith("fedlora ")]
+HARMLESS = [(page, line) for page, line in FEDLORA if "RUN_DIR" in line or "--dry-run" in line]
 
 
-@pytest.mark.parametrize("page", RUN, ids=lambda page: str(page.relative_to(ROOT)))
-def test_the_python_of_a_page_runs_from_top_to_bottom(page, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def where(value: Path | Block | str) -> str:
+    if isinstance(value, Path):
+        return str(value.relative_to(ROOT))
+    return f"line {value.line}" if isinstance(value, Block) else value
+
+
+@pytest.mark.parametrize("page", PYTHON, ids=where)
+def test_the_python_of_a_page_runs_from_top_to_bottom(page, checkout, monkeypatch):
+    monkeypatch.chdir(checkout)
     names: dict[str, object] = {}
     for block in blocks(page, "python"):
         # empty lines in front make a traceback name the line of the page
         exec(compile("\n" * block.line + block.code, str(page), "exec"), names)
+
+
+@pytest.mark.parametrize(("page", "block"), YAML, ids=where)
+def test_the_yaml_of_a_page_is_a_configuration_or_part_of_one(page, block):
+    shown = yaml.safe_load(block.code)
+    if "tasks" not in shown:
+        quickstart = yaml.safe_load((ROOT / "configs" / "quickstart.yaml").read_text())
+        shown = {**quickstart, **shown}
+
+    configuration.from_dict(shown, origin=str(page))
+
+
+@pytest.mark.parametrize(("page", "line"), FEDLORA, ids=where)
+def test_the_commands_of_a_page_exist_with_these_options(page, line):
+    command, words = typer.main.get_command(app), shlex.split(line)[1:]
+    while isinstance(command, Group) and not words[0].startswith("-"):
+        command = command.commands[words.pop(0)]
+
+    command.make_context("fedlora", words, resilient_parsing="--install-completion" in words)
+
+
+@pytest.mark.parametrize(("page", "line"), HARMLESS, ids=where)
+def test_the_commands_of_a_page_that_cost_little_succeed(page, line, checkout, monkeypatch):
+    if "my_images" in line or "reviews" in line:
+        pytest.skip("needs data that the reader has")
+    monkeypatch.chdir(checkout)
+    (run,) = (checkout / "runs").iterdir()
+    words = shlex.split(line.replace("RUN_DIR", str(run)))[1:]
+
+    done = CliRunner().invoke(app, words, catch_exceptions=False)
+
+    assert done.exit_code == 0, done.output
+
+
+def test_every_make_target_of_a_page_exists():
+    known = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+    named = {
+        (where(page), target)
+        for page, line in SHELL
+        if line.startswith("make ")
+        for target in line.split()[1:]
+        if "=" not in target and '"' not in target
+    }
+
+    assert {(page, target) for page, target in named if target not in known} == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=where)
+def test_every_file_that_a_page_links_or_runs_exists(page):
+    text = page.read_text()
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", text)
+    files = re.findall(r"\b((?:configs|simulations|scripts)/\w+\.\w+)", text)
+
+    missing = [link for link in links if not (page.parent / link).exists()]
+    missing += [file for file in files if not (ROOT / file).exists()]
+    assert missing == []
