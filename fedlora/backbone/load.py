@@ -47,6 +47,13 @@ class BaseModel:
     digest: str
     parameters: int
 
+    @property
+    def task_type(self) -> str | None:
+        """PEFT's name for what the model does; it has none for image classification."""
+        return {"vision": None, "text": "FEATURE_EXTRACTION", "causal-lm": "CAUSAL_LM"}[
+            self.modality
+        ]
+
 
 def load_base(config: BackboneConfig) -> BaseModel:
     """Load, freeze and put into evaluation mode.

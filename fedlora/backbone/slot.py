@@ -1,6 +1,7 @@
 """One place for one adapter in a frozen model, filled and emptied in place."""
 
 import math
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -31,17 +32,9 @@ class AdapterSlot:
         names = find_targets(base.model, lora.targets, lora.layers)
         layers = tuple(_layer(name, base.model.get_submodule(name), lora.rank) for name in names)
         self._spec = AdapterSpec(base.digest, layers, lora.alpha, lora.rslora)
-        self.model: PeftModel = get_peft_model(
-            base.model,
-            LoraConfig(
-                r=lora.rank,
-                lora_alpha=lora.alpha,  # type: ignore[arg-type]  # PEFT takes floats as well
-                lora_dropout=lora.dropout,
-                target_modules=names,
-                use_rslora=lora.rslora,
-                bias="none",
-            ),
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # PEFT asks transformers by old names
+            self.model: PeftModel = get_peft_model(base.model, _peft_config(lora, names))
         self.model.to(device).eval()
         self._down: dict[str, nn.Parameter] = {}
         self._up: dict[str, nn.Parameter] = {}
@@ -130,6 +123,17 @@ class AdapterSlot:
         """The base model alone."""
         with self.model.disable_adapter():
             yield
+
+
+def _peft_config(lora: LoraSection, names: list[str]) -> LoraConfig:
+    return LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,  # type: ignore[arg-type]  # PEFT takes floats as well
+        lora_dropout=lora.dropout,
+        target_modules=names,
+        use_rslora=lora.rslora,
+        bias="none",
+    )
 
 
 def _layer(name: str, module: nn.Module, rank: int) -> LayerSpec:

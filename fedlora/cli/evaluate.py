@@ -5,9 +5,8 @@ from typing import Annotated
 
 import typer
 
-from fedlora.cli.output import AsJson, show
-from fedlora.cli.own_task import DataOption, TaskOption, open_task
-from fedlora.cli.run_folder import RunDir
+from fedlora.cli.options import AsJson, DataOption, RunDir, TaskOption
+from fedlora.cli.output import show
 
 
 def evaluate(
@@ -22,6 +21,7 @@ def evaluate(
     Example: fedlora evaluate runs/quickstart_... --adapter adapters/mine --task rotation=40
     """
     from fedlora.adapter import peft_folder
+    from fedlora.cli.own_task import open_task
     from fedlora.finetune.local import fresh, put
     from fedlora.runtime.run import resume
 

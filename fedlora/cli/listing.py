@@ -3,7 +3,8 @@
 import inspect
 
 from fedlora import registry
-from fedlora.cli.output import AsJson, show
+from fedlora.cli.options import AsJson
+from fedlora.cli.output import show
 
 
 def tasks(json: AsJson = False) -> None:

@@ -2,10 +2,8 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import torch
-import typer
 
 from fedlora.backbone import open_slot
 from fedlora.config import RunConfig
@@ -13,13 +11,6 @@ from fedlora.errors import FedloraError
 from fedlora.finetune.objectives import Objective, Rows, objective_for
 from fedlora.tasks.contract import Examples, Kind
 from fedlora.tasks.sources.files import Files
-
-TaskOption = Annotated[
-    str | None, typer.Option("--task", help="A task of the run's family, by its name.")
-]
-DataOption = Annotated[
-    Path | None, typer.Option("--data", help="Your own data: JSONL, CSV, Parquet, or a folder.")
-]
 
 
 @dataclass(frozen=True, eq=False)

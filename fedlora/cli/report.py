@@ -7,9 +7,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from fedlora.cli.output import AsJson, show
-
-RunDir = Annotated[Path, typer.Argument(help="A run folder, such as runs/quickstart_...")]
+from fedlora.cli.options import AsJson, RunDir
+from fedlora.cli.output import show
 
 
 def report(run: RunDir, json: AsJson = False) -> None:

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from fedlora import config as configuration
 from fedlora.cli.console import watching
-from fedlora.cli.output import AsJson
+from fedlora.cli.options import AsJson
 from fedlora.cli.report import report
 from fedlora.errors import FedloraError
 

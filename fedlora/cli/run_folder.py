@@ -1,20 +1,13 @@
 """The folder of one seed of a run, as commands name it."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from fedlora.errors import FedloraError
 from fedlora.evaluation.results import seed_folder
 
 if TYPE_CHECKING:
-    from fedlora.server.bank import Bank
-
-RunDir = Annotated[Path, typer.Argument(help="A run folder, such as runs/quickstart_...")]
-SeedOption = Annotated[
-    int | None, typer.Option("--seed", help="Which of the run's seeds; the first when absent.")
-]
+    from fedlora.server.bank import Bank, StoredRecord
 
 
 def open_bank(run: Path, seed: int | None) -> "Bank":
@@ -36,3 +29,15 @@ def folder_of(run: Path, seed: int | None, seeds: tuple[int, ...]) -> Path:
     if chosen not in seeds or not folder.is_dir():
         raise FedloraError(f"{run}: no seed {chosen}; it has {', '.join(map(str, seeds))}")
     return folder
+
+
+def find_record(bank: "Bank", digest: str) -> "StoredRecord":
+    """The first record whose adapter's digest begins with `digest`.
+
+    Raises:
+        FedloraError: there is none.
+    """
+    for record in bank.records():
+        if digest and record.digest.startswith(digest):
+            return record
+    raise FedloraError(f"no adapter '{digest}' in the bank; see fedlora bank list")

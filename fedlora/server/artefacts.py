@@ -10,8 +10,6 @@ from fedlora.server.context import ServerContext
 from fedlora.server.describing import Described
 from fedlora.server.serving import Candidates
 
-TASK_TYPES = {"causal-lm": "CAUSAL_LM", "text": "FEATURE_EXTRACTION", "vision": None}
-
 
 def write_adapters(
     context: ServerContext, bank: Bank, candidates: Candidates, newcomers: list[Described]
@@ -40,6 +38,6 @@ def _write(context: ServerContext, task: str, adapter: LoraAdapter, origin: str)
         adapter,
         context.folder / "adapters" / folder_name(task),
         base.base.reference,
-        TASK_TYPES[base.base.modality],
+        base.base.task_type,
         f"Task: {task}. {origin}",
     )

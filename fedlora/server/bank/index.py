@@ -129,10 +129,11 @@ class Index:
                 database.execute("PRAGMA trusted_schema = OFF")
                 database.execute("PRAGMA cell_size_check = ON")
                 yield database
-        except sqlite3.Error as error:
+        # Python fails to decode SQLite's complaint when that quotes damaged text.
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise self._explain(error) from error
 
-    def _explain(self, error: sqlite3.Error) -> FedloraError:
+    def _explain(self, error: Exception) -> FedloraError:
         code = "_".join(str(getattr(error, "sqlite_errorname", "")).split("_")[:2])
         if code in _REMEDIES:
             return FedloraError(f"bank index '{self.path}': {_REMEDIES[code]}")

@@ -1,0 +1,18 @@
+"""Arguments and options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+RunDir = Annotated[Path, typer.Argument(help="A run folder, such as runs/quickstart_...")]
+SeedOption = Annotated[
+    int | None, typer.Option("--seed", help="Which of the run's seeds; the first when absent.")
+]
+TaskOption = Annotated[
+    str | None, typer.Option("--task", help="A task of the run's family, by its name.")
+]
+DataOption = Annotated[
+    Path | None, typer.Option("--data", help="Your own data: JSONL, CSV, Parquet, or a folder.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]

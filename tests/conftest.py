@@ -1,0 +1,48 @@
+"""A federation small enough for a test and real in every part."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+from fedlora.config import RunConfig, from_dict
+
+
+def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """`changes` laid over `base`, section by section."""
+    out = dict(base)
+    for key, value in changes.items():
+        known = out.get(key)
+        out[key] = merged(known, value) if isinstance(known, dict) and isinstance(value, dict) else value
+    return out
+
+
+SMALL: dict[str, Any] = {
+    "name": "small",
+    "backbone": {"name": "tiny_vit"},
+    "lora": {"rank": 2, "alpha": 4},
+    "tasks": {
+        "name": "image_domains",
+        "bank": 6,
+        "held_out": 2,
+        "splits": {"train": 24, "validation": 10, "test": 40},
+    },
+    "warm_start": {"rounds": 2, "train": {"epochs": 1, "batch_size": 8}},
+    "finetune": {"epochs": 2, "batch_size": 8, "checkpoints": 2},
+    "generator": {"name": "ridge"},
+    "evaluation": {"baselines": [{"name": "mean"}, {"name": "topk"}], "few_labels": 8},
+}
+
+
+def small_config(**changes: Any) -> RunConfig:
+    """The small federation, with sections changed."""
+    return from_dict(merged(SMALL, changes), "test")
+
+
+@pytest.fixture
+def config() -> RunConfig:
+    return small_config()

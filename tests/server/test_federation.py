@@ -1,0 +1,160 @@
+"""The whole story on real data: what it leaves, what it survives, and that it repeats."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+import torch
+
+from fedlora.client.client import Client
+from fedlora.config import RunConfig, dump
+from fedlora.errors import FedloraError
+from fedlora.runtime.inprocess import InProcess
+from fedlora.server.bank import Bank
+from fedlora.server.federation import federate
+from fedlora.server.observer import Silent
+from fedlora.wire.exchange import Reply, Request
+from fedlora.wire.message import Message, decode, encode
+from tests.conftest import small_config
+
+
+def live(config: RunConfig, folder: Path, transport: object = None) -> dict[str, object]:
+    federate(config, 0, transport or in_process(config), folder, Silent())
+    return json.loads((folder / "facts.json").read_text())["fingerprint"]
+
+
+def in_process(config: RunConfig) -> InProcess:
+    return InProcess(Client(config, 0).handle)
+
+
+class Backwards(InProcess):
+    """Answers in the opposite order."""
+
+    def exchange(self, requests: Sequence[Request]) -> Iterator[Reply]:
+        yield from reversed(list(super().exchange(requests)))
+
+
+class Tampered(InProcess):
+    """One client's answers to one action pass through a hand."""
+
+    def __init__(self, config: RunConfig, client: int, action: str, hand: object) -> None:
+        super().__init__(Client(config, 0).handle)
+        self.client, self.action, self.hand = client, action, hand
+
+    def exchange(self, requests: Sequence[Request]) -> Iterator[Reply]:
+        actions = {r.client: decode(r.frame, 1 << 30).meta["action"] for r in requests}
+        for reply in super().exchange(requests):
+            if reply.client == self.client and actions[reply.client] == self.action:
+                yield self.hand(reply)
+            else:
+                yield reply
+
+
+def edit(change: object) -> object:
+    """A hand that changes the message in a frame."""
+
+    def hand(reply: Reply) -> Reply:
+        message = decode(reply.frame, 1 << 30)
+        return Reply(reply.client, encode(change(message)))
+
+    return hand
+
+
+def with_tensors(message: Message, **tensors: torch.Tensor) -> Message:
+    return Message(message.purpose, {**message.tensors, **tensors}, message.meta)
+
+
+def nan_bytes(message: Message) -> Message:
+    name = next(iter(message.tensors))
+    values = torch.full((message.tensors[name].numel() // 4,), float("nan"))
+    return with_tensors(message, **{name: values.view(torch.uint8)})
+
+
+FAULTS = {
+    "raises": lambda reply: Reply(reply.client, None, "ValueError: no such file"),
+    "says nothing": lambda reply: Reply(reply.client, None),
+    "garbage": lambda reply: Reply(reply.client, b"\x00" * 100),
+    "nan": edit(nan_bytes),
+    "short": edit(lambda m: with_tensors(m, **{k: v[:-4] for k, v in m.tensors.items()})),
+    "missing": edit(lambda m: Message(m.purpose, {}, m.meta)),
+    "other task": edit(lambda m: Message(m.purpose, m.tensors, {**m.meta, "task": "another"})),
+}
+
+
+def test_a_run_leaves_what_a_user_needs(config: RunConfig, tmp_path: Path):
+    live(config, tmp_path)
+
+    table = json.loads((tmp_path / "table.json").read_text())
+    methods = {row["method"] for row in table["rows"]}
+    assert methods == {
+        "base", "warm", "mean", "topk", "generated", "shuffled", "few_labels", "local",
+        "zero_one_epoch", "generated_one_epoch",
+    }  # fmt: skip
+    assert len(Bank.open(tmp_path / "bank")) == 6 * 2
+    assert len(list((tmp_path / "adapters").iterdir())) == 6 + 2
+    ledger = [json.loads(line) for line in (tmp_path / "ledger.jsonl").read_text().splitlines()]
+    adopted = [x for x in ledger if x["phase"] == "adopt" and x["direction"] == "down"]
+    assert [x["payload"] for x in adopted] == [4 * 2 * (128 + 128) * 8] * 2
+    assert all(x["serialised"] > x["payload"] for x in adopted)
+
+
+def test_the_order_of_answers_changes_nothing(config: RunConfig, tmp_path: Path):
+    forwards = live(config, tmp_path / "a")
+    backwards = live(config, tmp_path / "b", Backwards(Client(config, 0).handle))
+    assert forwards == backwards
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_faulty_client_costs_its_own_contribution_only(
+    fault: str, config: RunConfig, tmp_path: Path
+):
+    live(config, tmp_path, Tampered(config, 3, "finetune", FAULTS[fault]))
+
+    lost = [json.loads(line) for line in (tmp_path / "lost.jsonl").read_text().splitlines()]
+    assert [(x["phase"], x["client"]) for x in lost] == [("finetune", 3)]
+    assert lost[0]["reason"]
+    clients = {record.client for record in Bank.open(tmp_path / "bank").records()}
+    assert clients == {0, 1, 2, 4, 5}
+
+
+def test_too_few_answers_end_the_run_and_lose_nothing(config: RunConfig, tmp_path: Path):
+    strict = small_config(rounds={"min_answers": 1.0})
+    with pytest.raises(FedloraError, match=r"finetune 0: 5 of 6 clients answered"):
+        live(strict, tmp_path, Tampered(strict, 3, "finetune", FAULTS["raises"]))
+    assert (tmp_path / "ledger.jsonl").stat().st_size > 0
+
+
+STORY = """
+import sys
+from pathlib import Path
+from fedlora.config import load
+from fedlora.runtime import inprocess
+from fedlora.server.federation import federate
+from fedlora.server.observer import Silent
+
+config, folder = load(Path(sys.argv[1])), Path(sys.argv[2])
+inprocess.serve(config, 0, lambda transport: federate(config, 0, transport, folder, Silent()))
+"""
+
+
+def test_a_killed_run_ends_as_if_it_had_not_been(config: RunConfig, tmp_path: Path):
+    whole = live(config, tmp_path / "whole")
+    file = tmp_path / "config.yaml"
+    file.write_text(dump(config))
+    command = [sys.executable, "-c", STORY, str(file), str(tmp_path / "killed")]
+    journal = tmp_path / "killed" / "checkpoints" / "journal.sqlite"
+    marks = [journal, tmp_path / "killed" / "bank", tmp_path / "killed" / "generator"]
+    for mark in marks:
+        child = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": os.getcwd()})
+        while not mark.exists() and child.poll() is None:
+            time.sleep(0.01)
+        time.sleep(0.05)
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+    assert live(config, tmp_path / "killed") == whole

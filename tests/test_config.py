@@ -1,0 +1,69 @@
+"""A configuration is read strictly, and a mistake is answered with its remedy."""
+
+from pathlib import Path
+
+import pytest
+
+from fedlora import config as configuration
+from fedlora.errors import FedloraError
+
+MINIMAL = """
+name: mine
+backbone: {name: tiny_vit}
+tasks: {name: image_domains}
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.yaml"
+    path.write_text(MINIMAL)
+    return path
+
+
+def test_what_is_dumped_loads_as_the_same_configuration(file: Path, tmp_path: Path):
+    config = configuration.load(file, ["lora.rank=8", "generator.name=topk", "seeds=[1,2]"])
+    again = tmp_path / "again.yaml"
+    again.write_text(configuration.dump(config))
+    assert configuration.load(again) == config
+    assert (config.lora.rank, config.generator.name, config.seeds) == (8, "topk", (1, 2))
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("lora.rnak=8", r"lora\.rnak: unknown key; did you mean 'rank'\?"),
+        ("lorra.rank=8", r"lorra: unknown key; did you mean 'lora'\?"),
+        ("lora.rank=many", r"lora\.rank: .*integer.*many"),
+        ("lora.rank=0", r"lora\.rank: .*greater than or equal to 1"),
+        ("lora.dora=true", r"lora\.dora: not supported"),
+        ("tasks.name=image_domain", r"did you mean 'image_domains'\?"),
+        ("tasks.held=3", r"tasks.*held: unknown key; did you mean 'held_out'\?"),
+        ("tasks.source.name=fashion", r"did you mean 'fashion_mnist'\?"),
+        ("generator.name=cvaee", r"did you mean 'cvae'\?"),
+        ("runtime.name=rey", r"runtime\.name: .*'ray'"),
+        ("codec.name=fp61", r"did you mean 'fp16'\?"),
+        ("rank8", r"write it as section\.key=value"),
+    ],
+)
+def test_a_mistake_is_one_line_with_its_key_and_remedy(file: Path, override: str, says: str):
+    with pytest.raises(FedloraError, match=says) as caught:
+        configuration.load(file, [override])
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_not_a_configuration_is_named(tmp_path: Path):
+    bad = tmp_path / "bad.yaml"
+    for content in ("a: [", "- 1\n- 2", "\x00"):
+        bad.write_text(content)
+        with pytest.raises(FedloraError, match=str(bad)):
+            configuration.load(bad)
+    with pytest.raises(FedloraError, match="no such file"):
+        configuration.load(tmp_path / "none.yaml")
+
+
+def test_every_shipped_configuration_is_valid():
+    files = sorted(Path("configs").glob("*.yaml"))
+    assert files
+    for path in files:
+        configuration.load(path)
