@@ -1,5 +1,7 @@
 """Numbers as a person reads them."""
 
+import re
+
 from fedlora.report.results import Interval
 
 NONE = "–"
@@ -53,6 +55,20 @@ def duration(seconds: float | None) -> str:
 def times(factor: float) -> str:
     """How many times as much: 1.4, 12, 340."""
     return f"{factor:.1f}" if factor < 10 else f"{factor:,.0f}"
+
+
+def printable(text: str, limit: int = 400) -> str:
+    """A name as one line without control characters; a long one keeps its start and its end."""
+    text = "".join(c if c.isprintable() else " " for c in text).strip()
+    if len(text) <= limit:
+        return text
+    tail = (limit - 1) // 2
+    return f"{text[: limit - 1 - tail]}…{text[len(text) - tail :]}"
+
+
+def legible(text: str) -> str:
+    """Text without the control characters and lone surrogates that XML and UTF-8 cannot hold."""
+    return re.sub("[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "", text)
 
 
 def _three_digits(value: float) -> str:

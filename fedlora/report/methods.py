@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from fedlora.report.formats import printable
+
 
 class Needs(StrEnum):
     """What a newcomer has to do for its adapter; methods compete within one of these."""
@@ -74,7 +76,9 @@ def method(name: str, few_labels: int | None = None) -> Method:
     if name == "few_labels" and few_labels:
         known = _BY_NAME[name]
         return Method(name, f"LoRA on {few_labels} labels", known.about, known.needs, marker="s")
-    return _BY_NAME.get(name) or Method(name, name, "a further generator", marker="h")
+    return _BY_NAME.get(name) or Method(
+        name, printable(name, 26), "a further generator", marker="h"
+    )
 
 
 def order(name: str) -> tuple[int, str]:

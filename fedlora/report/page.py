@@ -45,7 +45,7 @@ def render(run: RunFolder) -> str:
         "spread": formats.spread,
         "role": lambda name: variable(name if name in PALETTE else "other"),
     }
-    return environment.get_template("index.html").render(_context(run))
+    return formats.legible(environment.get_template("index.html").render(_context(run)))
 
 
 def _context(run: RunFolder) -> dict[str, Any]:

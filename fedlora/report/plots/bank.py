@@ -8,9 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from torch import Tensor
 
+from fedlora.report.formats import printable
 from fedlora.report.groups import Groups
 from fedlora.report.palette import colour
-from fedlora.report.plots.canvas import draw, printable, tip
+from fedlora.report.plots.canvas import draw, tip
 
 HEIGHT = 360
 

@@ -6,11 +6,11 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from fedlora.report.formats import decimal
+from fedlora.report.formats import decimal, printable
 from fedlora.report.methods import Method
 from fedlora.report.outcome import Line
 from fedlora.report.palette import colour
-from fedlora.report.plots.canvas import draw, printable, tip
+from fedlora.report.plots.canvas import draw, tip
 from fedlora.report.plots.marks import mark
 
 ROW = 19

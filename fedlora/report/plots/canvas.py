@@ -12,6 +12,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from fedlora.report.formats import legible, printable
 from fedlora.report.palette import VARIABLE_OF, colour
 
 WIDTH = 420
@@ -70,21 +71,12 @@ def draw(paint: Callable[[Axes], None], *, alt: str, height: float) -> Markup:
         buffer = io.StringIO()
         no_metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         figure.savefig(buffer, format="svg", metadata=no_metadata)
-    return Markup(_themed(buffer.getvalue(), alt))
+    return Markup(_themed(legible(buffer.getvalue()), alt))
 
 
 def tip(text: str) -> str:
     """The gid of an artist that shows `text` when the pointer rests on it."""
     return _TIP + printable(text)
-
-
-def printable(text: str, limit: int = 400) -> str:
-    """A name as one line without control characters; a long one keeps its start and its end."""
-    text = "".join(c if c.isprintable() else " " for c in text).strip()
-    if len(text) <= limit:
-        return text
-    tail = (limit - 1) // 2
-    return f"{text[: limit - 1 - tail]}…{text[len(text) - tail :]}"
 
 
 def _themed(svg: str, alt: str) -> str:

@@ -7,9 +7,9 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from fedlora.report.formats import duration
+from fedlora.report.formats import duration, printable
 from fedlora.report.palette import colour
-from fedlora.report.plots.canvas import draw, printable, tip
+from fedlora.report.plots.canvas import draw, tip
 from fedlora.report.run_folder import PHASES, Record
 from fedlora.report.series import finite
 

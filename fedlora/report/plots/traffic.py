@@ -7,9 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
-from fedlora.report.formats import size, times
+from fedlora.report.formats import printable, size, times
 from fedlora.report.palette import colour
-from fedlora.report.plots.canvas import draw, printable, tip
+from fedlora.report.plots.canvas import draw, tip
 from fedlora.report.traffic import Purpose
 
 ROW = 34
