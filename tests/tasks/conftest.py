@@ -24,3 +24,11 @@ def no_cache(tmp_path, monkeypatch):
     """An empty folder as $FEDLORA_DATA."""
     monkeypatch.setenv("FEDLORA_DATA", str(tmp_path))
     return tmp_path
+
+
+@pytest.fixture
+def hub_cache(tmp_path_factory, monkeypatch):
+    """A folder of its own for what the datasets library keeps."""
+    folder = tmp_path_factory.mktemp("hub")
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", folder)
+    return folder

@@ -67,7 +67,7 @@ def test_every_part_says_what_it_is_in_one_sentence(room):
 
 
 @pytest.mark.parametrize("name", registry.names("tasks.sources"))
-def test_a_source_fills_its_table(name, cache, own_data):
+def test_a_source_fills_its_table(name, cache, hub_cache, own_data):
     table = make("tasks.sources", name, options(name, own_data)).load()
     count = len(table.examples)
 

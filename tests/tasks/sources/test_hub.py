@@ -8,8 +8,7 @@ from fedlora.errors import FedloraError
 from fedlora.tasks.sources.hub import Config, Hub
 
 
-def test_a_local_data_set_is_read_with_its_test_split(tmp_path, monkeypatch):
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
+def test_a_local_data_set_is_read_with_its_test_split(tmp_path, hub_cache):
     for split, count in (("train", 6), ("test", 4)):
         rows = [json.dumps({"sentence": f"{split} {n}", "mood": "ab"[n % 2]}) for n in range(count)]
         (tmp_path / f"{split}.jsonl").write_text("\n".join(rows))
@@ -32,7 +31,7 @@ def test_an_unreachable_id_is_one_line_with_a_remedy(monkeypatch):
     assert "\n" not in str(caught.value)
 
 
-def test_a_split_that_is_not_there_is_named(tmp_path):
+def test_a_split_that_is_not_there_is_named(tmp_path, hub_cache):
     (tmp_path / "train.jsonl").write_text('{"text": "x", "label": "a"}\n')
 
     with pytest.raises(FedloraError, match=r"Unknown split .*test"):
