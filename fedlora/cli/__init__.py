@@ -5,6 +5,7 @@ import sys
 import typer
 
 from fedlora.cli.bank import app as bank_app
+from fedlora.cli.bench import app as bench_app
 from fedlora.cli.errors import one_line_errors
 from fedlora.cli.evaluate import evaluate
 from fedlora.cli.generate import generate
@@ -21,6 +22,7 @@ app = typer.Typer(
 for command in (run, generate, evaluate, report, results, tasks, generators):
     app.command()(command)
 app.add_typer(bank_app, name="bank")
+app.add_typer(bench_app, name="bench")
 
 
 def main() -> None:

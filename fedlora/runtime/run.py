@@ -28,8 +28,17 @@ def create(config: RunConfig, root: Path) -> Path:
     """
     stamp = datetime.now().astimezone().strftime("%Y%m%d_%H%M%S")
     folder = root / f"{config.name}_{stamp}"
-    if folder.exists():
-        raise FedloraError(f"{folder} exists already; start again in a second")
+    return create_at(config, folder)
+
+
+def create_at(config: RunConfig, folder: Path) -> Path:
+    """A new run folder of a given name.
+
+    Raises:
+        FedloraError: it exists already, or cannot be written.
+    """
+    if (folder / "config.yaml").exists():
+        raise FedloraError(f"{folder}: holds a run already; go on with --resume or name another")
     atomic.write_text(folder / "config.yaml", configuration.dump(config))
     return folder
 

@@ -1,0 +1,1 @@
+"""Benches: each measures what was promised and writes results/NAME.json."""
