@@ -19,6 +19,8 @@ from sphinx.util.docutils import SphinxDirective
 
 from fedlora import registry
 
+ROOMS = ("tasks", "tasks.sources", "generators", "aggregation", "wire.codecs")
+
 
 class FromCode(SphinxDirective):
     """Parses the Markdown that `lines` returns for the directive's one argument."""
@@ -127,6 +129,10 @@ def escape(text: str) -> str:
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
+    # autodoc writes into the annotations of what it documents, and pydantic can derive no class
+    # from such a base: so every class is made before
+    for room in ROOMS:
+        registry.names(room)
     app.add_directive("config-section", ConfigSection)
     app.add_directive("parts", Parts)
     return {"parallel_read_safe": True}
