@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import torch
 from huggingface_hub import ModelCard
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -370,3 +372,38 @@ def test_an_adapter_of_the_embedded_vit_works_outside_fedlora(tmp_path: Path) ->
     images = torch.rand(2, plain.config.num_channels, 28, 28, generator=draw)
     with torch.no_grad():
         assert torch.equal(loaded(images).logits, slot.model(images).logits)
+
+
+ODD: list[Any] = [None, True, -1, 0, 10**400, "x", "\ud800", [], [1], {}, {"q": "x"}, [[[]]]]
+
+
+@given(st.data())
+@settings(
+    deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_a_mangled_folder_is_refused_in_one_line_or_is_a_sound_adapter(
+    ours: Path, data: st.DataObject
+) -> None:
+    path = ours / data.draw(
+        st.sampled_from(["adapter_config.json", "adapter_model.safetensors", "fedlora.json"])
+    )
+    whole = path.read_bytes()
+    place = data.draw(st.integers(0, len(whole) - 1))
+    if path.suffix == ".json" and data.draw(st.booleans()):
+        raw = json.loads(whole)
+        node = raw.get("spec", raw)
+        node[data.draw(st.sampled_from(sorted(node)))] = data.draw(st.sampled_from(ODD))
+        path.write_text(json.dumps(raw))
+    else:
+        inserted = data.draw(st.binary(max_size=4))
+        path.write_bytes(whole[:place] + inserted + whole[place + data.draw(st.integers(0, 4)) :])
+    try:
+        adapter = peft_folder.load(ours, BASE)
+    except FedloraError as error:
+        message = str(error)
+        assert "\n" not in message
+        assert str(ours) in message
+    else:
+        assert bool(torch.isfinite(adapter.flatten()).all())
+    finally:
+        path.write_bytes(whole)

@@ -156,3 +156,11 @@ def test_a_write_that_the_system_cuts_short_loses_nothing(tmp_path: Path) -> Non
     assert "fedlora.errors.FedloraError" in done.stderr
     assert len(bank) == 3 + acknowledged == len(bank.training_bank().adapters)
     assert [record for record in bank.records() if record.client < 3] == before
+
+
+def test_a_complaint_that_is_no_text_itself_is_one_line(tmp_path: Path) -> None:
+    fill(tmp_path, 1)
+    path = tmp_path / "index.sqlite"
+    path.write_bytes(path.read_bytes().replace(b"CREATE TABLE bank", b"CREATE TABL\xf2 bank"))
+    with pytest.raises(FedloraError, match="damaged"):
+        Bank.open(tmp_path)
