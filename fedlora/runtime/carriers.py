@@ -1,0 +1,95 @@
+"""Which Flower node carries which of the virtual clients."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from flwr.app import Message, RecordDict
+from flwr.serverapp import Grid
+
+from fedlora.errors import FedloraError
+from fedlora.runtime.clientapp import CARRIES
+
+PATIENCE = 120.0
+"""Seconds for the nodes of a run to connect and to say whom they carry."""
+
+_PAUSE = 0.1
+
+
+@dataclass(frozen=True)
+class _Load:
+    """What one node carries: the clients it names, or those with index mod `of` == `share`."""
+
+    clients: frozenset[int] | None
+    share: int
+    of: int
+
+    def __contains__(self, client: int) -> bool:
+        if self.clients is not None:
+            return client in self.clients
+        return self.of > 0 and client % self.of == self.share
+
+
+class Carriers:
+    """Asks every node once whom it carries, newcomers among the nodes included.
+
+    grid: where the nodes are; check: raises when there is no hope that any will answer.
+    """
+
+    def __init__(self, grid: Grid, check: Callable[[], None]) -> None:
+        self._grid = grid
+        self._check = check
+        self._loads: dict[int, _Load] = {}
+
+    def wait_for(self, count: int) -> None:
+        """Return when `count` nodes are connected and have said whom they carry.
+
+        Raises:
+            FedloraError: fewer did so in time.
+        """
+        deadline = time.monotonic() + PATIENCE
+        while (here := len(self._here())) < count and time.monotonic() < deadline:
+            self._check()
+            time.sleep(_PAUSE)
+        if here >= count:
+            self.refresh()
+            here = len(self._loads)
+        if here < count:
+            raise FedloraError(
+                f"runtime.nodes: {count} expected, {here} answered within {PATIENCE:.0f} s;"
+                f" start the others, or set runtime.nodes={max(here, 1)}"
+            )
+
+    def refresh(self) -> None:
+        """Meet the nodes that came, forget those that went."""
+        here = self._here()
+        self._loads = {node: load for node, load in self._loads.items() if node in here}
+        new = [node for node in here if node not in self._loads]
+        asked = [Message(RecordDict(), node, CARRIES, ttl=PATIENCE) for node in new]
+        waiting = set(self._grid.push_messages(asked))
+        deadline = time.monotonic() + PATIENCE
+        while waiting and time.monotonic() < deadline:
+            self._check()
+            for answer in self._grid.pull_messages(list(waiting)):
+                waiting.discard(answer.metadata.reply_to_message_id)
+                if not answer.has_error():
+                    self._loads[answer.metadata.src_node_id] = _load(answer)
+            time.sleep(_PAUSE if waiting else 0.0)
+
+    def of(self, client: int) -> int | None:
+        """The node that carries a client; None when nobody does."""
+        return next((node for node, load in self._loads.items() if client in load), None)
+
+    def __contains__(self, node: int) -> bool:
+        return node in self._here()
+
+    def _here(self) -> set[int]:
+        return set(self._grid.get_node_ids())
+
+
+def _load(answer: Message) -> _Load:
+    node: Any = answer.content["node"]
+    named = node.get("clients")
+    clients = None if named is None else frozenset(named)
+    return _Load(clients, node.get("partition-id", 0), node.get("num-partitions", 0))

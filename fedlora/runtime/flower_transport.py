@@ -1,0 +1,120 @@
+"""Frames between the server and many virtual clients, over the few nodes of a Flower Grid."""
+
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from flwr.app import Message
+from flwr.serverapp import Grid
+
+from fedlora.config import RunConfig
+from fedlora.runtime import pack
+from fedlora.runtime.backlog import Backlog, Flight
+from fedlora.runtime.carriers import Carriers
+from fedlora.runtime.clientapp import ANSWER
+from fedlora.wire.exchange import Reply, Request
+
+_SHORTEST, _LONGEST = 0.01, 0.5
+"""Seconds between two looks for replies; the longer nothing came, the rarer."""
+
+
+def _hope() -> None:
+    """No reason to give up."""
+
+
+class FlowerTransport:
+    """A Transport; each node gets its clients' requests in packs.
+
+    A pack that is lost with its node's process is asked again client by client, so that a client
+    that takes its process down costs nobody else an answer. Nothing a client computes depends on
+    its pack, its node or the order of replies.
+
+    grid: where the nodes are.
+    config, seed: sent with every pack; `rounds.timeout` bounds each exchange.
+    pack_seconds: work that a pack should hold. Short packs show progress and lose little, long
+        ones pay a message's fixed cost rarely. None puts all of a node's requests into one.
+    check: called while waiting; raises when no reply can come any more.
+
+    Raises:
+        FedloraError: fewer than `runtime.nodes` nodes connected in time.
+    """
+
+    def __init__(
+        self,
+        grid: Grid,
+        config: RunConfig,
+        seed: int,
+        pack_seconds: float | None,
+        check: Callable[[], None] = _hope,
+    ) -> None:
+        self._grid = grid
+        self._config = config.model_dump_json()
+        self._seed = seed
+        self._timeout = config.rounds.timeout
+        self._pack_seconds = pack_seconds
+        self._check = check
+        self._carriers = Carriers(grid, check)
+        self._carriers.wait_for(config.runtime.nodes)
+
+    def exchange(self, requests: Sequence[Request]) -> Iterator[Reply]:
+        """Yield one reply for each request as the packs come back."""
+        deadline = time.monotonic() + self._timeout
+        self._carriers.refresh()
+        backlog = Backlog(self._pack_seconds)
+        for request in requests:
+            node = self._carriers.of(request.client)
+            if node is None:
+                yield _refusal(request, "no node carries it: name it in a node's config")
+            else:
+                backlog.put(node, request)
+        flying: dict[str, Flight] = {}
+        heard = time.monotonic()
+        while time.monotonic() < deadline:
+            flying.update(self._push(backlog.deal(flying.values()), deadline))
+            if not flying:
+                return
+            for answer in self._grid.pull_messages(list(flying)):
+                heard = time.monotonic()
+                flight = flying.pop(answer.metadata.reply_to_message_id)
+                yield from self._settle(answer, flight, backlog)
+            self._check()
+            time.sleep(min(max((time.monotonic() - heard) / 20, _SHORTEST), _LONGEST))
+        late = [request for flight in flying.values() for request in flight.requests]
+        for request in [*late, *backlog.drain()]:
+            yield _refusal(request, f"no answer within {self._timeout:g} s (rounds.timeout)")
+
+    def _push(self, flights: list[Flight], deadline: float) -> Iterator[tuple[str, Flight]]:
+        """Send the packs; a pack that no node has taken by the deadline expires."""
+        for flight in flights:
+            asked = pack.RequestPack(self._config, self._seed, flight.requests)
+            ttl = max(deadline - time.monotonic(), 1.0)
+            message = Message(pack.write_requests(asked), flight.node, ANSWER, ttl=ttl)
+            for name in self._grid.push_messages([message]):
+                yield name, flight
+
+    def _settle(self, answer: Message, flight: Flight, backlog: Backlog) -> Iterator[Reply]:
+        """The replies in one answer; the requests of a lost pack go back once."""
+        try:
+            if answer.has_error():
+                raise ValueError(answer.error.reason)
+            replied = pack.read_replies(answer.content)
+            if [r.client for r in replied.replies] != [r.client for r in flight.requests]:
+                raise ValueError("the replies are not those of the clients asked")
+        except (ValueError, KeyError, TypeError) as error:
+            if flight.second or flight.node not in self._carriers:
+                reason = f"its node was lost: {_plain(str(error))}"
+                yield from (_refusal(request, reason) for request in flight.requests)
+            else:
+                backlog.put_again(flight)
+            return
+        backlog.learn(replied.seconds, len(flight.requests))
+        yield from replied.replies
+
+
+def _plain(reason: str) -> str:
+    """One line; Flower wraps what was raised as <class 'X'>:<'...'>."""
+    return " ".join(re.sub(r"^<class '.*?'>:<'(.*)'>$", r"\1", reason, flags=re.S).split())[:300]
+
+
+def _refusal(request: Request, reason: str) -> Reply:
+    return Reply(request.client, None, reason)

@@ -1,0 +1,96 @@
+"""Packs: what one Flower message carries for many clients.
+
+A pack's frames lie end to end in one array, so that a message has two objects to move however
+many clients it speaks of; their lengths, and what failed, stand in a ConfigRecord.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from typing import Any
+
+import numpy as np
+from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
+
+from fedlora.wire.exchange import Reply, Request
+
+_FRAMES, _ABOUT = "frames", "about"
+
+
+@dataclass(frozen=True)
+class RequestPack:
+    """Requests for the clients of one node, with all a client needs to know of the run.
+
+    config: the resolved configuration as JSON, so that every node works to the server's.
+    """
+
+    config: str
+    seed: int
+    requests: tuple[Request, ...]
+
+
+@dataclass(frozen=True)
+class ReplyPack:
+    """One reply for each request of a pack, and the seconds that the node worked on them."""
+
+    replies: tuple[Reply, ...]
+    seconds: float
+
+
+def write_requests(pack: RequestPack) -> RecordDict:
+    """The content of the message that carries the pack to a node."""
+    about = {"config": pack.config, "seed": pack.seed}
+    clients = [request.client for request in pack.requests]
+    return _content(clients, [request.frame for request in pack.requests], about)
+
+
+def read_requests(content: RecordDict) -> RequestPack:
+    """The inverse of `write_requests`.
+
+    Raises:
+        ValueError, KeyError or TypeError: the content is no pack of requests.
+    """
+    about: Any = content[_ABOUT]
+    pairs = zip(about["clients"], _frames(content), strict=True)
+    requests = tuple(Request(client, frame) for client, frame in pairs)
+    return RequestPack(about["config"], about["seed"], requests)
+
+
+def write_replies(pack: ReplyPack) -> RecordDict:
+    """The content of the message that carries the pack back."""
+    about = {"errors": [reply.error for reply in pack.replies], "seconds": pack.seconds}
+    clients = [reply.client for reply in pack.replies]
+    return _content(clients, [reply.frame or b"" for reply in pack.replies], about)
+
+
+def read_replies(content: RecordDict) -> ReplyPack:
+    """The inverse of `write_replies`.
+
+    Raises:
+        ValueError, KeyError or TypeError: the content is no pack of replies.
+    """
+    about: Any = content[_ABOUT]
+    triples = zip(about["clients"], _frames(content), about["errors"], strict=True)
+    replies = tuple(
+        Reply(client, None if error else frame, error) for client, frame, error in triples
+    )
+    return ReplyPack(replies, float(about["seconds"]))
+
+
+def _content(clients: list[int], frames: Sequence[bytes], about: dict[str, Any]) -> RecordDict:
+    joined = np.frombuffer(b"".join(frames), np.uint8)
+    lengths = [len(frame) for frame in frames]
+    record = ConfigRecord({**about, "clients": clients, "lengths": lengths})
+    return RecordDict({_FRAMES: ArrayRecord({_FRAMES: Array(joined)}), _ABOUT: record})
+
+
+def _frames(content: RecordDict) -> list[bytes]:
+    arrays: Any = content[_FRAMES]
+    about: Any = content[_ABOUT]
+    joined = arrays[_FRAMES].numpy()
+    lengths = about["lengths"]
+    whole = sum(lengths) == joined.size and min(lengths, default=0) >= 0
+    if not whole or joined.dtype != np.uint8 or joined.ndim != 1:
+        raise ValueError("frames and their lengths do not agree")
+    ends = accumulate(lengths, initial=0)
+    return [joined[start:end].tobytes() for start, end in pairwise(ends)]

@@ -1,0 +1,101 @@
+"""A backend of Flower's simulation engine: nodes are Ray actors that live as long as the run."""
+
+import time
+from collections.abc import Callable
+from queue import Queue
+from typing import Any
+
+import ray
+from flwr.app import Context, Message
+from flwr.clientapp import ClientApp
+from flwr.server.superlink.fleet.vce.backend.backend import Backend
+from ray.exceptions import GetTimeoutError, RayActorError
+
+
+class Node:
+    """One process that answers messages."""
+
+    def __init__(self, app: ClientApp) -> None:
+        self._app = app
+
+    def run(self, message: Message, context: Context) -> tuple[Message, Context]:
+        """The ClientApp's answer to one message."""
+        return self._app(message, context), context
+
+
+class NodesBackend(Backend):
+    """Answers messages with `count` actors, in a Ray that the caller has started.
+
+    Flower's own makes as many actors as the cluster has room for, hands messages to dead ones for
+    ever, cannot be stopped before the last client has answered, and shuts Ray down under the
+    threads that still wait for it.
+
+    cpus, gpus: of an actor; fractions of a GPU share it.
+    """
+
+    def __init__(self, count: int, cpus: float, gpus: float) -> None:
+        self._count = count
+        self._cpus = cpus
+        self._gpus = gpus
+        self._start: Callable[[], Any] | None = None
+        self._actors: list[Any] = []
+        self._idle: Queue[Any] = Queue()
+
+    @property
+    def num_workers(self) -> int:
+        """Messages that can be worked on at once."""
+        return self._count
+
+    def is_worker_idle(self) -> bool:
+        """Whether an actor has nothing to do."""
+        return not self._idle.empty()
+
+    def build(self, app_fn: Callable[[], ClientApp]) -> None:
+        """Start the actors."""
+        node: Any = ray.remote(num_cpus=self._cpus, num_gpus=self._gpus)(Node)
+        self._start = lambda: node.remote(app_fn())
+        self._actors = [self._start() for _ in range(self._count)]
+        for actor in self._actors:
+            self._idle.put(actor)
+
+    def process_message(self, message: Message, context: Context) -> tuple[Message, Context]:
+        """Wait for an actor, then for its answer, until the message's time to live is over.
+
+        Raises:
+            ConnectionError: the actor died, or took too long; another takes its place.
+            RayError: the ClientApp raised.
+        """
+        actor = self._idle.get()
+        try:
+            left = message.metadata.created_at + message.metadata.ttl - time.time()
+            if left <= 0:
+                raise ConnectionError("its turn came too late")
+            answer: tuple[Message, Context] = ray.get(
+                actor.run.remote(message, context), timeout=left
+            )
+            return answer
+        except RayActorError as error:
+            actor = self._replace(actor)
+            raise ConnectionError("its process died, out of memory perhaps") from error
+        except GetTimeoutError as error:
+            # Nobody waits for this answer any more, and the next round needs the cores.
+            actor = self._replace(actor)
+            raise ConnectionError("it took too long") from error
+        finally:
+            self._idle.put(actor)
+
+    def terminate(self) -> None:
+        """Kill the actors, those at work included."""
+        self._start = None
+        for actor in self._actors:
+            ray.kill(actor)
+
+    def _replace(self, actor: Any) -> Any:
+        """A new actor instead of one that is dead or must die; none once the run is over."""
+        start = self._start
+        if start is None:
+            return actor
+        ray.kill(actor)
+        new = start()
+        self._actors[self._actors.index(actor)] = new
+        return new

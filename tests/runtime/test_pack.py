@@ -1,0 +1,50 @@
+import pytest
+from flwr.app import ConfigRecord, RecordDict
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fedlora.runtime.pack import (
+    ReplyPack,
+    RequestPack,
+    read_replies,
+    read_requests,
+    write_replies,
+    write_requests,
+)
+from fedlora.wire.exchange import Reply, Request
+
+CLIENTS = st.integers(0, 2**31)
+FRAMES = st.binary(max_size=50)
+TEXT = st.text(st.characters(exclude_categories=["Cs"]))
+ANSWERED = st.builds(Reply, CLIENTS, FRAMES)
+FAILED = st.builds(Reply, CLIENTS, st.none(), TEXT.filter(bool))
+
+
+@settings(deadline=None)
+@given(TEXT, st.integers(0, 2**63 - 1), st.lists(st.builds(Request, CLIENTS, FRAMES)))
+def test_requests_arrive_as_they_were_sent(config, seed, requests):
+    sent = RequestPack(config, seed, tuple(requests))
+
+    assert read_requests(write_requests(sent)) == sent
+
+
+@settings(deadline=None)
+@given(st.lists(ANSWERED | FAILED), st.floats(0, 1e6))
+def test_replies_arrive_as_they_were_sent(replies, seconds):
+    sent = ReplyPack(tuple(replies), seconds)
+
+    assert read_replies(write_replies(sent)) == sent
+
+
+@pytest.mark.parametrize("lengths", [[2, 3], [2, 2, 2], [3, 2], [], [5, -1]])
+def test_frames_that_do_not_add_up_are_refused(lengths):
+    content = write_replies(ReplyPack((Reply(0, b"ab"), Reply(1, b"cd")), 0.0))
+    content["about"]["lengths"] = lengths
+
+    with pytest.raises(ValueError):
+        read_replies(content)
+
+
+def test_a_message_that_is_no_pack_is_refused():
+    with pytest.raises(KeyError):
+        read_replies(RecordDict({"about": ConfigRecord({"clients": [1]})}))

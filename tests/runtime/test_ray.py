@@ -1,0 +1,95 @@
+"""Real Ray: each test starts one, which takes most of its time."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from fedlora.errors import FedloraError
+from fedlora.runtime import ray as on_ray
+from fedlora.runtime.clientapp import client_app
+from fedlora.runtime.flower_transport import FlowerTransport
+from tests.runtime.echo import ask, collect, small_config, start
+
+APP = client_app(start)
+
+
+def test_only_the_client_that_fails_loses_its_answer(tmp_path):
+    once = f"die_once {tmp_path / 'marker'}"
+    answers, story = collect(
+        [
+            ["a", "raise boom", "b", "c"],
+            ["a", "b", "die", "c", "d", "e", "f"],
+            ["a", once, "b", "c"],
+        ]
+    )
+    on_ray.serve(small_config(), 3, story, APP)
+    raised, died, died_once = answers
+
+    assert raised[1].error == "ValueError: boom"
+    assert all(raised[client].frame for client in (0, 2, 3))
+    assert died[2].error == "its node was lost: its process died, out of memory perhaps"
+    assert all(died[client].frame for client in (0, 1, 3, 4, 5, 6))
+    assert all(reply.frame for reply in died_once.values())
+
+
+def test_a_client_that_never_answers_does_not_hold_up_the_next_round():
+    answers = []
+
+    def story(transport):
+        hasty = FlowerTransport(transport._grid, small_config(timeout=3.0), 3, 1.0)
+        answers.append(ask(transport, ["a", "b"]))
+        answers.append(ask(hasty, ["sleep 600", "sleep 600"]))
+        answers.append(ask(transport, ["c", "d"]))
+
+    on_ray.serve(small_config(), 3, story, APP)
+    _, late, after = answers
+
+    assert {reply.error for reply in late.values()} == {"no answer within 3 s (rounds.timeout)"}
+    assert [reply.error for reply in after.values()] == ["", ""]
+
+
+def test_an_address_without_a_cluster_is_a_clear_error():
+    config = small_config()
+    runtime = config.runtime.model_copy(update={"address": "127.0.0.1:1"})
+
+    with pytest.raises(FedloraError, match="runtime.address: no Ray cluster at '127.0.0.1:1'"):
+        on_ray.serve(config.model_copy(update={"runtime": runtime}), 3, print, APP)
+
+
+INTERRUPTED = """
+from fedlora.runtime import ray
+from fedlora.runtime.clientapp import client_app
+from tests.runtime.echo import ask, small_config, start
+
+def story(transport):
+    ask(transport, ["a", "b"])
+    print("working", flush=True)
+    ask(transport, ["sleep 600", "sleep 600"])
+
+ray.serve(small_config(), 0, story, client_app(start))
+"""
+
+
+def test_ctrl_c_stops_everything():
+    run = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert run.stdout.readline() == "working\n"
+    time.sleep(1.0)
+    children = psutil.Process(run.pid).children(recursive=True)
+    assert any("raylet" in child.name() for child in children)
+
+    os.killpg(run.pid, signal.SIGINT)
+    _, errors = run.communicate(timeout=30)
+
+    assert "KeyboardInterrupt" in errors
+    assert psutil.wait_procs(children, timeout=15)[1] == []
