@@ -79,9 +79,9 @@ def _shuffled(run: RunFolder) -> list[str]:
     if loss.mean is None:
         return []
     by = measured(loss, digits(metric))
-    if loss.mean > 0 and _clear(loss):
-        return [f"Given another task's vector it loses {by} {metric}: the condition matters."]
-    return [f"Given another task's vector it loses {by} {metric}: no sign that it is heeded."]
+    heeds = loss.mean > 0 and _clear(loss)
+    verdict = "its condition matters" if heeds else "no sign that it listens"
+    return [f"Given another task's vector, the generator loses {by} {metric}: {verdict}."]
 
 
 def _clear(found: Interval) -> bool:

@@ -88,8 +88,8 @@ def test_a_generator_that_ignores_its_condition_is_told(tmp_path):
     heeded = read(make(tmp_path / "a"))
     ignored = read(make(tmp_path / "b", closes={"shuffled": 0.93}))
 
-    assert comparisons(heeded, lines(heeded))[1].endswith("the condition matters.")
-    assert comparisons(ignored, lines(ignored))[1].endswith("no sign that it is heeded.")
+    assert comparisons(heeded, lines(heeded))[1].endswith("its condition matters.")
+    assert comparisons(ignored, lines(ignored))[1].endswith("no sign that it listens.")
 
 
 def test_a_summary_that_is_missing_is_made_from_the_rows(tmp_path):

@@ -15,7 +15,6 @@ HOSTILE = (
 
 
 def test_the_page_says_the_result_in_one_sentence_and_draws_it(run):
-
     page = page_of(run)
 
     gap = next(
@@ -31,12 +30,21 @@ def test_the_page_says_the_result_in_one_sentence_and_draws_it(run):
     assert len(page.named("svg")) == 14
 
 
-def test_every_drawing_holds_marks_of_data(run):
+def test_every_drawing_holds_a_mark_for_each_of_its_data(run):
     text = build(run).read_text(encoding="utf-8")
 
-    for svg in re.findall(r"<svg.*?</svg>", text, flags=re.DOTALL):
-        assert svg.count("<title>") >= 1
-        assert svg.count("<use") + svg.count("<path") > 10
+    marks = [svg.count("<title>") for svg in re.findall(r"<svg.*?</svg>", text, flags=re.DOTALL)]
+
+    methods, tasks, drawn, bank, seeds = 12, 12, 7, 10, 2
+    assert marks == [
+        *[2 * methods] * 2,
+        tasks * drawn,
+        tasks,
+        *[2 * 4, 3],
+        *[bank + tasks] * 2,
+        *[bank * seeds] * 2,
+        *[1, bank * seeds + 1, 3 * seeds, 2],
+    ]
 
 
 def test_every_drawing_has_a_description_and_every_table_its_headers(run):
@@ -67,7 +75,7 @@ def test_names_from_other_people_stay_text(tmp_path):
     tasks = [HOSTILE, f"{HOSTILE} 2", "plain", 'x" onload="alert(3)']
     run = make(tmp_path, tasks=tasks, folders=True)
     results = json.loads((run / "results.json").read_text())
-    results["lost"] = [{"phase": HOSTILE, "task": HOSTILE, "reason": HOSTILE}]
+    results["lost"] = [{"phase": HOSTILE, "task": HOSTILE, "reason": HOSTILE + "\ud800"}]
     results["fingerprint"] = {HOSTILE: HOSTILE}
     for row in results["rows"]:
         row["method"] = row["method"].replace("topk", HOSTILE)

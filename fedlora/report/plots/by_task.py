@@ -14,7 +14,7 @@ from fedlora.report.plots.canvas import draw, tip
 from fedlora.report.plots.marks import mark
 
 ROW = 19
-MOST = 60
+MOST = 40
 """Rows drawn; of more tasks, this many are taken evenly from the sorted list."""
 
 
