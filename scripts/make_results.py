@@ -3,8 +3,8 @@
 The prose of both pages is written by hand. A table stands between two comments and is replaced
 whole; what it shows is said in the first:
 
-    <!-- claims main -->                              the claims of results/main.json
-    <!-- rows main: method accuracy | table=task -->  these columns of its rows with table = task
+    <!-- claims main -->                               the claims of results/main.json
+    <!-- rows main: method, accuracy | table=task -->  these columns of its rows with table = task
     <!-- end -->
 
 A bench that docs/RESULTS.md does not name yet gets a section at its end. With --check nothing is
@@ -98,13 +98,13 @@ def rows_block(bench: BenchResults, selection: str) -> str:
         FedloraError: no row has them.
     """
     columns, _, filters = selection.partition("|")
-    wanted = dict(pair.split("=", 1) for pair in filters.split())
+    wanted = dict(pair.strip().split("=", 1) for pair in filters.split(",") if pair.strip())
     rows = [
         row
         for row in bench.rows
         if all(cell(row.get(key)) == value for key, value in wanted.items())
     ]
-    heads = columns.split()
+    heads = [column.strip() for column in columns.split(",")]
     if not rows or any(head not in row for row in rows for head in heads):
         raise FedloraError(
             f"results/{bench.bench}.json: no rows with {', '.join(heads)}"

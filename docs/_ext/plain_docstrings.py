@@ -10,7 +10,7 @@ from typing import Any
 from sphinx.application import Sphinx
 
 SECTION = re.compile(r"^(Args|Returns|Raises|Yields|Example|Examples):$")
-ENTRY = re.compile(r"^([\w`][\w`, .]*): ")
+ENTRY = re.compile(r"^([\w`]+(?:, [\w`]+)*): ")
 
 
 def as_markup(lines: list[str]) -> list[str]:

@@ -35,14 +35,14 @@ def test_every_claim_is_on_the_page_met_or_missed(benches):
 
 
 def test_only_the_rows_asked_for_are_shown(benches):
-    page = render(PAGE.format("<!-- rows main: method accuracy | table=task -->"), benches)
+    page = render(PAGE.format("<!-- rows main: method, accuracy | table=task -->"), benches)
 
     assert "| base | 0.5123 |\n| generated | 0.9 |" in page
     assert "fedavg" not in page
 
 
 def test_rendering_again_changes_nothing_and_keeps_the_prose(benches):
-    once = render(PAGE.format("<!-- rows main: method accuracy | table=task -->"), benches)
+    once = render(PAGE.format("<!-- rows main: method, accuracy | table=task -->"), benches)
 
     assert render(once, benches) == once
     assert [once.count(word) for word in ("prose", "more", "last")] == [1, 1, 1]
@@ -56,7 +56,7 @@ def test_the_table_of_a_bench_without_a_file_is_empty():
 
 def test_a_column_that_no_row_has_is_an_error(benches):
     with pytest.raises(FedloraError, match=r"results/main\.json: no rows with method, gap"):
-        render(PAGE.format("<!-- rows main: method gap | table=task -->"), benches)
+        render(PAGE.format("<!-- rows main: method, gap | table=task -->"), benches)
 
 
 def test_a_new_bench_gets_a_section(benches):
