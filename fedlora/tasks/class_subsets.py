@@ -55,7 +55,7 @@ class ClassSubsets(TaskFamily):
             raise unknown_task("class_subsets", name, list(self._subsets))
         table, labels, seed = self._table, self._labels, self.config.seed
         rows = np.flatnonzero(np.isin(labels, subset))
-        drawn = split_rows(rows, test_mask(table, seed), self.config.splits, seed, name)
+        drawn = split_rows(rows, self._test, self.config.splits, seed, name)
         splits = {
             split: Examples(
                 inputs=table.examples.take(index).inputs,
@@ -69,6 +69,10 @@ class ClassSubsets(TaskFamily):
     def _table(self) -> Table:
         table: Table = self.config.source.load()
         return table
+
+    @cached_property
+    def _test(self) -> np.ndarray:
+        return test_mask(self._table, self.config.seed)
 
     @cached_property
     def _labels(self) -> np.ndarray:

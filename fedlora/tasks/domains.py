@@ -61,7 +61,7 @@ class Domains(TaskFamily):
         if rows is None:
             raise unknown_task("domains", name, list(self._rows))
         table, seed, sizes = self._table, self.config.seed, self.config.splits
-        drawn = split_rows(rows, test_mask(table, seed), sizes, seed, name)
+        drawn = split_rows(rows, self._test, sizes, seed, name)
         splits = {split: self._examples(index, split) for split, index in drawn.items()}
         return make_task(name, table, splits, table.label_names)
 
@@ -81,6 +81,10 @@ class Domains(TaskFamily):
             raise FedloraError(f"tasks.source: '{name}' holds images; choose a source of texts")
         kind: Kind = "language-modelling"
         return Table(kind, table.examples, groups=table.groups, test=table.test)
+
+    @cached_property
+    def _test(self) -> np.ndarray:
+        return test_mask(self._table, self.config.seed)
 
     @cached_property
     def _rows(self) -> dict[str, np.ndarray]:

@@ -54,8 +54,7 @@ class ImageDomains(TaskFamily):
             raise unknown_task("image_domains", name, list(self._transforms))
         table, seed = self._table, self.config.seed
         rows = np.arange(len(table.examples))
-        test = test_mask(table, seed)
-        drawn = split_rows(rows, test, self.config.splits, seed, name)
+        drawn = split_rows(rows, self._test, self.config.splits, seed, name)
         splits = {
             split: self._changed(table.examples.take(index), transform, name, split)
             for split, index in drawn.items()
@@ -75,6 +74,10 @@ class ImageDomains(TaskFamily):
             name = self.config.source.name
             raise FedloraError(f"tasks.source: '{name}' holds no images; choose an image source")
         return table
+
+    @cached_property
+    def _test(self) -> np.ndarray:
+        return test_mask(self._table, self.config.seed)
 
     @cached_property
     def _transforms(self) -> dict[str, ImageTransform]:

@@ -22,17 +22,21 @@ class Splits(Section):
 
 
 def test_mask(table: Table, seed: int) -> np.ndarray:
-    """(n,) bool: the source's own test rows, or a fifth of all, the same for every task.
+    """(n,) bool: the source's own test rows, or a fifth of all, and every copy of them.
 
     One mask for the whole family: what tests one task never trains another.
     """
-    if table.test is not None:
-        return table.test
     count = len(table.examples)
-    rng = np.random.default_rng(seeding.derive(seed, "test rows"))
-    mask = np.zeros(count, dtype=bool)
-    mask[rng.permutation(count)[: round(TEST_SHARE * count)]] = True
-    return mask
+    mask = table.test
+    if mask is None:
+        rng = np.random.default_rng(seeding.derive(seed, "test rows"))
+        mask = np.zeros(count, dtype=bool)
+        mask[rng.permutation(count)[: round(TEST_SHARE * count)]] = True
+    contents = [
+        row.tobytes() if isinstance(row, np.ndarray) else row for row in table.examples.inputs
+    ]
+    judged = {contents[row] for row in np.flatnonzero(mask)}
+    return np.array([content in judged for content in contents])
 
 
 def split_rows(
