@@ -72,7 +72,7 @@ data: $(VENV)/.core  ## fetch the full data sets; ONLY="mnist bbc_news" fetches 
 	@$(BIN)/python scripts/fetch_data.py $(if $(ONLY),--only $(ONLY))
 
 docs: $(VENV)/.docs  ## build the documentation in docs/_build/html
-	@$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+	@$(BIN)/sphinx-build -E -W --keep-going -q -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
 results: $(VENV)/.core  ## write docs/RESULTS.md and the README's table from results/*.json
