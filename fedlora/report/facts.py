@@ -44,7 +44,7 @@ def tiles(run: RunFolder, lines: list[Line]) -> list[Tile]:
     """Four at most: quality, bytes, time, memory."""
     found = []
     generated, base, local = (line(lines, name) for name in ("generated", "base", "local"))
-    places = digits(run.results.metric)
+    places = digits(run.results.unit)
     if generated is not None and generated.value.mean is not None:
         ends = [
             f"{name} {decimal(end.value.mean, places)}"
@@ -53,7 +53,7 @@ def tiles(run: RunFolder, lines: list[Line]) -> list[Tile]:
         ]
         found.append(
             Tile(
-                f"{run.results.metric} at once",
+                f"{run.results.unit} at once",
                 decimal(generated.value.mean, places),
                 ", ".join(ends),
             )
@@ -81,8 +81,17 @@ def tiles(run: RunFolder, lines: list[Line]) -> list[Tile]:
 
 def lost(run: RunFolder) -> tuple[list[Lost], int]:
     """The contributions to list, and how many more there are."""
-    every = run.results.lost
-    return list(every[:MOST_LOST]), max(0, len(every) - MOST_LOST)
+    tasks: dict[tuple[int | None, Any], str] = {
+        (seed.seed, record.get("client")): str(record["task"])
+        for seed in run.seeds
+        for record in seed.metrics
+        if "task" in record
+    }
+    every = [
+        entry.model_copy(update={"task": entry.task or tasks.get((entry.seed, entry.client))})
+        for entry in run.results.lost
+    ]
+    return every[:MOST_LOST], max(0, len(every) - MOST_LOST)
 
 
 def run_facts(run: RunFolder) -> list[tuple[str, str]]:
@@ -100,7 +109,12 @@ def run_facts(run: RunFolder) -> list[tuple[str, str]]:
         ("Seeds", "seeds"),
     )
     named = [(label, _at(run.config, key)) for label, key in keys]
-    prints = [(f"Fingerprint of the {k}", str(v)) for k, v in run.results.fingerprint.items() if v]
+    prints = [
+        (f"Fingerprint of the {name}, seed {seed}", str(value))
+        for seed, values in run.results.fingerprint.items()
+        if isinstance(values, dict)
+        for name, value in values.items()
+    ]
     return [(label, value) for label, value in named if value] + prints
 
 

@@ -43,7 +43,7 @@ def sections(run: RunFolder, lines: list[Line]) -> list[Section]:
 
 def methods(run: RunFolder, lines: list[Line]) -> list[Figure]:
     """The two drawings that stand beside the table."""
-    metric = run.results.metric
+    metric = run.results.unit
     found = []
     if scored := [line for line in lines if line.value.mean is not None]:
         better = "" if run.results.higher_is_better else " Lower is better."
@@ -68,7 +68,7 @@ def methods(run: RunFolder, lines: list[Line]) -> list[Figure]:
 
 
 def _tasks(run: RunFolder, lines: list[Line]) -> Section:
-    metric, higher = run.results.metric, run.results.higher_is_better
+    metric, higher = run.results.unit, run.results.higher_is_better
     names = ("base", "mean", "nearest", "topk", "ridge", "generated", "local")
     shown = [line for line in lines if line.method.name in names and line.tasks]
     section = Section("Task by task")
@@ -172,6 +172,8 @@ def _weights(run: RunFolder) -> Section:
 
 def _learning(run: RunFolder) -> Section:
     metrics = [record for seed in run.seeds for record in seed.metrics]
+    facts = losses.generator_facts(metrics)
+    validation = losses.finetune(metrics, "validation")
     drawn = (
         (
             "Warm start",
@@ -180,12 +182,12 @@ def _learning(run: RunFolder) -> Section:
         ),
         (
             "Fine-tuning",
-            "Validation loss: each client, and the mean of those still training.",
-            losses.finetune(metrics),
+            f"{'Validation' if validation else 'Training'} loss: each client, and their mean.",
+            validation or losses.finetune(metrics, "curve"),
         ),
         (
             "Generator",
-            "One line a loss and a seed.",
+            f"A colour a loss, a line a seed.{' ' if facts else ''}{facts}",
             losses.generator([seed.metrics for seed in run.seeds]),
         ),
         ("Time", "Seconds of all clients together, phase by phase.", seconds.by_phase(metrics)),

@@ -62,7 +62,7 @@ def _context(run: RunFolder) -> dict[str, Any]:
             if (group := [line for line in found if line.method.needs == needs])
         ],
         "figures": figures.methods(run, found),
-        "digits": formats.digits(run.results.metric),
+        "digits": formats.digits(run.results.unit),
         "sections": figures.sections(run, found),
         "tasks": _task_rows(run, found),
         "lines": found,

@@ -86,3 +86,8 @@ class Results(_Part):
     seconds: Number = None
     peak_memory_bytes: int | None = None
     fingerprint: dict[str, Any] = {}
+
+    @property
+    def unit(self) -> str:
+        """What the metric is called in a sentence."""
+        return "nats a token" if self.metric == "nll" else self.metric

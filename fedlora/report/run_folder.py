@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,7 @@ from fedlora.report.results import Results
 
 Record = Mapping[str, Any]
 
-PHASES = ("describe", "warm_start", "finetune", "generator", "adopt", "evaluate")
+PHASES = ("describe", "warm_start", "finetune", "generator", "arrive", "adopt", "evaluate")
 """The phases of a run, in the order of the story."""
 
 
@@ -96,7 +96,8 @@ def read(path: Path) -> RunFolder:
     if not (config.is_file() or results.is_file() or seeds):
         raise FedloraError(f"{path}: not a run folder (no config.yaml); name one under runs/")
     text = config.read_text(encoding="utf-8", errors="replace") if config.is_file() else ""
-    return RunFolder(path, text, _results(results), tuple(seeds))
+    found = _results(results) if results.is_file() else _results_so_far(seeds)
+    return RunFolder(path, text, found, tuple(seeds))
 
 
 def json_lines(path: Path) -> list[Record]:
@@ -115,10 +116,26 @@ def json_lines(path: Path) -> list[Record]:
 
 
 def _results(path: Path) -> Results:
-    if not path.is_file():
-        return Results()
+    return _validated(path, _json(path))
+
+
+def _results_so_far(seeds: Sequence[SeedFolder]) -> Results:
+    """The tables of the seeds that are done; results.json comes when all are."""
+    rows: list[Any] = []
+    metric, lost = "accuracy", []
+    for seed in seeds:
+        lost += [{"seed": seed.seed, **line} for line in json_lines(seed.path / "lost.jsonl")]
+        path = seed.path / "table.json"
+        if path.is_file() and isinstance(table := _json(path), dict):
+            rows += table.get("rows", [])
+            metric = table.get("metric", metric)
+    made = {"metric": metric, "higher_is_better": metric == "accuracy", "rows": rows, "lost": lost}
+    return _validated(seeds[0].path if seeds else Path(), made)
+
+
+def _validated(path: Path, found: Any) -> Results:
     try:
-        return Results.model_validate(_json(path))
+        return Results.model_validate(found)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "the file"

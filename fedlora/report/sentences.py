@@ -32,9 +32,9 @@ def headline(run: RunFolder, lines: list[Line]) -> Headline:
     tasks = _tasks(len(generated.tasks))
     gap = generated.gap
     if gap.mean is None:
-        number = decimal(generated.value.mean, digits(run.results.metric))
-        interval = spread(generated.value, digits(run.results.metric))
-        return Headline(f"{start} reach", number, interval, f"{run.results.metric} {tasks}")
+        number = decimal(generated.value.mean, digits(run.results.unit))
+        interval = spread(generated.value, digits(run.results.unit))
+        return Headline(f"{start} reach", number, interval, f"{run.results.unit} {tasks}")
     if gap.mean < 0:
         worse = Interval(
             mean=-gap.mean,
@@ -61,7 +61,7 @@ def comparisons(run: RunFolder, lines: list[Line]) -> list[str]:
 def _rival(run: RunFolder, rival: Line) -> str:
     """Who is ahead, by how much, task by task."""
     ahead = intervals.advantage(run.results, "generated", rival.method.name)
-    name, metric = rival.method.label, run.results.metric
+    name, metric = rival.method.label, run.results.unit
     chance = "" if _clear(ahead) else ", which chance alone could give"
     if ahead.mean == 0:
         return f"The strongest rival, “{name}”, does exactly as well."
@@ -75,7 +75,7 @@ def _rival(run: RunFolder, rival: Line) -> str:
 def _shuffled(run: RunFolder) -> list[str]:
     """Whether the generator listens to its condition."""
     loss = intervals.advantage(run.results, "generated", "shuffled")
-    metric = run.results.metric
+    metric = run.results.unit
     if loss.mean is None:
         return []
     by = measured(loss, digits(metric))

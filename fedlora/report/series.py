@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from fedlora.report.run_folder import Record
 
-_PLACE = ("phase", "round", "epoch", "step", "client", "seed")
+_PLACE = ("phase", "round", "epoch", "epochs", "step", "client", "seed")
 
 
 class Point(NamedTuple):
@@ -22,7 +22,7 @@ def points(metrics: Iterable[Record]) -> list[Point]:
     """Every number of every record, averaged over the clients of a step, sorted by tag and step.
 
     The step is the record's epoch or round. A record without either is one of a list of
-    clients, and its curve, such as the validation loss of each epoch, is a curve over epochs.
+    clients, and its losses of each epoch are curves over epochs.
     """
     found: dict[tuple[str, int], list[float]] = defaultdict(list)
     for record in metrics:
@@ -31,9 +31,9 @@ def points(metrics: Iterable[Record]) -> list[Point]:
     return [Point(*key, sum(values) / len(values)) for key, values in sorted(found.items())]
 
 
-def curve(record: Record) -> list[float]:
-    """The finite start of the record's per-epoch curve; empty without one."""
-    values = record.get("curve")
+def curve(record: Record, name: str) -> list[float]:
+    """The finite start of a list of one number an epoch; empty without one."""
+    values = record.get(name)
     numbers: list[float] = []
     for value in values if isinstance(values, list) else []:
         number = finite(value)
@@ -68,5 +68,8 @@ def _points(record: Record) -> Iterator[Point]:
     phase = str(record.get("phase", "run"))
     for name, value in numbers(record).items():
         yield Point(f"{phase}/{name}", step(record), value)
-    for epoch, value in enumerate(curve(record), start=1):
-        yield Point(f"{phase}/validation_loss", epoch, value)
+    if record.get("round"):
+        return  # its step is the round, and the epochs within it are another axis
+    for key, name in (("curve", "training_loss"), ("validation", "validation_loss")):
+        for epoch, value in enumerate(curve(record, key), start=1):
+            yield Point(f"{phase}/{name}", epoch, value)

@@ -21,7 +21,7 @@ def table(run: Path) -> Table:
     """
     folder = read(run)
     found = lines(folder)
-    metric = folder.results.metric
+    metric = folder.results.unit
     out = Table(
         title=escape(str(headline(folder, found))),
         caption="\n".join(escape(sentence) for sentence in comparisons(folder, found)),

@@ -50,6 +50,7 @@ def _metrics(rng: np.random.Generator) -> list[dict[str, Any]]:
                 "client": client,
                 "task": f"bank={client}",
                 "loss": curve[-1],
+                "validation": curve,
                 "seconds": 3.1,
                 "curve": curve,
             }
@@ -64,6 +65,7 @@ def _metrics(rng: np.random.Generator) -> list[dict[str, Any]]:
                 "kl": 0.05 + 0.2 * 0.9**epoch,
             }
         )
+    out.append({"phase": "generator", "samples": 2 * CLIENTS, "tasks": CLIENTS})
     return out
 
 

@@ -55,7 +55,7 @@ def test_a_base_model_or_a_shuffled_condition_that_wins_is_marked_too(tmp_path):
 
 
 def test_lower_is_better_turns_the_winner_and_the_comparison(tmp_path):
-    run = read(make(tmp_path, metric="perplexity"))
+    run = read(make(tmp_path, metric="nll"))
 
     assert winners(run)[Needs.NOTHING] == "generated"
     assert "is behind by" in comparisons(run, lines(run))[0]

@@ -76,7 +76,7 @@ def test_names_from_other_people_stay_text(tmp_path):
     run = make(tmp_path, tasks=tasks, folders=True)
     results = json.loads((run / "results.json").read_text())
     results["lost"] = [{"phase": HOSTILE, "task": HOSTILE, "reason": HOSTILE + "\ud800"}]
-    results["fingerprint"] = {HOSTILE: HOSTILE}
+    results["fingerprint"] = {HOSTILE: {HOSTILE: HOSTILE}}
     for row in results["rows"]:
         row["method"] = row["method"].replace("topk", HOSTILE)
     for line in results["summary"]:
@@ -114,7 +114,12 @@ def test_a_damaged_bank_costs_its_map_only(run):
 
 def test_nan_in_the_measurements_is_left_out_of_the_drawings(run):
     metrics = run / "seed-0" / "metrics.jsonl"
-    broken = {"phase": "finetune", "client": 1, "loss": float("nan"), "curve": [0.5, float("nan")]}
+    broken = {
+        "phase": "finetune",
+        "client": 1,
+        "loss": float("nan"),
+        "validation": [0.5, float("nan")],
+    }
     metrics.write_text(metrics.read_text() + json.dumps(broken) + "\n")
 
     svgs = re.findall(r"<svg.*?</svg>", build(run).read_text(encoding="utf-8"), flags=re.DOTALL)

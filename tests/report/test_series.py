@@ -15,12 +15,14 @@ def test_a_point_is_the_mean_over_the_clients_of_a_step():
         {"phase": "warm_start", "round": 1, "client": 0, "task": "a", "loss": 1.0},
         {"phase": "warm_start", "round": 1, "client": 1, "task": "b", "loss": 3.0},
         {"phase": "warm_start", "round": 2, "client": 1, "task": "b", "loss": math.nan},
-        {"phase": "finetune", "client": 0, "curve": [0.5, 0.25]},
+        {"phase": "warm_start", "round": 1, "client": 0, "curve": [9.0]},
+        {"phase": "finetune", "round": 0, "client": 0, "curve": [0.5, 0.25], "validation": [0.7]},
     ]
 
     assert points(records) == [
-        ("finetune/validation_loss", 1, 0.5),
-        ("finetune/validation_loss", 2, 0.25),
+        ("finetune/training_loss", 1, 0.5),
+        ("finetune/training_loss", 2, 0.25),
+        ("finetune/validation_loss", 1, 0.7),
         ("warm_start/loss", 1, 2.0),
     ]
 

@@ -50,3 +50,20 @@ def test_results_so_far_are_not_called_final(run):
     (run / "results.json").write_text(json.dumps(results))
 
     assert "So far, generated adapters close" in page_of(run).text
+
+
+def test_the_tables_of_finished_seeds_count_before_the_run_is_done(run):
+    results = json.loads((run / "results.json").read_text())
+    (run / "results.json").unlink()
+    rows = [row for row in results["rows"] if row["seed"] == 0]
+    table = {"metric": "accuracy", "rows": rows}
+    (run / "seed-0" / "table.json").write_text(json.dumps(table))
+    lost = {"phase": "finetune", "round": 0, "client": 3, "reason": "no answer"}
+    (run / "seed-0" / "lost.jsonl").write_text(json.dumps(lost) + "\n")
+
+    page = page_of(run)
+
+    assert "So far, generated adapters close" in page.text
+    assert "This run is in progress or was interrupted" in page.text
+    assert "1 lost contribution." in page.text
+    assert "bank=3" in page.text

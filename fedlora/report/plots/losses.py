@@ -28,9 +28,14 @@ def warm_start(metrics: Sequence[Record]) -> Markup | None:
     return _banded(rounds, "round", "Training loss in the warm start") if rounds else None
 
 
-def finetune(metrics: Sequence[Record]) -> Markup | None:
-    """Validation loss by epoch: every client, and the mean of those still training."""
-    found = [(r, curve(r)) for r in metrics if r.get("phase") == "finetune"]
+def finetune(metrics: Sequence[Record], name: str) -> Markup | None:
+    """Loss by epoch: every client, and the mean of those still training.
+
+    Args:
+        metrics: of every seed.
+        name: `curve` for the training loss, `validation` for the validation loss.
+    """
+    found = [(r, curve(r, name)) for r in metrics if r.get("phase") == "finetune"]
     curves = [(str(r.get("task", "")), values) for r, values in found if values]
     if not curves:
         return None
@@ -38,7 +43,7 @@ def finetune(metrics: Sequence[Record]) -> Markup | None:
     for _, values in curves:
         for epoch, value in enumerate(values, start=1):
             epochs[epoch].append(value)
-    return _banded(epochs, "epoch", "Validation loss in fine-tuning", curves[:_FAINT])
+    return _banded(epochs, "epoch", "Loss in fine-tuning", curves[:_FAINT])
 
 
 def generator(seeds: Sequence[Sequence[Record]]) -> Markup | None:
@@ -47,10 +52,9 @@ def generator(seeds: Sequence[Sequence[Record]]) -> Markup | None:
     for metrics in seeds:
         by_name: dict[str, dict[int, float]] = defaultdict(dict)
         for record in metrics:
-            if record.get("phase") == "generator":
+            if record.get("phase") == "generator" and "epoch" in record:
                 for name, value in numbers(record).items():
-                    if name not in ("seconds", "examples", "learning_rate"):
-                        by_name[name][step(record)] = value
+                    by_name[name][step(record)] = value
         lines += by_name.items()
     if not lines:
         return None
@@ -85,6 +89,15 @@ def generator(seeds: Sequence[Sequence[Record]]) -> Markup | None:
 
     last = "; ".join(f"{name} ends at {values[max(values)]:.3g}" for name, values in lines)
     return draw(paint, alt=f"Losses of the generator by epoch. {last}", height=HEIGHT)
+
+
+def generator_facts(metrics: Sequence[Record]) -> str:
+    """What the generator says of itself after its last epoch, of the first seed."""
+    for record in metrics:
+        if record.get("phase") == "generator" and "epoch" not in record:
+            named = [f"{k.replace('_', ' ')} {v:g}" for k, v in numbers(record).items()]
+            return f"{', '.join(named).capitalize()}."
+    return ""
 
 
 def _banded(
