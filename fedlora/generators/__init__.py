@@ -1,1 +1,1 @@
-""""""
+"""Generators: a condition in, adapters out."""

@@ -77,5 +77,3 @@ class Generator(ABC):
         Raises:
             FedloraError: the folder lacks a file or holds one that is not a generator's.
         """
-
-

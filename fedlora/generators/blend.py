@@ -1,0 +1,97 @@
+"""Generators that answer with a linear combination of the bank's own adapters."""
+
+from abc import abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from fedlora.adapter import LoraAdapter
+from fedlora.adapter.lora import tensor_shapes
+from fedlora.adapter.product import gram
+from fedlora.adapter.span import AdapterSpan
+from fedlora.generators import store
+from fedlora.generators.bank import check_bank, task_shares
+from fedlora.generators.condition import Standard
+from fedlora.generators.contract import Generator, Progress, TrainingBank
+
+
+class Blend(Generator):
+    """DeltaW(c) = sum_t w_t(c) DeltaW_t over the tasks t of the bank.
+
+    DeltaW_t is the mean of the task's samples; the sum is exact and only then truncated to the
+    bank's rank. The condition of a task is the mean of its samples' conditions, standardised over
+    tasks. A subclass says how the weights follow from the condition.
+    """
+
+    least_tasks: ClassVar[int] = 1
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self.facts: dict[str, float] = {}
+
+    @abstractmethod
+    def weigh(self, conditions: Tensor) -> Tensor:
+        """Weights (m, t) float64 for standardised conditions (m, c); `self.known` is (t, c)."""
+
+    def learn(self, products: Tensor) -> None:
+        """Choose what the config left open, into `self.facts`; products (t, t) of the DeltaW_t."""
+
+    @override
+    def fit(self, bank: TrainingBank, *, seed: int, workdir: Path, progress: Progress) -> None:
+        check_bank(bank, self.least_tasks)
+        shares = task_shares(bank.tasks)
+        means = shares @ bank.conditions.double()
+        self._hold(list(bank.adapters), shares, means.float(), Standard.of(means))
+        self.facts = {}
+        self.learn(shares @ gram(bank.adapters) @ shares.T)
+        progress(self.facts)
+
+    @override
+    def sample(self, conditions: Tensor, *, seed: int) -> list[LoraAdapter]:
+        weights = self.weigh(self._standard(conditions)) @ self._shares
+        return [self._span.combine(row, self._span.spec) for row in weights]
+
+    @override
+    def save(self, folder: Path) -> None:
+        names = tensor_shapes(self._span.spec)
+        tensors = {
+            f"adapters.{name}": torch.stack([a.tensors()[name] for a in self._adapters])
+            for name in names
+        }
+        tensors |= {"shares": self._shares, "conditions": self._conditions}
+        tensors |= {
+            "condition_mean": self._standard.mean,
+            "condition_spread": self._standard.spread,
+        }
+        name = type(self).__module__.rpartition(".")[2]
+        config = self.config.model_dump(mode="json")
+        store.write(folder, store.Stored(name, config, self._span.spec, self.facts, tensors))
+
+    @classmethod
+    @override
+    def load(cls, folder: Path) -> Self:
+        stored = store.read(folder, cls.__module__.rpartition(".")[2])
+        self = cls(cls.Config.model_validate(stored.config))
+        tensors = stored.tensors
+        names = tensor_shapes(stored.spec)
+        adapters = [
+            LoraAdapter.from_tensors(
+                stored.spec, {name: tensors[f"adapters.{name}"][i] for name in names}
+            )
+            for i in range(tensors["shares"].shape[1])
+        ]
+        standard = Standard(tensors["condition_mean"], tensors["condition_spread"])
+        self._hold(adapters, tensors["shares"], tensors["conditions"], standard)
+        self.facts = dict(stored.facts)
+        return self
+
+    def _hold(
+        self, adapters: list[LoraAdapter], shares: Tensor, conditions: Tensor, standard: Standard
+    ) -> None:
+        self._adapters, self._shares = adapters, shares
+        self._conditions, self._standard = conditions, standard
+        self._span = AdapterSpan(adapters)
+        self.known = standard(conditions)

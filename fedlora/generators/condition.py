@@ -1,0 +1,90 @@
+"""Task vectors put on one scale by the bank's own statistics."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fedlora.errors import FedloraError
+
+
+@dataclass(frozen=True)
+class Standard:
+    """z = (condition - mean) / spread, feature by feature.
+
+    mean, spread: (c,) float32; a feature that never varied in the bank has spread infinity, so
+    that it says nothing about a newcomer either.
+    """
+
+    mean: Tensor
+    spread: Tensor
+
+    @classmethod
+    def of(cls, conditions: Tensor) -> "Standard":
+        """Statistics of the bank's conditions (n, c)."""
+        values = conditions.double()
+        spread = values.std(0, correction=0)
+        # a constant column of float32 values has a spread of rounding errors, not of zero
+        constant = spread <= 1e-6 * values.abs().amax(0)
+        spread = torch.where(constant, torch.inf, spread)
+        return cls(values.mean(0).float(), spread.float())
+
+    def __call__(self, conditions: Tensor) -> Tensor:
+        """Standardised conditions (n, c) float32.
+
+        Raises:
+            FedloraError: another number of features than the bank's, or NaN or infinity.
+        """
+        if conditions.ndim != 2 or conditions.shape[1] != len(self.mean):
+            raise FedloraError(
+                f"task vectors of shape {tuple(conditions.shape)}, but the generator learned from"
+                f" {len(self.mean)} features a task: describe the task as the bank's were"
+            )
+        check_finite(conditions)
+        return (conditions.float() - self.mean) / self.spread
+
+
+@dataclass(frozen=True)
+class Projection:
+    """Standardised conditions on the bank's main directions, at their relative sizes.
+
+    axes: (c, k) float32, scaled so that the first direction has variance one over the bank. With
+    more features than tasks, the small directions are noise: a network is spared them.
+    """
+
+    standard: Standard
+    axes: Tensor
+
+    @classmethod
+    def of(cls, conditions: Tensor, components: int) -> "Projection":
+        """From the bank's conditions (n, c); k is at most `components`, n and c.
+
+        Raises:
+            FedloraError: all conditions are the same.
+        """
+        standard = Standard.of(conditions)
+        svd = torch.linalg.svd(standard(conditions).double(), full_matrices=False)
+        if not svd.S[0] > 0:
+            raise FedloraError(
+                "all task vectors of the bank are the same: describe tasks by their own samples"
+            )
+        axes = _signed(svd.Vh[:components].T) * math.sqrt(len(conditions)) / svd.S[0]
+        return cls(standard, axes.float().contiguous())
+
+    def __call__(self, conditions: Tensor) -> Tensor:
+        """Projected conditions (n, k) float32; raises FedloraError as `Standard` does."""
+        return self.standard(conditions) @ self.axes
+
+
+def _signed(columns: Tensor) -> Tensor:
+    """Columns whose largest entry is positive, since a direction has no sign of its own."""
+    largest = columns.gather(0, columns.abs().argmax(0, keepdim=True))
+    return torch.where(largest < 0, -columns, columns)
+
+
+def check_finite(conditions: Tensor) -> None:
+    """Raises FedloraError at the first row of conditions (n, c) that is not finite."""
+    bad = torch.nonzero(~torch.isfinite(conditions).all(dim=1))
+    if len(bad):
+        raise FedloraError(f"the task vector in row {int(bad[0])} holds NaN or infinity")

@@ -1,0 +1,79 @@
+"""The folder of a fitted generator: model.safetensors beside generator.json."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from fedlora import atomic
+from fedlora.adapter import AdapterSpec
+from fedlora.errors import FedloraError
+
+MODEL, CARD = "model.safetensors", "generator.json"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A generator on disk.
+
+    name: the generator's name in the registry.
+    config: the options it was made with.
+    spec: the spec of the adapters it emits.
+    facts: what its fit found out, for readers and for `load`.
+    tensors: everything else.
+    """
+
+    name: str
+    config: Mapping[str, Any]
+    spec: AdapterSpec
+    facts: Mapping[str, Any]
+    tensors: Mapping[str, Tensor]
+
+
+def write(folder: Path, stored: Stored) -> None:
+    """Write both files, the folder whole or not at all.
+
+    Raises:
+        FedloraError: the disk is full or the folder cannot be written to.
+    """
+    tensors = {name: tensor.detach().contiguous() for name, tensor in stored.tensors.items()}
+    size = sum(tensor.nbytes for tensor in tensors.values())
+    card = {
+        "name": stored.name,
+        "config": dict(stored.config),
+        "spec": json.loads(stored.spec.to_json()),
+        "facts": dict(stored.facts),
+        "shapes": {name: list(tensor.shape) for name, tensor in tensors.items()},
+        "bytes": {"generator": size, "adapter": 4 * stored.spec.size},
+    }
+    with atomic.folder(folder) as part:
+        save_file(tensors, part / MODEL)
+        (part / CARD).write_text(json.dumps(card, indent=2, sort_keys=True) + "\n")
+
+
+def read(folder: Path, name: str) -> Stored:
+    """The inverse of `write`.
+
+    Raises:
+        FedloraError: a file is missing or damaged, or the generator there is not `name`.
+    """
+    card_path = folder / CARD
+    try:
+        card = json.loads(card_path.read_text())
+        found, shapes = card["name"], card["shapes"]
+        tensors = load_file(folder / MODEL)
+        if found != name:
+            raise FedloraError(f"{card_path}: a '{found}' generator, not a '{name}'")
+        if {key: list(tensor.shape) for key, tensor in tensors.items()} != shapes:
+            raise FedloraError(f"{folder / MODEL}: not the tensors that {CARD} lists")
+        spec = AdapterSpec.from_json(json.dumps(card["spec"]))
+        return Stored(name, card["config"], spec, card["facts"], tensors)
+    except FileNotFoundError as error:
+        raise FedloraError(f"{error.filename or folder}: no such file; fit the generator") from None
+    except (ValueError, KeyError, TypeError, AttributeError, SafetensorError, OSError) as error:
+        raise FedloraError(f"{folder}: not a generator's folder ({error}); fit it again") from None
