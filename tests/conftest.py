@@ -1,7 +1,6 @@
 """A federation small enough for a test and real in every part."""
 
 import os
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +16,9 @@ def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     out = dict(base)
     for key, value in changes.items():
         known = out.get(key)
-        out[key] = merged(known, value) if isinstance(known, dict) and isinstance(value, dict) else value
+        out[key] = (
+            merged(known, value) if isinstance(known, dict) and isinstance(value, dict) else value
+        )
     return out
 
 

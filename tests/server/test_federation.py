@@ -151,7 +151,7 @@ def test_a_killed_run_ends_as_if_it_had_not_been(config: RunConfig, tmp_path: Pa
     journal = tmp_path / "killed" / "checkpoints" / "journal.sqlite"
     marks = [journal, tmp_path / "killed" / "bank", tmp_path / "killed" / "generator"]
     for mark in marks:
-        child = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": os.getcwd()})
+        child = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(Path.cwd())})
         while not mark.exists() and child.poll() is None:
             time.sleep(0.01)
         time.sleep(0.05)

@@ -1,0 +1,94 @@
+"""The command line: what a user types, what is printed, and with which status."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fedlora.config import dump
+from tests.conftest import small_config
+
+COMMAND = [sys.executable, "-c", "from fedlora.cli import main; main()"]
+
+
+def fedlora(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *map(str, words)], capture_output=True, text=True, check=False,
+        env=os.environ | {"PYTHONPATH": str(Path.cwd()), "COLUMNS": "120"},
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("cli")
+    (root / "small.yaml").write_text(dump(small_config()))
+    done = fedlora("run", root / "small.yaml", "--out", root / "runs", "--json")
+    assert done.returncode == 0, done.stderr
+    json.loads(done.stdout)
+    return next((root / "runs").iterdir())
+
+
+def test_a_run_ends_with_a_table_and_a_page(run: Path):
+    assert (run / "report" / "index.html").stat().st_size > 10_000
+    assert json.loads((run / "results.json").read_text())["finished"]
+    again = fedlora("run", "--resume", run)
+    assert again.returncode == 0
+    assert "report:" in again.stdout
+
+
+def test_the_bank_is_listed_shown_exported_and_imported(run: Path, tmp_path: Path):
+    listed = json.loads(fedlora("bank", "list", run, "--json").stdout)
+    assert len(listed) == 12
+    shown = fedlora("bank", "show", run, listed[0]["digest"][:10], "--json")
+    assert {"what": "task", "value": listed[0]["task"]} in json.loads(shown.stdout)
+    exported = fedlora("bank", "export", run, tmp_path / "out", "--json")
+    assert len(json.loads(exported.stdout)) == 12
+    assert len(json.loads(fedlora("bank", "import", run, tmp_path / "out", "--json").stdout)) == 12
+    assert len(json.loads(fedlora("bank", "list", run, "--json").stdout)) == 12
+
+
+def test_an_adapter_is_generated_and_evaluated(run: Path, tmp_path: Path):
+    task = json.loads((run / "results.json").read_text())["rows"][0]["task"]
+    made = fedlora("generate", run, "--task", task, "--out", tmp_path / "made", "--json")
+    assert made.returncode == 0, made.stderr
+    scored = fedlora("evaluate", run, "--adapter", tmp_path / "made", "--task", task, "--json")
+    assert [row["adapter"] for row in json.loads(scored.stdout)] == ["base", str(tmp_path / "made")]
+
+
+def test_what_can_be_named_is_listed():
+    assert {"image_domains", "files"} <= {
+        r["name"] for r in json.loads(fedlora("tasks", "--json").stdout)
+    }
+    assert {"cvae", "topk"} <= {
+        r["name"] for r in json.loads(fedlora("generators", "--json").stdout)
+    }
+
+
+def test_a_dry_run_counts_before_anything_is_trained(tmp_path: Path):
+    (tmp_path / "small.yaml").write_text(dump(small_config()))
+    done = fedlora("run", tmp_path / "small.yaml", "--dry-run", "--json")
+    plan = json.loads(done.stdout)["plan"]
+    assert plan["trainable values"] == 8 * 2 * (128 + 128)
+    assert plan["bytes of one adapter"] == 4 * plan["trainable values"]
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["run", "none.yaml"], "none.yaml: no such file"),
+        (["run", "configs/quickstart.yaml", "lora.rnk=3"], "did you mean 'rank'?"),
+        (["run"], "name a configuration"),
+        (["report", "nowhere"], "nowhere"),
+        (["bank", "list", "nowhere"], "nowhere: not a run folder"),
+    ],
+)
+def test_a_mistake_is_one_line_and_status_two(words: list[str], says: str):
+    done = fedlora(*words)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
