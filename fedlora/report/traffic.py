@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from fedlora.report.run_folder import RunFolder
 
+_ORDER = ("control", "task_vector", "train", "adapter", "evaluation")
+
 
 @dataclass(frozen=True)
 class Purpose:
@@ -17,7 +19,7 @@ class Purpose:
 
 
 def purposes(run: RunFolder) -> list[Purpose]:
-    """In the order in which they first occur; empty without a ledger."""
+    """In the order of the story; empty without a ledger."""
     found: dict[str, dict[str, int]] = {}
     for seed in run.seeds:
         for record in seed.ledger:
@@ -28,7 +30,8 @@ def purposes(run: RunFolder) -> list[Purpose]:
             sums = found.setdefault(name, {"up": 0, "down": 0, "messages": 0})
             sums[record["direction"]] += count
             sums["messages"] += 1
-    return [Purpose(name, **sums) for name, sums in found.items()]
+    order = sorted(found, key=lambda name: _ORDER.index(name) if name in _ORDER else len(_ORDER))
+    return [Purpose(name, **found[name]) for name in order]
 
 
 def total(run: RunFolder, of: Sequence[Purpose]) -> tuple[int, int] | None:
