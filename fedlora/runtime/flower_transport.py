@@ -14,6 +14,9 @@ from fedlora.runtime.carriers import Carriers
 from fedlora.runtime.clientapp import ANSWER
 from fedlora.wire.exchange import Reply, Request
 
+PACK_SECONDS = 1.0
+"""For a simulation: a message costs about 0.1 s there, and a bar should move every second."""
+
 _SHORTEST, _LONGEST = 0.01, 0.5
 """Seconds between two looks for replies; the longer nothing came, the rarer."""
 

@@ -13,13 +13,10 @@ from flwr.clientapp import ClientApp
 from fedlora.config import RunConfig, RuntimeConfig
 from fedlora.errors import FedloraError
 from fedlora.runtime import clientapp, environment
-from fedlora.runtime.flower_transport import FlowerTransport
+from fedlora.runtime.flower_transport import PACK_SECONDS, FlowerTransport
 from fedlora.runtime.ray_backend import NodesBackend
 from fedlora.runtime.ray_engine import engine
 from fedlora.wire.exchange import Transport
-
-PACK_SECONDS = 1.0
-"""A message costs about 0.1 s here, and packs overlap; a bar should move every second."""
 
 
 def serve(

@@ -19,6 +19,9 @@ from fedlora.server.federation import federate
 from fedlora.server.observer import Observer
 from fedlora.wire.exchange import Transport
 
+Story = Callable[[Transport], None]
+Serve = Callable[[RunConfig, int, Story], None]
+
 
 def create(config: RunConfig, root: Path) -> Path:
     """A new run folder, root/NAME_YYYYMMDD_HHMMSS, holding the resolved configuration.
@@ -55,10 +58,30 @@ def resume(folder: Path) -> RunConfig:
 
 
 def run(config: RunConfig, folder: Path, observer: Observer) -> dict[str, Any]:
-    """Live every seed of the run that is not finished yet, and write results.json.
+    """Live every seed of the run that is not finished yet, on the runtime it names.
+
+    Returns:
+        What results.json holds then.
 
     Raises:
         FedloraError: too few clients answer, or the folder holds what cannot be used.
+    """
+    runtime = importlib.import_module(f"fedlora.runtime.{config.runtime.name}")
+    if config.runtime.name == "deployment":
+        # Its story is told beside the SuperLink, in a process that calls `live`.
+        runtime.run(folder, config.runtime, observer)
+        results: dict[str, Any] = json.loads((folder / "results.json").read_bytes())
+        return results
+    return live(config, folder, observer, runtime.serve)
+
+
+def live(config: RunConfig, folder: Path, observer: Observer, serve: Serve) -> dict[str, Any]:
+    """Live every seed of the run that is not finished yet, and write results.json.
+
+    serve: tells a story over a transport that reaches the clients.
+
+    Raises:
+        FedloraError: as for `run`.
     """
     started = time.perf_counter()
     for seed in config.seeds:
@@ -74,12 +97,6 @@ def run(config: RunConfig, folder: Path, observer: Observer) -> dict[str, Any]:
     return results
 
 
-def serve(config: RunConfig, seed: int, story: Callable[[Transport], None]) -> None:
-    """Tell a story over the transport of the configured runtime."""
-    runtime = importlib.import_module(f"fedlora.runtime.{config.runtime.name}")
-    runtime.serve(config, seed, story)
-
-
 def peak_memory() -> int:
     """The most resident memory that this process or one of its children had, in bytes."""
     unit = 1 if sys.platform == "darwin" else 1024
@@ -89,5 +106,5 @@ def peak_memory() -> int:
 
 def _story(
     config: RunConfig, seed: int, folder: Path, observer: Observer
-) -> Callable[[Transport], None]:
+) -> Story:
     return lambda transport: federate(config, seed, transport, folder, observer)

@@ -1,0 +1,77 @@
+"""The Flower ServerApp: a run's story over whatever grid Flower hands it.
+
+`flwr run .` starts it in Flower's own simulation, a deployment beside its SuperLink.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from flwr.app import Context
+from flwr.serverapp import Grid, ServerApp
+from flwr.superlink.grid import InMemoryGrid
+
+from fedlora import config as configuration
+from fedlora.config import RunConfig
+from fedlora.runtime import run as running
+from fedlora.runtime.flower_transport import PACK_SECONDS, FlowerTransport
+from fedlora.runtime.log_observer import LogObserver
+from fedlora.runtime.run import Serve, Story
+
+Live = Callable[[RunConfig, Path, Serve], None]
+
+
+def live(config: RunConfig, folder: Path, serve: Serve) -> None:
+    """Fill the run folder, and tell Flower's log how far it is."""
+    observer = LogObserver()
+    observer.note(f"run folder: {folder}")
+    running.live(config, folder, observer, serve)
+
+
+def server_app(live: Live = live) -> ServerApp:
+    """A ServerApp that lives the run its run config describes."""
+    app = ServerApp()
+
+    @app.main()
+    def main(grid: Grid, context: Context) -> None:
+        def serve(config: RunConfig, seed: int, story: Story) -> None:
+            # In a deployment every message starts a process, so all of a node's go into one.
+            pack_seconds = PACK_SECONDS if isinstance(grid, InMemoryGrid) else None
+            story(FlowerTransport(grid, config, seed, pack_seconds))
+
+        live(*open_run(dict(context.run_config)), serve)
+
+    return app
+
+
+def open_run(run_config: dict[str, Any]) -> tuple[RunConfig, Path]:
+    """The run that a Flower run config describes, and its folder.
+
+    config: a path inside the app's bundle or on this machine, or a whole configuration as JSON.
+    overrides: section.key=value, separated by spaces.
+    folder: of a run that was begun, whose own configuration then counts; made under runs/ when
+        empty.
+
+    Raises:
+        FedloraError: the configuration is wrong, or the folder holds no run.
+    """
+    if run_config["folder"]:
+        folder = Path(run_config["folder"])
+        return running.resume(folder), folder
+    text = str(run_config["config"])
+    if text.startswith("{"):
+        config = configuration.from_dict(json.loads(text), origin="run config")
+    else:
+        config = configuration.load(_find(text), str(run_config["overrides"]).split())
+    return config, running.create(config, Path("runs").absolute())
+
+
+def _find(path: str) -> Path:
+    """A file of the bundle, whose folder Flower puts on sys.path; else a file of this machine."""
+    places = [Path(place) / path for place in sys.path]
+    return next((place for place in places if place.is_file()), Path(path))
+
+
+app = server_app()
