@@ -93,7 +93,7 @@ class AdapterSlot:
 
     def read(self, head: Mapping[str, Tensor] | None = None) -> LoraAdapter:
         """A copy of the adapter now in the model, beside a trained head if there is one."""
-        trained = {n: tensor.detach().cpu().clone() for n, tensor in (head or {}).items()}
+        trained = {n: _copy(tensor) for n, tensor in (head or {}).items()}
         spec = AdapterSpec(
             self._spec.base,
             self._spec.layers,
@@ -101,8 +101,8 @@ class AdapterSlot:
             self._spec.rslora,
             tuple((name, tuple(tensor.shape)) for name, tensor in trained.items()),
         )
-        down = {n: p.detach().cpu().clone() for n, p in self._down.items()}
-        up = {n: p.detach().cpu().clone() for n, p in self._up.items()}
+        down = {n: _copy(p) for n, p in self._down.items()}
+        up = {n: _copy(p) for n, p in self._up.items()}
         return LoraAdapter.from_tensors(spec, LoraAdapter(spec, down, up, trained).tensors())
 
     @contextmanager
@@ -119,10 +119,26 @@ class AdapterSlot:
                     dropout.eval()
 
     @contextmanager
+    def quiet(self) -> Iterator[None]:
+        """LoRA's dropout off for a moment: what is scored in training is what will be used."""
+        noisy = [dropout for dropout in self._dropout if dropout.training]
+        for dropout in noisy:
+            dropout.eval()
+        try:
+            yield
+        finally:
+            for dropout in noisy:
+                dropout.train()
+
+    @contextmanager
     def disabled(self) -> Iterator[None]:
         """The base model alone."""
         with self.model.disable_adapter():
             yield
+
+
+def _copy(tensor: Tensor) -> Tensor:
+    return tensor.detach().to("cpu", torch.float32, copy=True)
 
 
 def _peft_config(lora: LoraSection, names: list[str]) -> LoraConfig:

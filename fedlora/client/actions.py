@@ -12,7 +12,8 @@ from fedlora.client.desk import Desk
 from fedlora.client.trial import local_methods, score
 from fedlora.config import RunConfig, TrainSection
 from fedlora.errors import FedloraError
-from fedlora.finetune.local import Trained, current, fresh, train
+from fedlora.finetune.job import Trained
+from fedlora.finetune.local import current, fresh, train
 from fedlora.finetune.task_vector import task_vector
 from fedlora.wire.codecs.contract import Codec
 from fedlora.wire.message import JSON, Message

@@ -42,8 +42,9 @@ def test_the_same_seed_gives_the_same_adapter_whatever_came_before(dropout: floa
     assert len(digests) == 1
 
 
-def test_patience_ends_with_the_best_adapter():
-    own = desk()
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_patience_ends_with_the_best_adapter(dropout: float):
+    own = desk(lora={"dropout": dropout})
     settings = TrainSection(epochs=30, batch_size=8, learning_rate=0.05, patience=2)
     trained = train(
         own.objective, fresh(own.objective, 0), own.train, own.validation, settings, seed=0

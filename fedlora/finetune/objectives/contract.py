@@ -38,8 +38,23 @@ class Objective(ABC):
         """
 
     @abstractmethod
+    def respond(self, rows: Rows) -> Tensor:
+        """What the adapted base model says of each training row, (n, ...) with a graph.
+
+        It depends on the slot and the rows alone, never on the task's labels or head, so that
+        rows of many tasks can be answered in one pass.
+        """
+
+    @abstractmethod
+    def loss_of(self, responses: Tensor, rows: Rows, head: Mapping[str, Tensor]) -> Tensor:
+        """Mean training loss of a batch, a scalar, from what `respond` said of its rows.
+
+        head: the tensors that are trained beside the adapter, under the names of `head()`.
+        """
+
     def loss(self, rows: Rows) -> Tensor:
         """Mean training loss of a batch, a scalar with a graph."""
+        return self.loss_of(self.respond(rows), rows, self.head())
 
     @abstractmethod
     def judge(self, rows: Rows) -> dict[str, Tensor]:
@@ -71,6 +86,11 @@ class Objective(ABC):
             name: float(torch.cat([part[name] for part in parts]).double().mean())
             for name in parts[0]
         }
+
+
+def wide(values: Tensor) -> Tensor:
+    """At least single precision, which losses and scores are computed in."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def take(rows: Rows, index: Tensor) -> Rows:

@@ -8,7 +8,7 @@ from typing_extensions import override
 
 from fedlora.backbone import AdapterSlot
 from fedlora.errors import FedloraError
-from fedlora.finetune.objectives.contract import Rows
+from fedlora.finetune.objectives.contract import Rows, wide
 from fedlora.finetune.objectives.linear_head import LinearHeadObjective
 from fedlora.registry import nearest
 from fedlora.tasks.contract import Examples, Kind
@@ -26,14 +26,16 @@ class ImageClassification(LinearHeadObjective):
                 f"backbone.name: image tasks need an image classifier, and"
                 f" '{slot.base.reference}' is a {slot.base.modality} model"
             )
-        weight = classifier.weight.detach().float()
-        bias = torch.zeros(len(weight)) if classifier.bias is None else classifier.bias.detach()
+        weight = wide(classifier.weight.detach())
+        bias = weight.new_zeros(len(weight))
+        if classifier.bias is not None:
+            bias = wide(classifier.bias.detach())
         if train_head and not set(label_names) <= set(slot.base.labels):
-            rows = torch.zeros(len(label_names), weight.shape[1])
-            super().__init__(slot, label_names, rows, torch.zeros(len(label_names)), True)
+            rows = weight.new_zeros(len(label_names), weight.shape[1])
+            super().__init__(slot, label_names, rows, rows.new_zeros(len(rows)), True)
         else:
             index = [_label_row(name, slot.base.labels) for name in label_names]
-            super().__init__(slot, label_names, weight[index], bias[index].float(), train_head)
+            super().__init__(slot, label_names, weight[index], bias[index], train_head)
 
     @override
     def encode(self, examples: Examples) -> Rows:
@@ -48,15 +50,15 @@ class ImageClassification(LinearHeadObjective):
     def features(self, rows: Rows) -> Tensor:
         pixels = rows["pixel_values"].to(self.slot.device, self.slot.dtype)
         features: Tensor = self.slot.model(pixel_values=pixels).logits
-        return features.float()
+        return wide(features)
 
     @override
     def hidden(self, rows: Rows) -> tuple[Tensor, Tensor, Tensor]:
         pixels = rows["pixel_values"].to(self.slot.device, self.slot.dtype)
         output = self.slot.model(pixel_values=pixels, output_hidden_states=True)
-        early = output.hidden_states[1].float()
+        early = wide(output.hidden_states[1])
         early = early.flatten(2).transpose(1, 2) if early.ndim == 4 else early  # CNN feature maps
-        return output.logits.float(), early, torch.ones(early.shape[:2])
+        return wide(output.logits), early, torch.ones(early.shape[:2])
 
 
 def _label_row(name: str, known: tuple[str, ...]) -> int:

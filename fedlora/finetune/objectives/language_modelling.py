@@ -1,5 +1,6 @@
 """Plain text, learned and judged by the likelihood of its tokens."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -9,7 +10,7 @@ from typing_extensions import override
 from fedlora.backbone import AdapterSlot
 from fedlora.errors import FedloraError
 from fedlora.finetune.objectives.contract import Metric, Objective, Rows
-from fedlora.finetune.objectives.tokens import target_log_likelihood, tokenize
+from fedlora.finetune.objectives.tokens import negative_mean, target_log_likelihood, tokenize
 from fedlora.tasks.contract import Examples, Kind
 
 
@@ -30,9 +31,12 @@ class LanguageModelling(Objective):
         return rows | {"target": rows["attention_mask"].clone()}
 
     @override
-    def loss(self, rows: Rows) -> Tensor:
-        likelihood, tokens = target_log_likelihood(self.slot, rows)
-        return -likelihood.sum() / tokens.sum()
+    def respond(self, rows: Rows) -> Tensor:
+        return torch.stack(target_log_likelihood(self.slot, rows), 1)
+
+    @override
+    def loss_of(self, responses: Tensor, rows: Rows, head: Mapping[str, Tensor]) -> Tensor:
+        return negative_mean(responses)
 
     @override
     def judge(self, rows: Rows) -> dict[str, Tensor]:

@@ -53,12 +53,19 @@ class LinearHeadObjective(Objective):
         return functional.linear(self.features(rows), self.weight, self.bias)
 
     @override
-    def loss(self, rows: Rows) -> Tensor:
-        return functional.cross_entropy(self.logits(rows), rows["labels"].to(self.slot.device))
+    def respond(self, rows: Rows) -> Tensor:
+        return self.features(rows)
+
+    @override
+    def loss_of(self, responses: Tensor, rows: Rows, head: Mapping[str, Tensor]) -> Tensor:
+        weight = head.get("classifier.weight", self.weight)
+        bias = head.get("classifier.bias", self.bias)
+        logits = functional.linear(responses, weight, bias)
+        return functional.cross_entropy(logits, rows["labels"].to(self.slot.device))
 
     @override
     def judge(self, rows: Rows) -> dict[str, Tensor]:
-        logits, labels = self.logits(rows).float(), rows["labels"].to(self.slot.device)
+        logits, labels = self.logits(rows), rows["labels"].to(self.slot.device)
         return {
             "loss": functional.cross_entropy(logits, labels, reduction="none"),
             "accuracy": (logits.argmax(-1) == labels).to(torch.float32),

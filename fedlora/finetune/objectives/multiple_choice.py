@@ -1,5 +1,6 @@
 """Questions with answers to choose from, decided by likelihood."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -11,7 +12,7 @@ from fedlora.backbone import AdapterSlot
 from fedlora.errors import FedloraError
 from fedlora.finetune.objectives.contract import Objective, Rows
 from fedlora.finetune.objectives.language_modelling import causal_hidden, require_causal
-from fedlora.finetune.objectives.tokens import continuations, target_log_likelihood
+from fedlora.finetune.objectives.tokens import continuations, negative_mean, target_log_likelihood
 from fedlora.tasks.contract import Examples, Kind
 
 TOKENS = ("input_ids", "attention_mask", "target")
@@ -48,12 +49,14 @@ class MultipleChoice(Objective):
         return rows | {"labels": torch.as_tensor(examples.labels, dtype=torch.int64)}
 
     @override
-    def loss(self, rows: Rows) -> Tensor:
+    def respond(self, rows: Rows) -> Tensor:
         right = torch.arange(len(rows["labels"]))
-        likelihood, tokens = target_log_likelihood(
-            self.slot, {name: rows[name][right, rows["labels"]] for name in TOKENS}
-        )
-        return -likelihood.sum() / tokens.sum()
+        answers = {name: rows[name][right, rows["labels"]] for name in TOKENS}
+        return torch.stack(target_log_likelihood(self.slot, answers), 1)
+
+    @override
+    def loss_of(self, responses: Tensor, rows: Rows, head: Mapping[str, Tensor]) -> Tensor:
+        return negative_mean(responses)
 
     @override
     def judge(self, rows: Rows) -> dict[str, Tensor]:

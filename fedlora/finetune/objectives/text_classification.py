@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from fedlora.backbone import AdapterSlot
 from fedlora.errors import FedloraError
-from fedlora.finetune.objectives.contract import Rows
+from fedlora.finetune.objectives.contract import Rows, wide
 from fedlora.finetune.objectives.linear_head import LinearHeadObjective
 from fedlora.finetune.objectives.tokens import tokenize
 from fedlora.tasks.contract import Examples, Kind
@@ -41,9 +41,7 @@ class TextClassification(LinearHeadObjective):
         with torch.inference_mode(), slot.disabled():
             names = self.features(tokenize(slot, list(label_names), max_length))
         weight = COSINE_SCALE * names.clone()
-        super().__init__(
-            slot, label_names, weight, torch.zeros(len(weight), device=slot.device), train_head
-        )
+        super().__init__(slot, label_names, weight, weight.new_zeros(len(weight)), train_head)
 
     @override
     def encode(self, examples: Examples) -> Rows:
@@ -69,7 +67,7 @@ class TextClassification(LinearHeadObjective):
             output_hidden_states=hidden_states,
         )
         weight = mask.float().unsqueeze(-1)
-        last = output.last_hidden_state.float()
+        last = wide(output.last_hidden_state)
         pooled = (last * weight).sum(1) / weight.sum(1)  # mean pooling, as the encoder was trained
-        early = output.hidden_states[1].float() if hidden_states else last
+        early = wide(output.hidden_states[1]) if hidden_states else last
         return pooled, early, mask.float()

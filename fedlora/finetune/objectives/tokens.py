@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from fedlora.backbone import AdapterSlot
 from fedlora.errors import FedloraError
-from fedlora.finetune.objectives.contract import Rows
+from fedlora.finetune.objectives.contract import Rows, wide
 
 
 def tokenize(slot: AdapterSlot, texts: Sequence[str], max_length: int) -> Rows:
@@ -56,10 +56,14 @@ def target_log_likelihood(slot: AdapterSlot, rows: Rows) -> tuple[Tensor, Tensor
         input_ids=input_ids, attention_mask=rows["attention_mask"].to(slot.device)
     ).logits[:, :-1]
     target = rows["target"].to(slot.device)[:, 1:].float()
-    nll = functional.cross_entropy(
-        logits.float().transpose(1, 2), input_ids[:, 1:], reduction="none"
-    )
+    nll = functional.cross_entropy(wide(logits).transpose(1, 2), input_ids[:, 1:], reduction="none")
     return -(nll * target).sum(1), target.sum(1)
+
+
+def negative_mean(likelihoods: Tensor) -> Tensor:
+    """Nats a token over a batch, from (n, 2) rows of likelihood and number of tokens."""
+    likelihood, tokens = likelihoods.unbind(1)
+    return -likelihood.sum() / tokens.sum()
 
 
 def _tokenizer(slot: AdapterSlot) -> Any:
