@@ -28,6 +28,7 @@ def live(config: RunConfig, folder: Path, serve: Serve) -> None:
     observer = LogObserver()
     observer.note(f"run folder: {folder}")
     running.live(config, folder, observer, serve)
+    observer.note(f"done; for the table and the page: fedlora report {folder}")
 
 
 def server_app(live: Live = live) -> ServerApp:

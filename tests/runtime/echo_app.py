@@ -18,7 +18,9 @@ def live(config, folder, serve):
             if questions == "fail":
                 raise FedloraError("the story failed, as it was told to")
             replies = ask(transport, questions)
-            answers.append([[r.error, (r.frame or b"").decode()] for _, r in sorted(replies.items())])
+            answers.append(
+                [[r.error, (r.frame or b"").decode()] for _, r in sorted(replies.items())]
+            )
 
     serve(config, 11, story)
     (folder / "answers.json").write_text(json.dumps(answers))

@@ -92,9 +92,11 @@ def test_too_few_nodes_is_a_clear_error(monkeypatch):
     monkeypatch.setattr(carriers, "PATIENCE", 1.0)
     config = small_config(nodes=2)
     greedy = config.model_copy(update={"runtime": config.runtime.model_copy(update={"nodes": 3})})
-    with transport_over_threads(config) as transport:
-        with pytest.raises(FedloraError, match="runtime.nodes: 3 expected, 2 answered"):
-            type(transport)(transport._grid, greedy, 0, None)
+    with (
+        transport_over_threads(config) as transport,
+        pytest.raises(FedloraError, match=r"runtime.nodes: 3 expected, 2 answered"),
+    ):
+        type(transport)(transport._grid, greedy, 0, None)
 
 
 def test_an_engine_that_fails_ends_the_story():
@@ -102,15 +104,16 @@ def test_an_engine_that_fails_ends_the_story():
         def build(self, app_fn):
             raise OSError("no room")
 
-    with pytest.raises(RuntimeError, match="engine stopped"):
-        with transport_over_threads(small_config(), backend=Broken()):
-            pass
+    with (
+        pytest.raises(RuntimeError, match="engine stopped"),
+        transport_over_threads(small_config(), backend=Broken()),
+    ):
+        pass
 
 
 def test_the_story_keeps_its_own_exception():
-    with pytest.raises(FedloraError, match="^mine$"):
-        with transport_over_threads(small_config()):
-            raise FedloraError("mine")
+    with pytest.raises(FedloraError, match=r"^mine$"), transport_over_threads(small_config()):
+        raise FedloraError("mine")
 
 
 def test_an_exchange_that_timed_out_leaves_nothing_to_the_next():

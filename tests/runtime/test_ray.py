@@ -57,7 +57,7 @@ def test_an_address_without_a_cluster_is_a_clear_error():
     config = small_config()
     runtime = config.runtime.model_copy(update={"address": "127.0.0.1:1"})
 
-    with pytest.raises(FedloraError, match="runtime.address: no Ray cluster at '127.0.0.1:1'"):
+    with pytest.raises(FedloraError, match=r"runtime.address: no Ray cluster at '127.0.0.1:1'"):
         on_ray.serve(config.model_copy(update={"runtime": runtime}), 3, print, APP)
 
 

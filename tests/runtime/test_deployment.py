@@ -1,0 +1,70 @@
+"""A real SuperLink and real SuperNodes on the loopback."""
+
+import json
+
+import psutil
+import pytest
+
+from fedlora.config import dump
+from fedlora.errors import FedloraError
+from fedlora.runtime import deployment
+from fedlora.runtime import run as running
+from fedlora.runtime.loopback import NAME, loopback
+from fedlora.runtime.submission import submit, write_app
+from fedlora.server.observer import Silent
+from tests.runtime.echo import small_config
+from tests.runtime.tiny_run import tiny_run
+
+ECHO = {
+    "serverapp": "tests.runtime.echo_app:server",
+    "clientapp": "tests.runtime.echo_app:client",
+}
+
+
+def prepare(folder, questions):
+    """A run folder whose story is to ask these questions."""
+    folder.mkdir()
+    (folder / "config.yaml").write_text(dump(small_config()))
+    (folder / "questions.json").write_text(json.dumps(questions))
+    app = folder / "app"
+    write_app(app, {"config": "", "overrides": "", "folder": str(folder)}, ECHO)
+    return app
+
+
+def test_a_loopback_deployment_answers_says_why_it_failed_and_ends(tmp_path):
+    good = prepare(tmp_path / "good", [["a", "raise boom", "b"]])
+    bad = prepare(tmp_path / "bad", ["fail"])
+    (tmp_path / "home").mkdir()
+
+    with loopback(2, tmp_path / "home", tmp_path) as env:
+        started = psutil.Process().children(recursive=True)
+        record = submit(good, NAME, env, tmp_path / "good.log", print)
+        with pytest.raises(FedloraError, match=r"^the story failed, as it was told to$"):
+            submit(bad, NAME, env, tmp_path / "bad.log", print)
+
+    [[first, second, third]] = json.loads((tmp_path / "good" / "answers.json").read_text())
+    assert [first[0], second[0], third[0]] == ["", "ValueError: boom", ""]
+    assert (first[1].split()[0], first[1].split()[-1]) == ("0", "a")
+    assert record["network-traffic"]["total-bytes"] > 0
+    assert "FedloraError" in (tmp_path / "bad.log").read_text()
+    assert psutil.wait_procs(started, timeout=10)[1] == []
+
+
+def test_a_superlink_that_cannot_be_reached_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("FLWR_HOME", str(tmp_path / "home"))
+    config = small_config()
+    runtime = config.runtime.model_copy(update={"address": "elsewhere"})
+    folder = running.create(config, tmp_path)
+
+    with pytest.raises(FedloraError, match="elsewhere"):
+        deployment.run(folder, runtime, Silent())
+
+
+@pytest.mark.slow
+def test_a_deployment_ends_with_the_same_adapters_as_a_run_in_process(tmp_path):
+    here = tiny_run()
+    there = tiny_run(name="deployment")
+    mine = running.run(here, running.create(here, tmp_path / "here"), Silent())
+    theirs = running.run(there, running.create(there, tmp_path / "there"), Silent())
+
+    assert mine["fingerprint"] == theirs["fingerprint"]
