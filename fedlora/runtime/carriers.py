@@ -31,15 +31,20 @@ class _Load:
         return self.of > 0 and client % self.of == self.share
 
 
+def _hope() -> None:
+    """No reason to give up."""
+
+
 class Carriers:
     """Asks every node once whom it carries, newcomers among the nodes included.
 
-    grid: where the nodes are; check: raises when there is no hope that any will answer.
+    grid: where the nodes are.
+    check: called while waiting; raises when no answer can come any more.
     """
 
-    def __init__(self, grid: Grid, check: Callable[[], None]) -> None:
-        self._grid = grid
-        self._check = check
+    def __init__(self, grid: Grid, check: Callable[[], None] = _hope) -> None:
+        self.grid = grid
+        self.check = check
         self._loads: dict[int, _Load] = {}
 
     def wait_for(self, count: int) -> None:
@@ -50,7 +55,7 @@ class Carriers:
         """
         deadline = time.monotonic() + PATIENCE
         while (here := len(self._here())) < count and time.monotonic() < deadline:
-            self._check()
+            self.check()
             time.sleep(_PAUSE)
         if here >= count:
             self.refresh()
@@ -67,11 +72,11 @@ class Carriers:
         self._loads = {node: load for node, load in self._loads.items() if node in here}
         new = [node for node in here if node not in self._loads]
         asked = [Message(RecordDict(), node, CARRIES, ttl=PATIENCE) for node in new]
-        waiting = set(self._grid.push_messages(asked))
+        waiting = set(self.grid.push_messages(asked))
         deadline = time.monotonic() + PATIENCE
         while waiting and time.monotonic() < deadline:
-            self._check()
-            for answer in self._grid.pull_messages(list(waiting)):
+            self.check()
+            for answer in self.grid.pull_messages(list(waiting)):
                 waiting.discard(answer.metadata.reply_to_message_id)
                 if not answer.has_error():
                     self._loads[answer.metadata.src_node_id] = _load(answer)
@@ -85,7 +90,7 @@ class Carriers:
         return node in self._here()
 
     def _here(self) -> set[int]:
-        return set(self._grid.get_node_ids())
+        return set(self.grid.get_node_ids())
 
 
 def _load(answer: Message) -> _Load:

@@ -2,10 +2,9 @@
 
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from flwr.app import Message
-from flwr.serverapp import Grid
 
 from fedlora.config import RunConfig
 from fedlora.runtime import pack
@@ -21,10 +20,6 @@ _SHORTEST, _LONGEST = 0.01, 0.5
 """Seconds between two looks for replies; the longer nothing came, the rarer."""
 
 
-def _hope() -> None:
-    """No reason to give up."""
-
-
 class FlowerTransport:
     """A Transport; each node gets its clients' requests in packs.
 
@@ -32,31 +27,24 @@ class FlowerTransport:
     that takes its process down costs nobody else an answer. Nothing a client computes depends on
     its pack, its node or the order of replies.
 
-    grid: where the nodes are.
+    carriers: the nodes.
     config, seed: sent with every pack; `rounds.timeout` bounds each exchange.
     pack_seconds: work that a pack should hold. Short packs show progress and lose little, long
         ones pay a message's fixed cost rarely. None puts all of a node's requests into one.
-    check: called while waiting; raises when no reply can come any more.
 
     Raises:
         FedloraError: fewer than `runtime.nodes` nodes connected in time.
     """
 
     def __init__(
-        self,
-        grid: Grid,
-        config: RunConfig,
-        seed: int,
-        pack_seconds: float | None,
-        check: Callable[[], None] = _hope,
+        self, carriers: Carriers, config: RunConfig, seed: int, pack_seconds: float | None
     ) -> None:
-        self._grid = grid
+        self._carriers = carriers
+        self._grid = carriers.grid
         self._config = config.model_dump_json()
         self._seed = seed
         self._timeout = config.rounds.timeout
         self._pack_seconds = pack_seconds
-        self._check = check
-        self._carriers = Carriers(grid, check)
         self._carriers.wait_for(config.runtime.nodes)
 
     def exchange(self, requests: Sequence[Request]) -> Iterator[Reply]:
@@ -80,7 +68,7 @@ class FlowerTransport:
                 heard = time.monotonic()
                 flight = flying.pop(answer.metadata.reply_to_message_id)
                 yield from self._settle(answer, flight, backlog)
-            self._check()
+            self._carriers.check()
             time.sleep(min(max((time.monotonic() - heard) / 20, _SHORTEST), _LONGEST))
         late = [request for flight in flying.values() for request in flight.requests]
         for request in [*late, *backlog.drain()]:

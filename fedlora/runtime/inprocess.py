@@ -1,10 +1,12 @@
 """Every client in this process, one after another: no Flower, no Ray, only torch."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from fedlora.client.client import Client
-from fedlora.config import RunConfig
-from fedlora.wire.exchange import Handle, Reply, Request, Transport, answer
+from fedlora.config import RunConfig, RuntimeConfig
+from fedlora.runtime.serving import Serve, Story
+from fedlora.wire.exchange import Handle, Reply, Request, answer
 
 
 class InProcess:
@@ -19,6 +21,12 @@ class InProcess:
             yield answer(self.handle, request)
 
 
-def serve(config: RunConfig, seed: int, story: Callable[[Transport], None]) -> None:
+@contextmanager
+def serving(_: RuntimeConfig) -> Iterator[Serve]:
+    """Nothing needs to be started."""
+    yield serve
+
+
+def serve(config: RunConfig, seed: int, story: Story) -> None:
     """Tell the story with every client in this process."""
     story(InProcess(Client(config, seed).handle))

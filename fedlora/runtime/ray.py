@@ -3,7 +3,7 @@
 import logging
 import math
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,29 +13,31 @@ from flwr.clientapp import ClientApp
 from fedlora.config import RunConfig, RuntimeConfig
 from fedlora.errors import FedloraError
 from fedlora.runtime import clientapp, environment
+from fedlora.runtime.carriers import Carriers
 from fedlora.runtime.flower_transport import PACK_SECONDS, FlowerTransport
 from fedlora.runtime.ray_backend import NodesBackend
 from fedlora.runtime.ray_engine import engine
-from fedlora.wire.exchange import Transport
+from fedlora.runtime.serving import Serve, Story
 
 
-def serve(
-    config: RunConfig,
-    seed: int,
-    story: Callable[[Transport], None],
-    app: ClientApp = clientapp.app,
-) -> None:
-    """Run the story, in the caller's thread, with `app`'s clients on Ray.
+@contextmanager
+def serving(runtime: RuntimeConfig, app: ClientApp = clientapp.app) -> Iterator[Serve]:
+    """Tell stories, in the caller's thread, with `app`'s clients on Ray.
+
+    Ray, its processes and the base models in them stay from one story to the next.
 
     Raises:
         FedloraError: Ray cannot be reached, or has no room for a single node.
-        Whatever the story raises.
     """
-    runtime = config.runtime
     with _cluster(runtime):
         backend = NodesBackend(_actors(runtime), runtime.cpus_per_node, runtime.gpus_per_node)
         with engine(app, runtime.nodes, backend) as (grid, check):
-            story(FlowerTransport(grid, config, seed, PACK_SECONDS, check))
+            carriers = Carriers(grid, check)
+
+            def serve(config: RunConfig, seed: int, story: Story) -> None:
+                story(FlowerTransport(carriers, config, seed, PACK_SECONDS))
+
+            yield serve
 
 
 @contextmanager

@@ -5,7 +5,6 @@ import json
 import resource
 import sys
 import time
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,9 @@ from fedlora import config as configuration
 from fedlora.config import RunConfig
 from fedlora.errors import FedloraError
 from fedlora.evaluation.results import compile_results, seed_folder
+from fedlora.runtime.serving import Serve, Story
 from fedlora.server.federation import federate
 from fedlora.server.observer import Observer
-from fedlora.wire.exchange import Transport
-
-Story = Callable[[Transport], None]
-Serve = Callable[[RunConfig, int, Story], None]
 
 
 def create(config: RunConfig, root: Path) -> Path:
@@ -72,7 +68,8 @@ def run(config: RunConfig, folder: Path, observer: Observer) -> dict[str, Any]:
         runtime.run(folder, config.runtime, observer)
         results: dict[str, Any] = json.loads((folder / "results.json").read_bytes())
         return results
-    return live(config, folder, observer, runtime.serve)
+    with runtime.serving(config.runtime) as serve:
+        return live(config, folder, observer, serve)
 
 
 def live(config: RunConfig, folder: Path, observer: Observer, serve: Serve) -> dict[str, Any]:
@@ -104,7 +101,5 @@ def peak_memory() -> int:
     return unit * max(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 
 
-def _story(
-    config: RunConfig, seed: int, folder: Path, observer: Observer
-) -> Story:
+def _story(config: RunConfig, seed: int, folder: Path, observer: Observer) -> Story:
     return lambda transport: federate(config, seed, transport, folder, observer)

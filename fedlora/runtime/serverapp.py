@@ -16,9 +16,10 @@ from flwr.superlink.grid import InMemoryGrid
 from fedlora import config as configuration
 from fedlora.config import RunConfig
 from fedlora.runtime import run as running
+from fedlora.runtime.carriers import Carriers
 from fedlora.runtime.flower_transport import PACK_SECONDS, FlowerTransport
 from fedlora.runtime.log_observer import LogObserver
-from fedlora.runtime.run import Serve, Story
+from fedlora.runtime.serving import Serve, Story
 
 Live = Callable[[RunConfig, Path, Serve], None]
 
@@ -37,10 +38,12 @@ def server_app(live: Live = live) -> ServerApp:
 
     @app.main()
     def main(grid: Grid, context: Context) -> None:
+        carriers = Carriers(grid)
+
         def serve(config: RunConfig, seed: int, story: Story) -> None:
             # In a deployment every message starts a process, so all of a node's go into one.
             pack_seconds = PACK_SECONDS if isinstance(grid, InMemoryGrid) else None
-            story(FlowerTransport(grid, config, seed, pack_seconds))
+            story(FlowerTransport(carriers, config, seed, pack_seconds))
 
         live(*open_run(dict(context.run_config)), serve)
 

@@ -13,10 +13,11 @@ def live(config, folder, serve):
     rounds = json.loads((folder / "questions.json").read_text())
     answers = []
 
+    if not rounds:
+        raise FedloraError("there is nothing to ask")
+
     def story(transport):
         for questions in rounds:
-            if questions == "fail":
-                raise FedloraError("the story failed, as it was told to")
             replies = ask(transport, questions)
             answers.append(
                 [[r.error, (r.frame or b"").decode()] for _, r in sorted(replies.items())]

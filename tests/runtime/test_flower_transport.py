@@ -4,6 +4,7 @@ import pytest
 
 from fedlora.errors import FedloraError
 from fedlora.runtime import carriers
+from fedlora.runtime.flower_transport import FlowerTransport
 from fedlora.wire.exchange import Request
 from tests.runtime.echo import ask, small_config, start
 from tests.runtime.threads import ThreadsBackend, transport_over_threads
@@ -96,7 +97,7 @@ def test_too_few_nodes_is_a_clear_error(monkeypatch):
         transport_over_threads(config) as transport,
         pytest.raises(FedloraError, match=r"runtime.nodes: 3 expected, 2 answered"),
     ):
-        type(transport)(transport._grid, greedy, 0, None)
+        FlowerTransport(transport._carriers, greedy, 0, None)
 
 
 def test_an_engine_that_fails_ends_the_story():

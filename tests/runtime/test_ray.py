@@ -27,7 +27,8 @@ def test_only_the_client_that_fails_loses_its_answer(tmp_path):
             ["a", once, "b", "c"],
         ]
     )
-    on_ray.serve(small_config(), 3, story, APP)
+    with on_ray.serving(small_config().runtime, APP) as serve:
+        serve(small_config(), 3, story)
     raised, died, died_once = answers
 
     assert raised[1].error == "ValueError: boom"
@@ -41,12 +42,13 @@ def test_a_client_that_never_answers_does_not_hold_up_the_next_round():
     answers = []
 
     def story(transport):
-        hasty = FlowerTransport(transport._grid, small_config(timeout=3.0), 3, 1.0)
+        hasty = FlowerTransport(transport._carriers, small_config(timeout=3.0), 3, 1.0)
         answers.append(ask(transport, ["a", "b"]))
         answers.append(ask(hasty, ["sleep 600", "sleep 600"]))
         answers.append(ask(transport, ["c", "d"]))
 
-    on_ray.serve(small_config(), 3, story, APP)
+    with on_ray.serving(small_config().runtime, APP) as serve:
+        serve(small_config(), 3, story)
     _, late, after = answers
 
     assert {reply.error for reply in late.values()} == {"no answer within 3 s (rounds.timeout)"}
@@ -54,11 +56,10 @@ def test_a_client_that_never_answers_does_not_hold_up_the_next_round():
 
 
 def test_an_address_without_a_cluster_is_a_clear_error():
-    config = small_config()
-    runtime = config.runtime.model_copy(update={"address": "127.0.0.1:1"})
+    runtime = small_config().runtime.model_copy(update={"address": "127.0.0.1:1"})
 
     with pytest.raises(FedloraError, match=r"runtime.address: no Ray cluster at '127.0.0.1:1'"):
-        on_ray.serve(config.model_copy(update={"runtime": runtime}), 3, print, APP)
+        on_ray.serving(runtime, APP).__enter__()
 
 
 INTERRUPTED = """
@@ -71,7 +72,8 @@ def story(transport):
     print("working", flush=True)
     ask(transport, ["sleep 600", "sleep 600"])
 
-ray.serve(small_config(), 0, story, client_app(start))
+with ray.serving(small_config().runtime, client_app(start)) as serve:
+    serve(small_config(), 0, story)
 """
 
 

@@ -29,7 +29,9 @@ def test_inprocess_and_ray_answer_alike_in_any_order():
     here, story = answers(CLIENTS)
     inprocess.serve(tiny_run(), 0, story)
     there, story = answers(CLIENTS[::-1])
-    on_ray.serve(tiny_run(name="ray"), 0, story)
+    ray_run = tiny_run(name="ray")
+    with on_ray.serving(ray_run.runtime) as serve:
+        serve(ray_run, 0, story)
 
     assert len(here) == len(there) == len(ACTIONS) * len(CLIENTS)
     for key, mine in here.items():

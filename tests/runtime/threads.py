@@ -8,6 +8,7 @@ from flwr.clientapp import ClientApp
 from flwr.server.superlink.fleet.vce.backend.backend import Backend
 
 from fedlora.config import RunConfig
+from fedlora.runtime.carriers import Carriers
 from fedlora.runtime.clientapp import client_app
 from fedlora.runtime.flower_transport import FlowerTransport
 from fedlora.runtime.ray_engine import engine
@@ -46,4 +47,4 @@ def transport_over_threads(
 ) -> Iterator[FlowerTransport]:
     backend = backend or ThreadsBackend()
     with engine(client_app(start), config.runtime.nodes, backend) as (grid, check):
-        yield FlowerTransport(grid, config, 7, pack_seconds, check)
+        yield FlowerTransport(Carriers(grid, check), config, 7, pack_seconds)
