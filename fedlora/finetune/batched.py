@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from fedlora.errors import FedloraError
+from fedlora.finetune.activation_cache import replay
 from fedlora.finetune.clientwise_adamw import ClientwiseAdamW
 from fedlora.finetune.course import Course
 from fedlora.finetune.job import Job, Trained
@@ -75,7 +76,9 @@ class _Group:
         self.routing.lanes = lanes
         self.routing.factors, self.routing.scalings = self.stack.factors(), self.stack.scalings()
         self.routing.noise = [running.noise for running in self.courses]
-        responses = self.courses[0].job.objective.respond(joined).split(list(lanes.counts))
+        objective = self.courses[0].job.objective
+        with replay(objective.slot, joined):
+            responses = objective.respond(joined).split(list(lanes.counts))
         return [
             running.job.objective.loss_of(response, rows, head)
             for running, response, rows, head in zip(

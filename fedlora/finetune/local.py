@@ -6,6 +6,7 @@ from torch import nn
 from fedlora.adapter import LoraAdapter
 from fedlora.config import TrainSection
 from fedlora.errors import FedloraError
+from fedlora.finetune.activation_cache import replay
 from fedlora.finetune.course import Course
 from fedlora.finetune.job import Job, Trained
 from fedlora.finetune.objectives import Objective, Rows
@@ -43,7 +44,9 @@ def train(
         while goes_on:
             losses = []
             for index in course.shuffle():
-                loss = objective.loss(take(rows, index))
+                batch = take(rows, index)
+                with replay(objective.slot, batch):
+                    loss = objective.loss(batch)
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 nn.utils.clip_grad_norm_(trained, settings.clip_norm)

@@ -15,6 +15,9 @@ Metric = Literal["accuracy", "nll"]
 
 SCORING_BATCH = 256
 
+BELOW = "below"
+"""A column that rows may bring: what enters the lowest adapted block, (n, ...)."""
+
 
 class Objective(ABC):
     """One task on one wrapped base model.
@@ -99,7 +102,9 @@ def take(rows: Rows, index: Tensor) -> Rows:
     if "attention_mask" in chosen:
         longest = max(1, int(chosen["attention_mask"].sum(-1).max()))
         for name, column in chosen.items():
-            if column.shape[1:] == rows["attention_mask"].shape[1:]:
+            if name == BELOW:
+                chosen[name] = column[:, :longest]
+            elif column.shape[1:] == rows["attention_mask"].shape[1:]:
                 chosen[name] = column[..., :longest]
     return chosen
 

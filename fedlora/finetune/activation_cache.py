@@ -1,0 +1,178 @@
+"""What the frozen blocks below the lowest adapter say of a shard, computed once."""
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from fedlora.backbone import AdapterSlot
+from fedlora.errors import FedloraError
+from fedlora.finetune.objectives import Objective, Rows
+from fedlora.finetune.objectives.contract import BELOW, batches
+
+RECORDING_BATCH = 64
+TRIAL_ROWS = 8
+
+
+class ActivationCache:
+    """The states that enter the lowest adapted block, of as many shards as a budget holds.
+
+    Blocks below it are frozen, without dropout, and the same for every adapter, so their states
+    serve all epochs, rounds and candidates of a shard: exact, as far as the same sum over another
+    batch is. Which rows are recorded depends on the shard and the budget alone, never on what
+    else is held; what does not fit any more is recorded again.
+
+    Args:
+        slot: the wrapped base model.
+        budget: bytes; 0 turns the cache off.
+
+    Attributes:
+        refusal: why nothing is recorded for this model, in one line; empty otherwise.
+    """
+
+    def __init__(self, slot: AdapterSlot, budget: int) -> None:
+        self.slot = slot
+        self.budget = budget
+        self.refusal = ""
+        self._held: OrderedDict[object, Tensor] = OrderedDict()
+        self._tried = False
+
+    @property
+    def size(self) -> int:
+        """Bytes that are held now."""
+        return sum(held.nbytes for held in self._held.values())
+
+    def extend(self, shard: object, objective: Objective, rows: Rows) -> Rows:
+        """The rows with their states beside them, or as they are if these cannot be kept.
+
+        shard: names the rows; rows of the same name are the same.
+        """
+        if shard in self._held:
+            self._held.move_to_end(shard)
+            return rows | {BELOW: self._held[shard]}
+        if not self.budget or not self._works(objective, rows):
+            return rows
+        states = record(objective, rows, self.budget)
+        if states is None:
+            return rows
+        self._held[shard] = states
+        while self.size > self.budget:
+            self._held.popitem(last=False)
+        return rows | {BELOW: states}
+
+    def _works(self, objective: Objective, rows: Rows) -> bool:
+        """Try it on a few rows, once."""
+        if not self._tried:
+            self._tried = True
+            try:
+                _try(objective, batches(rows, TRIAL_ROWS)[0])
+            except FedloraError as refusal:
+                self.refusal = str(refusal)
+        return not self.refusal
+
+
+def record(objective: Objective, rows: Rows, budget: int) -> Tensor | None:
+    """What enters the lowest adapted block for each row, (n, ...); None if beyond the budget.
+
+    Texts are filled up with zeros to (n, longest, width).
+
+    Raises:
+        FedloraError: the model has no blocks below its adapters, or unusual ones.
+    """
+    last = lower_blocks(objective.slot)[-1]
+    n = len(next(iter(rows.values())))
+    longest = rows["attention_mask"].shape[-1] if "attention_mask" in rows else None
+    parts: list[Tensor] = []
+    for batch in batches(rows, RECORDING_BATCH):
+        states = _reached(objective, last, batch)
+        if longest is not None:
+            states = functional.pad(states, (0, 0, 0, longest - states.shape[1]))
+        parts.append(states)
+        if parts[0][0].nbytes * n > budget:
+            return None
+    return torch.cat(parts)
+
+
+@contextmanager
+def replay(slot: AdapterSlot, rows: Rows) -> Iterator[None]:
+    """Passes over rows that bring their states skip the blocks below the lowest adapter."""
+    if BELOW not in rows:
+        yield
+        return
+    blocks: list[Any] = lower_blocks(slot)
+    states = rows[BELOW]
+    for block in blocks:
+        block.forward = lambda *_, **__: states
+    try:
+        yield
+    finally:
+        for block in blocks:
+            del block.forward  # the instance's own, which hid that of its class
+
+
+def lower_blocks(slot: AdapterSlot) -> list[nn.Module]:
+    """The blocks of the adapted stack that lie below every adapter, lowest first.
+
+    Raises:
+        FedloraError: there are none, with the reason.
+    """
+    stacks, numbers = set(), []
+    for layer in slot.spec.layers:
+        steps = layer.name.split(".")
+        at = next((i for i, step in enumerate(steps) if step.isdigit()), 0)
+        stacks.add(".".join(steps[:at]))
+        numbers.append(int(steps[at]) if at else 0)
+    if len(stacks) > 1:
+        raise FedloraError("activation cache: adapters lie in several stacks of blocks")
+    if min(numbers) == 0:
+        raise FedloraError("activation cache: the first block is adapted, nothing below is frozen")
+    stack: Any = slot.base.model.get_submodule(stacks.pop())
+    return list(stack[: min(numbers)])
+
+
+class _ReachedError(Exception):
+    """The states are there; the rest of the pass is not needed."""
+
+
+def _reached(objective: Objective, block: nn.Module, rows: Rows) -> Tensor:
+    """A block's output for a batch, (n, ...)."""
+    seen: list[Any] = []
+
+    def stop(_module: nn.Module, _inputs: Any, output: Any) -> None:
+        seen.append(output)
+        raise _ReachedError
+
+    hook = block.register_forward_hook(stop)
+    try:
+        with torch.no_grad(), suppress(_ReachedError):
+            objective.respond(rows)
+    finally:
+        hook.remove()
+    rows_in = len(next(iter(rows.values())))
+    if len(seen) != 1 or not isinstance(seen[0], Tensor) or len(seen[0]) != rows_in:
+        raise FedloraError("activation cache: the blocks pass on more than one state a row")
+    return seen[0]
+
+
+def _try(objective: Objective, rows: Rows) -> None:
+    """Refuse a model whose lower blocks change, or that uses more of them than the last's states.
+
+    Raises:
+        FedloraError: which of these it is.
+    """
+    blocks = lower_blocks(objective.slot)
+    if any(p.requires_grad for block in blocks for p in block.parameters()):
+        raise FedloraError("activation cache: a block below the adapters trains")
+    if any(module.training for block in blocks for module in block.modules()):
+        raise FedloraError("activation cache: a block below the adapters is in training mode")
+    states = _reached(objective, blocks[-1], rows)
+    with torch.no_grad():
+        plain = objective.respond(rows)
+        with replay(objective.slot, rows | {BELOW: states}):
+            replayed = objective.respond(rows)
+    if not torch.equal(plain, replayed):
+        raise FedloraError("activation cache: the upper blocks use more than the states below")

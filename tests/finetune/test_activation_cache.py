@@ -1,0 +1,104 @@
+"""Training from recorded states is training on the rows themselves."""
+
+import pytest
+import torch
+
+from fedlora.errors import FedloraError
+from fedlora.finetune.activation_cache import ActivationCache, lower_blocks
+from fedlora.finetune.batched import train_many
+from fedlora.finetune.local import train
+from fedlora.finetune.objectives.contract import BELOW
+from tests.finetune.many import IMAGES, TEXTS, clients, examples, objective, slot
+from tests.finetune.test_batched import apart, turned
+
+TOP = {"tiny_vit": (2, 3), "clip": (2,), "minilm": (4, 5), "llama": (1, 2), "gpt2": (2,)}
+PLENTY = 1 << 30
+
+
+@pytest.mark.parametrize("name", [*IMAGES, *TEXTS])
+def test_results_are_those_without_a_cache_alone_and_at_once(name: str):
+    jobs = clients(name, torch.float64, layers=TOP[name], dropout=0.2)
+    cache = ActivationCache(jobs[0].objective.slot, PLENTY)
+    cached = [
+        job._replace(rows=cache.extend(number, job.objective, job.rows))
+        for number, job in enumerate(jobs)
+    ]
+    assert all(BELOW in job.rows for job in cached), cache.refusal
+    plain = [train(*job) for job in jobs]
+    for ours in ([train(*job) for job in cached], train_many(cached)):
+        assert apart(ours, plain) < 1e-11
+        assert turned(ours, plain, jobs) < 1e-6
+
+
+def test_the_blocks_below_are_computed_once():
+    jobs = clients("clip", torch.float64, layers=(2,))
+    where = jobs[0].objective.slot
+    passes = []
+    hook = lower_blocks(where)[0].mlp.register_forward_hook(lambda *_: passes.append(1))
+    try:
+        rows = ActivationCache(where, PLENTY).extend(0, jobs[0].objective, jobs[0].rows)
+        recording = len(passes)
+        train(*jobs[0]._replace(rows=rows))
+        assert len(passes) == recording
+        train(*jobs[0])
+        assert len(passes) == recording + jobs[0].steps
+    finally:
+        hook.remove()
+
+
+def test_the_budget_is_kept_and_what_left_comes_back_the_same():
+    task = objective(slot("clip", torch.float64, layers=(2,)))
+    shards = [examples(task, 10, seed) for seed in range(3)]
+    first = ActivationCache(task.slot, PLENTY).extend(0, task, shards[0])[BELOW]
+    cache = ActivationCache(task.slot, int(2.5 * first.nbytes))
+    for _ in range(2):
+        for number, rows in enumerate(shards):
+            cache.extend(number, task, rows)
+            assert 0 < cache.size <= cache.budget
+    assert torch.equal(cache.extend(0, task, shards[0])[BELOW], first)
+    small = ActivationCache(task.slot, first.nbytes - 1)
+    assert BELOW not in small.extend(0, task, shards[0])
+    assert BELOW not in ActivationCache(task.slot, 0).extend(0, task, shards[0])
+
+
+def refusal(name: str, **lora: object) -> str:
+    task = objective(slot(name, torch.float64, **lora))
+    cache = ActivationCache(task.slot, PLENTY)
+    rows = examples(task, 4, 0)
+    assert cache.extend(0, task, rows) is rows
+    return cache.refusal
+
+
+def test_a_model_with_nothing_frozen_below_is_refused():
+    assert "the first block is adapted" in refusal("clip")
+    with pytest.raises(FedloraError, match="the first block is adapted"):
+        lower_blocks(slot("clip", torch.float64))
+
+
+@pytest.mark.parametrize("change", ["trains", "in training mode"])
+def test_a_lower_block_that_changes_is_refused(change: str):
+    block = lower_blocks(slot("llama", torch.float64, layers=(2,)))[0]
+    try:
+        if change == "trains":
+            block.mlp.up_proj.weight.requires_grad_(True)
+        else:
+            block.train()
+        assert change in refusal("llama", layers=(2,))
+    finally:
+        block.mlp.up_proj.weight.requires_grad_(False)
+        block.eval()
+
+
+def test_a_model_whose_upper_blocks_look_further_down_is_refused():
+    where = slot("gpt2", torch.float64, layers=(2,))
+    blocks = where.base.model.transformer.h
+    early: list[torch.Tensor] = []
+    hooks = [
+        blocks[0].register_forward_hook(lambda _m, _i, output: early.append(output)),
+        blocks[2].register_forward_hook(lambda _m, _i, output: output + early.pop()),
+    ]
+    try:
+        assert "more than the states below" in refusal("gpt2", layers=(2,))
+    finally:
+        for hook in hooks:
+            hook.remove()
