@@ -175,6 +175,29 @@ class RunConfig(Section):
     rounds: RoundsConfig = RoundsConfig()
     runtime: RuntimeConfig = RuntimeConfig()
 
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        if misfit := _misfit(self):
+            raise ValueError(misfit)
+        return self
+
+
+def _misfit(config: RunConfig) -> str | None:
+    """Why sections that are each right by themselves do not fit together."""
+    baselines = [part.name for part in config.evaluation.baselines]
+    policy, adoption = config.adoption.policy, config.adoption
+    if len(set(config.seeds)) < len(config.seeds) or min(config.seeds) < 0:
+        return "seeds: each must be different, and none negative"
+    if len(set(baselines)) < len(baselines):
+        return "evaluation.baselines: each may stand once"
+    if adoption.contribute and not adoption.refine_epochs:
+        return "adoption.contribute: there is nothing to give back; set adoption.refine_epochs"
+    if policy == "warm" and not config.warm_start.rounds:
+        return "adoption.policy: 'warm' needs warm_start.rounds of at least 1"
+    if policy not in ("generated", "warm", *baselines):
+        return f"adoption.policy: '{policy}' must stand in evaluation.baselines"
+    return None
+
 
 def load(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     """Read a YAML file, merge `section.key=value` overrides over it, and validate the whole.

@@ -12,9 +12,12 @@ from fedlora.config import RunConfig, from_dict
 
 
 def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """`changes` laid over `base`, section by section."""
+    """`changes` laid over `base`, section by section; None takes a key away."""
     out = dict(base)
     for key, value in changes.items():
+        if value is None:
+            out.pop(key, None)
+            continue
         known = out.get(key)
         out[key] = (
             merged(known, value) if isinstance(known, dict) and isinstance(value, dict) else value

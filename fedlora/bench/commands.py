@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,12 @@ class Run:
     folder: Path
     process: subprocess.Popen[bytes]
 
-    def kill_after(self, answers: int) -> None:
-        """SIGKILL once the first seed's journal holds that many answers."""
-        while self.process.poll() is None and count_answers(self.folder) < answers:
+    def kill_when(self, reached: Callable[[Path], bool]) -> bool:
+        """SIGKILL once something is true of the folder; whether the run was still alive then."""
+        while self.process.poll() is None and not reached(self.folder):
             time.sleep(0.02)
         self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
+        return self.process.wait() == -signal.SIGKILL
 
     def resumed(self) -> "Run":
         """The same run, gone on with."""

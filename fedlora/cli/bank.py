@@ -10,8 +10,8 @@ from fedlora.cli.output import show
 from fedlora.cli.run_folder import find_record, open_bank
 from fedlora.errors import FedloraError
 
-# The client that adapters from outside the run are booked under.
-IMPORTED = 0
+# The client that adapters from outside the run are booked under: nobody's index.
+IMPORTED = -1
 
 app = typer.Typer(
     help="Look into a run's bank, and carry adapters in and out.", no_args_is_help=True

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from fedlora.backbone import open_slot
@@ -11,6 +12,7 @@ from fedlora.errors import FedloraError
 from fedlora.finetune.objectives import Objective, Rows, objective_for
 from fedlora.tasks.contract import Examples, Kind
 from fedlora.tasks.sources.files import Files
+from fedlora.tasks.splits import Splits, split_rows, test_mask
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +27,8 @@ class OwnTask:
 def open_task(config: RunConfig, task: str | None, data: Path | None) -> OwnTask:
     """The task that the options name, on the run's base model.
 
+    Your own data is judged on its test split, or on a fifth of it, and described by the rest.
+
     Raises:
         FedloraError: neither or both options are given, or the data cannot be used.
     """
@@ -35,8 +39,12 @@ def open_task(config: RunConfig, task: str | None, data: Path | None) -> OwnTask
         found = config.tasks.build().load(task)
         splits = found.splits["train"], found.splits["test"]
         return _encode(config, found.kind, found.label_names, *splits)
-    table = Files(Files.Config(path=str(data))).load()
-    return _encode(config, table.kind, table.label_names, table.examples, table.examples)
+    table = Files(Files.Config(path=data)).load()
+    rows = np.arange(len(table.examples))
+    sizes = Splits(train=len(rows), validation=len(rows), test=len(rows))
+    drawn = split_rows(rows, test_mask(table, 0), sizes, 0, str(data))
+    describing, judging = (table.examples.take(drawn[split]) for split in ("train", "test"))
+    return _encode(config, table.kind, table.label_names, describing, judging)
 
 
 def _encode(

@@ -20,7 +20,7 @@ from fedlora.wire.message import JSON, Message
 
 
 @dataclass(frozen=True, eq=False)
-class Bench:
+class Workplace:
     """Where an action is carried out: one client's desk, and how it reads and writes adapters."""
 
     config: RunConfig
@@ -52,81 +52,90 @@ class Bench:
         return seeding.derive(self.seed, "client", self.desk.seat.client, *what)
 
 
-def describe(bench: Bench, _message: Message) -> Message:
+def describe(place: Workplace, _message: Message) -> Message:
     """Say what the task is like: its vector, and a few counts."""
-    desk = bench.desk
-    vector = task_vector(desk.objective, desk.train, bench.config.task_vector)
+    desk = place.desk
+    vector = task_vector(desk.objective, desk.train, place.config.task_vector)
     meta: dict[str, JSON] = {
         "task": desk.seat.task,
         "role": desk.seat.role,
         "examples": desk.examples,
         "metric": desk.objective.metric,
-        "spec": bench.spec().to_json(),
+        "spec": place.spec().to_json(),
+        # A trained head means something only beside the labels of its rows.
+        "labels": list(desk.objective.label_names) if desk.objective.head() else [],
     }
     return Message("task_vector", {"vector": vector}, meta)
 
 
-def warm_up(bench: Bench, message: Message) -> Message:
+def warm_up(place: Workplace, message: Message) -> Message:
     """One round of federated averaging: train the common adapter a little."""
-    settings = bench.config.warm_start.train
-    seed = bench.purpose("warm_start", _integer(message, "round"))
+    settings = place.config.warm_start.train
+    seed = place.purpose("warm_start", _integer(message, "round"))
     started = time.perf_counter()
-    trained = _train(bench, _start(bench, message), settings, seed)
+    trained = _train(place, _start(place, message), settings, seed)
     return Message(
         "train",
-        bench.write({"trained": trained.adapters[-1]}),
-        _account(bench, trained, started),
+        place.write({"trained": trained.adapters[-1]}),
+        _account(place, trained, started),
     )
 
 
-def finetune(bench: Bench, message: Message) -> Message:
+def finetune(place: Workplace, message: Message) -> Message:
     """Fine-tune for the client's own task; the last checkpoints of every repeat are samples."""
-    settings = bench.config.finetune
+    settings = place.config.finetune
     started = time.perf_counter()
     samples: list[LoraAdapter] = []
     scores: list[JSON] = []
     for repeat in range(settings.repeats):
-        seed = bench.purpose("finetune", repeat)
+        seed = place.purpose("finetune", repeat)
         trained = _train(
-            bench, _start(bench, message, repeat), settings, seed, settings.checkpoints
+            place, _start(place, message, repeat), settings, seed, settings.checkpoints
         )
         for adapter in trained.adapters:
             samples.append(adapter)
-            scores.append(score(bench.desk.objective, adapter, bench.desk.validation))
+            scores.append(score(place.desk.objective, adapter, place.desk.validation))
     named = {str(number): adapter for number, adapter in enumerate(samples)}
-    account = _account(bench, trained, started)
-    return Message("adapter", bench.write(named), account | {"samples": scores})
+    account = _account(place, trained, started)
+    return Message("adapter", place.write(named), account | {"samples": scores})
 
 
-def adopt(bench: Bench, message: Message) -> Message:
+def adopt(place: Workplace, message: Message) -> Message:
     """Use what was received at once; refine it and give it back if the run says so."""
-    desk, config = bench.desk, bench.config.adoption
-    adapter = bench.read(message, "received")
-    meta: dict[str, JSON] = {"received": score(desk.objective, adapter, desk.test)}
+    desk, config = place.desk, place.config.adoption
+    adapter = place.read(message, "received")
+    received = score(desk.objective, adapter, desk.test)
+    meta: dict[str, JSON] = {"task": desk.seat.task, "received": received}
     if not config.refine_epochs:
         return Message("evaluation", {}, meta)
-    settings = bench.config.finetune.model_copy(update={"epochs": config.refine_epochs})
-    refined = _train(bench, adapter, settings, bench.purpose("refine")).adapters[-1]
+    settings = place.config.finetune.model_copy(update={"epochs": config.refine_epochs})
+    refined = _train(place, adapter, settings, place.purpose("refine")).adapters[-1]
     meta["refined"] = score(desk.objective, refined, desk.test)
-    given = bench.write({"refined": refined}) if config.contribute else {}
+    given = place.write({"refined": refined}) if config.contribute else {}
     return Message("adapter" if config.contribute else "evaluation", given, meta)
 
 
-def evaluate(bench: Bench, message: Message) -> Message:
+def evaluate(place: Workplace, message: Message) -> Message:
     """Score every candidate and every local method on the test split."""
     names = [name.removeprefix("adapter.") for name in message.tensors]
-    candidates = {name: bench.read(message, name) for name in names}
+    candidates = {name: place.read(message, name) for name in names}
     values: dict[str, JSON] = {
-        name: score(bench.desk.objective, adapter, bench.desk.test)
+        name: score(place.desk.objective, adapter, place.desk.test)
         for name, adapter in candidates.items()
     }
     values |= local_methods(
-        bench.config, bench.desk, candidates, bench.seed, bench.purpose("evaluate")
+        place.config, place.desk, candidates, place.seed, place.purpose("evaluate")
     )
-    return Message("evaluation", {}, {"values": values, "metric": bench.desk.objective.metric})
+    desk = place.desk
+    meta: dict[str, JSON] = {
+        "task": desk.seat.task,
+        "values": values,
+        "metric": desk.objective.metric,
+    }
+    return Message("evaluation", {}, meta)
 
 
-ACTIONS: dict[str, Callable[[Bench, Message], Message]] = {
+ACTIONS: dict[str, Callable[[Workplace, Message], Message]] = {
     "describe": describe,
     "warm_up": warm_up,
     "finetune": finetune,
@@ -136,26 +145,26 @@ ACTIONS: dict[str, Callable[[Bench, Message], Message]] = {
 
 
 def _train(
-    bench: Bench, start: LoraAdapter, settings: TrainSection, seed: int, keep: int = 1
+    place: Workplace, start: LoraAdapter, settings: TrainSection, seed: int, keep: int = 1
 ) -> Trained:
-    desk = bench.desk
+    desk = place.desk
     validation = desk.validation if settings.patience else None
     return train(desk.objective, start, desk.train, validation, settings, seed, keep)
 
 
-def _start(bench: Bench, message: Message, repeat: int = 0) -> LoraAdapter:
+def _start(place: Workplace, message: Message, repeat: int = 0) -> LoraAdapter:
     """The adapter that came along, or a first one: common to the run, or this client's own."""
     if "adapter.start" in message.tensors:
-        return bench.read(message, "start")
-    if message.meta["action"] == "finetune" and bench.config.finetune.init == "independent":
-        return fresh(bench.desk.objective, bench.purpose("start", repeat))
-    return fresh(bench.desk.objective, seeding.derive(bench.seed, "start"))
+        return place.read(message, "start")
+    if message.meta["action"] == "finetune" and place.config.finetune.init == "independent":
+        return fresh(place.desk.objective, place.purpose("start", repeat))
+    return fresh(place.desk.objective, seeding.derive(place.seed, "start"))
 
 
-def _account(bench: Bench, trained: Trained, started: float) -> dict[str, JSON]:
+def _account(place: Workplace, trained: Trained, started: float) -> dict[str, JSON]:
     return {
-        "task": bench.desk.seat.task,
-        "examples": bench.desk.examples,
+        "task": place.desk.seat.task,
+        "examples": place.desk.examples,
         "curve": trained.curve,
         "validation": trained.validation,
         "loss": trained.curve[-1],

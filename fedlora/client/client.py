@@ -6,7 +6,7 @@ from functools import lru_cache
 import torch
 
 from fedlora.backbone import open_slot
-from fedlora.client.actions import ACTIONS, Bench
+from fedlora.client.actions import ACTIONS, Workplace
 from fedlora.client.desk import Desk, open_desk
 from fedlora.config import RunConfig
 from fedlora.errors import FedloraError
@@ -43,17 +43,18 @@ class Client:
         Raises:
             FedloraError: the message asks for what is unknown, or the client's data is wrong.
         """
-        message = decode(frame, self._limit())
+        if not 0 <= client < len(self.seats):
+            raise FedloraError(f"no client {client}: the run has {len(self.seats)}")
+        message = decode(frame, self._limit(self.desk(client)))
         action = str(message.meta.get("action"))
         if action not in ACTIONS:
             raise FedloraError(f"message asks for '{action}': not something a client does")
-        if not 0 <= client < len(self.seats):
-            raise FedloraError(f"no client {client}: the run has {len(self.seats)}")
-        bench = Bench(self.config, self.seed, self.desk(client), self.codec)
-        return encode(ACTIONS[action](bench, message))
+        place = Workplace(self.config, self.seed, self.desk(client), self.codec)
+        return encode(ACTIONS[action](place, message))
 
     def _open_desk(self, client: int) -> Desk:
         return open_desk(self.config, self.family, self.seats[client], self.slot, self.seed)
 
-    def _limit(self) -> int:
-        return (1 << 20) + 8 * MOST_ADAPTERS * self.slot.spec.size
+    def _limit(self, desk: Desk) -> int:
+        head = sum(parameter.numel() for parameter in desk.objective.head().values())
+        return (1 << 20) + 8 * MOST_ADAPTERS * (self.slot.spec.size + head)

@@ -8,6 +8,7 @@ import torch
 from fedlora import seeding
 from fedlora.backbone import AdapterSlot
 from fedlora.config import RunConfig
+from fedlora.errors import FedloraError
 from fedlora.finetune.objectives import Objective, Rows, objective_for
 from fedlora.finetune.objectives.contract import take
 from fedlora.roster import Seat
@@ -52,6 +53,11 @@ def open_desk(
         labels = np.zeros(len(train), np.int64) if train.labels is None else train.labels
         shards = shard(labels, config.shards, seeding.derive(seed, "shards", task.name))
         train = train.take(shards[seat.shard])
+    if len(train) < config.shards.min_examples:
+        raise FedloraError(
+            f"task '{task.name}': {len(train)} training examples, fewer than"
+            f" shards.min_examples={config.shards.min_examples}"
+        )
     objective = objective_for(
         slot, task.kind, task.label_names, config.lora.head, config.backbone.max_length
     )

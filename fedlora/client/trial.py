@@ -1,5 +1,6 @@
 """What a newcomer would have had without the federation, measured on its own data."""
 
+import math
 from collections.abc import Mapping
 
 from fedlora import seeding
@@ -24,26 +25,33 @@ def local_methods(
     run_seed: int,
     seed: int,
 ) -> dict[str, JSON]:
-    """Test scores of everything that needs no bank.
+    """Test scores of what a newcomer can do with its own data.
 
     base: the frozen model alone. few_labels: LoRA on a few labelled examples. local: LoRA on the
-    whole shard, the ceiling; both start where the bank's clients started. generated_one_epoch and
-    zero_one_epoch: one local epoch from the generated adapter, and from a fresh one.
+    whole shard, the ceiling; both start where the bank's clients started. zero_one_epoch,
+    warm_one_epoch and generated_one_epoch: one local epoch from a fresh adapter, from the warm
+    start, and from the generated adapter.
     """
     objective, settings = desk.objective, config.finetune
     zero = fresh(objective, seeding.derive(run_seed, "start"))
     start = candidates.get("warm", zero)
     once = settings.model_copy(update={"epochs": 1, "patience": None})
     few = desk.few(config.evaluation.few_labels, seed)
+    few_size = min(config.evaluation.few_labels, desk.examples)
+    # As many steps as the whole shard gets, or few labels would lose for want of training.
+    steps = settings.epochs * math.ceil(desk.examples / settings.batch_size)
+    epochs = math.ceil(steps / math.ceil(few_size / settings.batch_size))
+    patient = settings.model_copy(update={"epochs": epochs, "patience": None})
     validation = desk.validation if settings.patience else None
     runs = {
-        "few_labels": (start, few, None, settings.model_copy(update={"patience": None})),
+        "few_labels": (start, few, None, patient),
         "local": (start, desk.train, validation, settings),
     }
     if config.evaluation.one_epoch:
         runs["zero_one_epoch"] = (zero, desk.train, None, once)
-        if "generated" in candidates:
-            runs["generated_one_epoch"] = (candidates["generated"], desk.train, None, once)
+        for name in ("warm", "generated"):
+            if name in candidates:
+                runs[f"{name}_one_epoch"] = (candidates[name], desk.train, None, once)
     put(objective, zero)  # `up` is zero: this is the base model
     values: dict[str, JSON] = {"base": objective.score(desk.test)}
     for name, (first, rows, watched, how) in runs.items():

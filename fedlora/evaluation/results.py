@@ -15,8 +15,10 @@ from fedlora.wire.ledger import Entry, comparison, totals
 def compile_results(config: RunConfig, folder: Path) -> dict[str, Any]:
     """Tables, bytes, losses and hashes of every seed that is finished.
 
-    Rivals are counted for the same clients and the same rounds: every warm-start round and the
-    one of fine-tuning, each a model or an adapter down and up, in float32.
+    The rivals are federated averaging of adapters and of the whole model, in float32, for as many
+    rounds as this run asked its clients to train: every warm-start round and the fine-tuning. In
+    one reading the bank's clients take part, in the other the newcomers do as well, since without
+    a generator they would have to.
     """
     done = {s: f for s in config.seeds if (f := seed_folder(folder, s) / "facts.json").is_file()}
     tables = [json.loads((facts.parent / "table.json").read_text()) for facts in done.values()]
@@ -37,6 +39,9 @@ def compile_results(config: RunConfig, folder: Path) -> dict[str, Any]:
         "summary": [asdict(summary) for summary in summarise(rows)],
         "bytes": _bytes(config, folder, facts),
         "lost": lost,
+        "seconds": sum(
+            json.loads((seed_folder(folder, seed) / "seconds.json").read_text()) for seed in done
+        ),
         "fingerprint": {str(seed): fact["fingerprint"] for seed, fact in facts.items()},
     }
 
@@ -54,17 +59,22 @@ def _bytes(config: RunConfig, folder: Path, facts: Mapping[int, Any]) -> dict[st
         for line in (seed_folder(folder, seed) / "ledger.jsonl").read_text().splitlines()
     ]
     rounds = config.warm_start.rounds + 1
-    rivals = [
-        comparison(fact["adapter_values"], fact["base_values"], fact["clients"], rounds)
-        for fact in facts.values()
-    ]
+    of_bank, of_all = (
+        [
+            comparison(f["adapter_values"], f["base_values"], f["bank_clients"] + extra, rounds)
+            for f, extra in ((f, f["newcomers"] if everyone else 0) for f in facts.values())
+        ]
+        for everyone in (False, True)
+    )
     by_purpose: dict[str, dict[str, int]] = defaultdict(dict)
     for total in totals(entries):
         by_purpose[total.purpose][total.direction] = total.serialised
     return {
         "up": sum(entry.serialised for entry in entries if entry.direction == "up"),
         "down": sum(entry.serialised for entry in entries if entry.direction == "down"),
-        "fedavg_lora": sum(rival.lora for rival in rivals),
-        "full_finetuning": sum(rival.full for rival in rivals),
+        "fedavg_lora": sum(rival.lora for rival in of_all),
+        "full_finetuning": sum(rival.full for rival in of_all),
+        "fedavg_lora_of_bank": sum(rival.lora for rival in of_bank),
+        "full_finetuning_of_bank": sum(rival.full for rival in of_bank),
         "by_purpose": by_purpose,
     }

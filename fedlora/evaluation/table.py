@@ -8,6 +8,15 @@ from scipy import stats
 
 # Local training that gains less than this has no gap worth a share (accuracy or nats a token).
 SMALLEST_GAP = 0.02
+# What a newcomer reports beside the adapters it was sent.
+LOCAL_METHODS = (
+    "base",
+    "few_labels",
+    "zero_one_epoch",
+    "warm_one_epoch",
+    "generated_one_epoch",
+    "local",
+)
 # The order of the table: nothing, what the bank offers, what a newcomer could do alone.
 METHODS = (
     "base",
@@ -20,7 +29,9 @@ METHODS = (
     "shuffled",
     "few_labels",
     "zero_one_epoch",
+    "warm_one_epoch",
     "generated_one_epoch",
+    "refined",
     "local",
 )
 
@@ -44,11 +55,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean and its two-sided 95% t-interval over n tasks."""
+    """A mean and its two-sided 95% t-interval over n tasks; a single task has no interval."""
 
     mean: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     n: int
 
 
@@ -106,11 +117,11 @@ def summarise(table: Iterable[Row]) -> list[Summary]:
 
 
 def interval(values: list[float]) -> Interval:
-    """Mean and 95% t-interval of independent values; one value has no width to speak of."""
+    """Mean and 95% t-interval of independent values."""
     n = len(values)
     mean = sum(values) / n
     if n == 1:
-        return Interval(mean, mean, mean, 1)
+        return Interval(mean, None, None, 1)
     spread = (sum((value - mean) ** 2 for value in values) / (n - 1)) ** 0.5
     half = float(stats.t.ppf(0.975, n - 1)) * spread / n**0.5
     return Interval(mean, mean - half, mean + half, n)

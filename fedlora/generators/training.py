@@ -61,7 +61,7 @@ def train(
         module = _Module(learner, data, plan, seed, identity)
         trainer = Trainer(
             max_epochs=plan.epochs,
-            accelerator="auto",
+            accelerator="cpu",
             devices=1,
             gradient_clip_val=1.0,
             logger=TensorBoardLogger(workdir, name="tensorboard", version=""),

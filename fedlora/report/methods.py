@@ -47,6 +47,13 @@ _KNOWN = (
         marker="s",
     ),
     Method(
+        "warm_one_epoch",
+        "Warm start + one epoch",
+        "one local epoch from the warm start",
+        Needs.EPOCH,
+        marker="^",
+    ),
+    Method(
         "generated_one_epoch",
         "Generated + one epoch",
         "one local epoch from the generated adapter",
@@ -58,6 +65,13 @@ _KNOWN = (
         "local training on a few labelled samples",
         Needs.TRAINING,
         marker="s",
+    ),
+    Method(
+        "refined",
+        "Received, refined",
+        "local training from what the newcomer received",
+        Needs.TRAINING,
+        marker="D",
     ),
     Method(
         "local",

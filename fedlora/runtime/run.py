@@ -4,7 +4,6 @@ import importlib
 import json
 import resource
 import sys
-import time
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -62,6 +61,9 @@ def run(config: RunConfig, folder: Path, observer: Observer) -> dict[str, Any]:
     Raises:
         FedloraError: too few clients answer, or the folder holds what cannot be used.
     """
+    if (folder / "results.json").is_file() and not unfinished(config, folder):
+        finished: dict[str, Any] = json.loads((folder / "results.json").read_bytes())
+        return finished
     runtime = importlib.import_module(f"fedlora.runtime.{config.runtime.name}")
     if config.runtime.name == "deployment":
         # Its story is told beside the SuperLink, in a process that calls `live`.
@@ -80,18 +82,18 @@ def live(config: RunConfig, folder: Path, observer: Observer, serve: Serve) -> d
     Raises:
         FedloraError: as for `run`.
     """
-    started = time.perf_counter()
-    for seed in config.seeds:
-        own = seed_folder(folder, seed)
-        if not (own / "facts.json").is_file():
-            if len(config.seeds) > 1:
-                observer.note(f"seed {seed}")
-            serve(config, seed, _story(config, seed, own, observer))
-    results = compile_results(config, folder)
-    results["seconds"] = round(time.perf_counter() - started, 1)
-    results["peak_memory_bytes"] = peak_memory()
+    for seed in unfinished(config, folder):
+        if len(config.seeds) > 1:
+            observer.note(f"seed {seed}")
+        serve(config, seed, _story(config, seed, seed_folder(folder, seed), observer))
+    results = compile_results(config, folder) | {"peak_memory_bytes": peak_memory()}
     atomic.write_text(folder / "results.json", json.dumps(results, indent=1))
     return results
+
+
+def unfinished(config: RunConfig, folder: Path) -> list[int]:
+    """Seeds that have not written what a finished seed writes last."""
+    return [s for s in config.seeds if not (seed_folder(folder, s) / "facts.json").is_file()]
 
 
 def peak_memory() -> int:

@@ -1,6 +1,7 @@
-"""Every task's adapter as a PEFT folder, for use outside fedlora."""
+"""Every adapter as a PEFT folder, for use outside fedlora."""
 
 import re
+import shutil
 from hashlib import sha256
 
 from fedlora.adapter import LoraAdapter, peft_folder
@@ -14,38 +15,40 @@ from fedlora.server.serving import Candidates
 def write_adapters(
     context: ServerContext, bank: Bank, candidates: Candidates, newcomers: list[Described]
 ) -> None:
-    """adapters/TASK/: what each newcomer received, and each bank task's last sample.
+    """adapters/: a folder for every adapter of the bank and for what each newcomer received.
 
     newcomers/ keeps what they received beside their task vectors, as a bank that nobody learns
     from: the report draws both on one map.
     """
-    context.observer.phase("adapter folders", 1)
+    records = bank.records()
+    context.observer.phase("adapter folders", len(records) + len(newcomers))
+    for leftover in (context.folder / "adapters").glob(".*.part"):
+        shutil.rmtree(leftover)  # of a session that was killed while it wrote one
+    for record in records:
+        name = folder_name(
+            f"{record.task}.client-{record.client}.round-{record.round}.sample-{record.sample}"
+        )
+        facts = f"Task: {record.task}. Fine-tuned by client {record.client}."
+        _write(context, name, bank.load(record.digest), facts)
     policy = context.config.adoption.policy
-    for record in bank.records():
-        facts = f"Fine-tuned by client {record.client}."
-        _write(context, record.task, bank.load(record.digest), facts)
     arrived = Bank.open(context.folder / "newcomers", context.spec, create=True)
     for newcomer in newcomers:
         seat, adapter = newcomer.seat, candidates[newcomer.seat.client][policy]
         rank = max(layer.rank for layer in adapter.spec.layers)
         handed = Record(seat.task, seat.client, 0, 0, rank, context.seed, {})
         arrived.add(handed, adapter, newcomer.vector)
-        _write(context, seat.task, adapter, f"Handed to a newcomer; method: {policy}.")
+        facts = f"Task: {seat.task}. Handed to a newcomer; method: {policy}."
+        _write(context, folder_name(seat.task), adapter, facts)
+
+
+def folder_name(text: str) -> str:
+    """A file name for any text: readable, safe whatever the text holds, and its own."""
+    readable = re.sub(r"[^A-Za-z0-9=.,_-]+", "_", text).strip("._")[:120] or "adapter"
+    return readable if readable == text else f"{readable}-{sha256(text.encode()).hexdigest()[:8]}"
+
+
+def _write(context: ServerContext, name: str, adapter: LoraAdapter, facts: str) -> None:
+    slot = open_slot(context.config.backbone, context.config.lora, context.config.runtime.device)
+    folder = context.folder / "adapters" / name
+    peft_folder.save(adapter, folder, slot.base.reference, slot.base.task_type, facts)
     context.observer.advance()
-
-
-def folder_name(task: str) -> str:
-    """A file name for a task: readable, safe whatever the task is called, and its own."""
-    readable = re.sub(r"[^A-Za-z0-9=.,_-]+", "_", task).strip("._")[:80] or "task"
-    return readable if readable == task else f"{readable}-{sha256(task.encode()).hexdigest()[:8]}"
-
-
-def _write(context: ServerContext, task: str, adapter: LoraAdapter, origin: str) -> None:
-    base = open_slot(context.config.backbone, context.config.lora, context.config.runtime.device)
-    peft_folder.save(
-        adapter,
-        context.folder / "adapters" / folder_name(task),
-        base.base.reference,
-        base.base.task_type,
-        f"Task: {task}. {origin}",
-    )

@@ -50,6 +50,11 @@ class Asker:
             self.observer.advance()
         return self._good(phase, round, messages, known)
 
+    def refuse(self, phase: str, round: int, client: int, reason: str) -> None:
+        """Lose an answer that was good by itself but does not fit the others."""
+        self.observer.note(f"{phase}: client {client} lost: {reason}")
+        self.journal.refuse(phase, round, client, reason)
+
     def _receive(
         self, phase: str, round: int, sent: Message, frame: bytes, reply: Reply, check: Check
     ) -> Answer:
@@ -91,6 +96,7 @@ class Asker:
         }
         if len(good) < self.rounds.min_answers * len(messages):
             reasons = [answer.error for answer in answers.values() if answer.error]
+            self.journal.forget_lost(phase, round)  # so that a resumed run asks them again
             raise FedloraError(
                 f"{phase} {round}: {len(good)} of {len(messages)} clients answered, fewer than"
                 f" rounds.min_answers={self.rounds.min_answers} asks for;"

@@ -1,7 +1,5 @@
 """Phase three: every client fine-tunes for its own task, and the bank keeps what comes back."""
 
-from collections.abc import Mapping
-
 from fedlora.adapter import LoraAdapter
 from fedlora.errors import FedloraError
 from fedlora.server.bank import Bank, Record
@@ -29,9 +27,8 @@ def collect(context: ServerContext, start: LoraAdapter | None, clients: list[Des
 
     def check(client: int, answer: Message) -> None:
         context.check_task(client, answer)
-        samples = _samples(context, answer)
-        if not 1 <= len(samples) <= expected:
-            raise FedloraError(f"answer with {len(samples)} adapters, not 1 to {expected}")
+        if not 1 <= len(_records(context, client, answer)) <= expected:
+            raise FedloraError(f"answer with {len(answer.tensors)} adapters, not 1 to {expected}")
 
     asked = {client.seat.client: message for client in clients}
     answers = context.asker.ask(PHASE, 0, asked, check)
@@ -45,27 +42,27 @@ def collect(context: ServerContext, start: LoraAdapter | None, clients: list[Des
 
 
 def _keep(context: ServerContext, bank: Bank, client: Described, answer: Message) -> None:
-    scores = answer.meta.get("samples")
-    for sample, adapter in enumerate(_samples(context, answer)):
-        record = Record(
-            task=client.seat.task,
-            client=client.seat.client,
-            round=0,
-            sample=sample,
-            rank=max(layer.rank for layer in adapter.spec.layers),
-            seed=context.seed,
-            metrics=_scores(scores[sample]) if isinstance(scores, list) else {},
-        )
+    for record, adapter in _records(context, client.seat.client, answer):
         bank.add(record, adapter, client.vector)
 
 
-def _samples(context: ServerContext, answer: Message) -> list[LoraAdapter]:
-    names = [f"{number}" for number in range(len(answer.tensors))]
-    return [context.adapter(answer, name) for name in names]
+def _records(
+    context: ServerContext, client: int, answer: Message
+) -> list[tuple[Record, LoraAdapter]]:
+    """The samples of an answer; their scores are the client's own word and decide nothing.
 
-
-def _scores(raw: object) -> Mapping[str, float]:
-    """A sample's own validation scores; they are said by the client and decide nothing."""
-    if not isinstance(raw, dict):
-        return {}
-    return {str(k): float(v) for k, v in raw.items() if isinstance(v, int | float)}
+    Raises:
+        FedloraError: an adapter is refused, or the scores are not a mapping of numbers for each.
+    """
+    scores = answer.meta.get("samples")
+    if not isinstance(scores, list) or len(scores) != len(answer.tensors):
+        raise FedloraError("answer without a score for each of its adapters")
+    found = []
+    for sample, score in enumerate(scores):
+        if not isinstance(score, dict):
+            raise FedloraError("answer whose scores are not numbers by name")
+        adapter = context.adapter(answer, str(sample))
+        rank = max(layer.rank for layer in adapter.spec.layers)
+        task = context.seats[client].task
+        found.append((Record(task, client, 0, sample, rank, context.seed, score), adapter))
+    return found

@@ -1,7 +1,7 @@
 """What every phase of a run has at hand on the server's side."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fedlora.adapter import AdapterSpec, LoraAdapter
@@ -11,9 +11,28 @@ from fedlora.roster import Seat
 from fedlora.server.asking import Asker
 from fedlora.server.journal import Journal
 from fedlora.server.observer import Observer
-from fedlora.server.screening import Limits, screen
+from fedlora.server.screening import screen
 from fedlora.wire.codecs.contract import Codec
 from fedlora.wire.message import JSON, Message, Purpose
+
+# What an answer may hold beside the values of its adapters and its task vector.
+ENVELOPE_BYTES = 8 << 20
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What clients must have in common before their answers can be used together.
+
+    head: names and shapes of the trained head's tensors; empty without one.
+    labels: of the head's rows; empty without one.
+    metric: what tasks are judged by.
+    vector_size: values of a task vector.
+    """
+
+    head: tuple[tuple[str, tuple[int, ...]], ...]
+    labels: tuple[str, ...]
+    metric: str
+    vector_size: int
 
 
 @dataclass
@@ -22,6 +41,7 @@ class ServerContext:
 
     folder: where the seed's bank, generator and tables are.
     spec: of every adapter; the head is known once clients have described their tasks.
+    profile: of every client; known then, too.
     """
 
     config: RunConfig
@@ -33,6 +53,14 @@ class ServerContext:
     journal: Journal
     asker: Asker
     observer: Observer
+    profile: Profile | None = None
+
+    def settle(self, profile: Profile) -> None:
+        """Fix what the clients have in common, and with it how large an answer may be."""
+        self.profile = profile
+        self.spec = replace(self.spec, head=profile.head)
+        samples = self.config.finetune.checkpoints * self.config.finetune.repeats
+        self.asker.limit = ENVELOPE_BYTES + 8 * self.spec.size * samples
 
     def message(
         self,
@@ -55,7 +83,7 @@ class ServerContext:
         if tensor is None:
             raise FedloraError(f"answer lacks the adapter '{name}'")
         adapter = self.codec.decode(tensor, self.spec)
-        screen(adapter, self.spec, Limits(norm=self.config.rounds.max_norm))
+        screen(adapter, self.spec, self.config.rounds.max_norm)
         return adapter
 
     def check_task(self, client: int, message: Message) -> None:

@@ -1,16 +1,22 @@
 """Phase one, and a newcomer's first word: every client says what its task is like."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from fedlora.adapter import AdapterSpec
 from fedlora.errors import FedloraError
 from fedlora.roster import Seat
-from fedlora.server.context import ServerContext
+from fedlora.server.context import Profile, ServerContext
 from fedlora.server.screening import check_place
 from fedlora.wire.message import Message
+
+# No honest description is larger: values of a task vector, and of a head beside the adapter's.
+MOST_VALUES = 1 << 20
+METRICS = ("accuracy", "nll")
 
 
 @dataclass(frozen=True)
@@ -18,47 +24,54 @@ class Described:
     """A client that said what its task is like.
 
     vector: (c,) float32, the task vector.
-    metric: what its task is judged by.
     """
 
     seat: Seat
     vector: Tensor
-    metric: str
 
 
 def describe(context: ServerContext, phase: str, seats: Sequence[Seat]) -> list[Described]:
-    """Ask the clients at these seats; those that answered well.
+    """Ask the clients at these seats; those that answered well and fit together.
 
-    The first answer settles the head of every adapter and the size of a task vector; a client
-    that differs is lost.
+    The head of every adapter, the metric and the size of a task vector are those that most
+    clients report (of equals, those of the lowest client), whatever the order of answers; a
+    client that differs is lost.
     """
-    message = context.message("control", "describe")
-    size: list[int] = []
 
     def check(client: int, answer: Message) -> None:
         context.check_task(client, answer)
-        context.spec = _settle(context.spec, AdapterSpec.from_json(str(answer.meta.get("spec"))))
-        vector = answer.tensors.get("vector")
-        if vector is None or vector.ndim != 1 or len(vector) == 0:
-            raise FedloraError("answer lacks the task vector")
-        if len(vector) != (size or [len(vector)])[0]:
-            raise FedloraError(f"task vector of {len(vector)} values, not {size[0]}")
-        size[:] = [len(vector)]
+        _profile(context.spec, answer)
 
-    asked = {seat.client: message for seat in seats}
-    answers = context.asker.ask(phase, 0, asked, check)
-    for client, answer in answers.items():  # those that a resumed run already had
-        check(client, answer)
-    return [
-        Described(context.seats[client], answer.tensors["vector"], str(answer.meta["metric"]))
-        for client, answer in answers.items()
-    ]
+    message = context.message("control", "describe")
+    answers = context.asker.ask(phase, 0, {seat.client: message for seat in seats}, check)
+    profiles = {client: _profile(context.spec, answer) for client, answer in answers.items()}
+    if context.profile is None:
+        context.settle(Counter(profiles.values()).most_common(1)[0][0])
+    described = []
+    for client, answer in answers.items():
+        if profiles[client] == context.profile:
+            seat, vector = context.seats[client], answer.tensors["vector"]
+            described.append(Described(seat, vector))
+        else:
+            reason = "another head, labels, metric or size of task vector than most clients"
+            context.asker.refuse(phase, 0, client, reason)
+    return described
 
 
-def _settle(spec: AdapterSpec, theirs: AdapterSpec) -> AdapterSpec:
-    """The server's spec, with the clients' head where it knows of none yet."""
-    if spec.head:
-        check_place(theirs, spec)
-        return spec
-    check_place(replace(theirs, head=()), spec)
-    return theirs
+def _profile(spec: AdapterSpec, answer: Message) -> Profile:
+    """What an answer says of itself.
+
+    Raises:
+        FedloraError: it is incomplete, of another base model, or larger than any honest one.
+    """
+    theirs = AdapterSpec.from_json(str(answer.meta.get("spec")))
+    check_place(replace(theirs, head=()), replace(spec, head=()))
+    vector = answer.tensors.get("vector")
+    if vector is None or vector.ndim != 1 or vector.dtype != torch.float32:
+        raise FedloraError("answer lacks a task vector (c,) of float32")
+    if not 1 <= len(vector) <= MOST_VALUES or theirs.head_size > MOST_VALUES:
+        raise FedloraError(f"task vector or head of more than {MOST_VALUES} values")
+    metric, labels = answer.meta.get("metric"), answer.meta.get("labels")
+    if metric not in METRICS or not isinstance(labels, list):
+        raise FedloraError("answer lacks its metric or labels")
+    return Profile(theirs.head, tuple(map(str, labels)), str(metric), len(vector))

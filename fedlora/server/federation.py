@@ -2,7 +2,10 @@
 
 import hashlib
 import json
+import time
 from pathlib import Path
+
+import torch
 
 from fedlora import atomic
 from fedlora.backbone import open_slot
@@ -10,8 +13,9 @@ from fedlora.config import RunConfig
 from fedlora.roster import seats
 from fedlora.server.artefacts import write_adapters
 from fedlora.server.asking import Asker
+from fedlora.server.bank import Bank
 from fedlora.server.collecting import collect
-from fedlora.server.context import ServerContext
+from fedlora.server.context import ENVELOPE_BYTES, ServerContext
 from fedlora.server.describing import describe
 from fedlora.server.journal import Journal
 from fedlora.server.judging import judge
@@ -20,9 +24,6 @@ from fedlora.server.observer import Observer
 from fedlora.server.serving import make_candidates, serve
 from fedlora.server.warm_start import warm_start
 from fedlora.wire.exchange import Transport
-
-# What an answer may hold beside the values of its adapters and its task vector.
-ENVELOPE_BYTES = 4 << 20
 
 
 def federate(
@@ -43,25 +44,31 @@ def federate(
     Raises:
         FedloraError: too few clients answer, or what the folder holds cannot be used.
     """
+    torch.set_num_threads(config.runtime.threads)  # sums depend on it, in their last bits
     journal = Journal(folder / "checkpoints" / "journal.sqlite")
+    started = time.perf_counter()
+    context = _context(config, seed, transport, folder, observer, journal)
     try:
-        _live(_context(config, seed, transport, folder, observer, journal))
+        bank = _live(context)
     finally:
+        journal.add_seconds(time.perf_counter() - started)
         journal.export(folder)
         journal.close()
+    _write_facts(context, bank.digest())
 
 
-def _live(context: ServerContext) -> None:
+def _live(context: ServerContext) -> Bank:
     members = describe(context, "describe", [s for s in context.seats if s.role == "bank"])
     warm = warm_start(context, members)
     bank = collect(context, warm, members)
-    learned = learn(context, bank.training_bank())
-    newcomers = describe(context, "arrive", [s for s in context.seats if s.role == "newcomer"])
-    candidates = make_candidates(context, learned, warm, newcomers)
-    serve(context, candidates, newcomers, bank)
+    learned = learn(context, bank.training_bank(rounds={0}))  # not what newcomers gave back
+    arriving = [seat for seat in context.seats if seat.role == "newcomer"]
+    newcomers = describe(context, "arrive", arriving) if arriving else []
+    candidates = make_candidates(context, learned, warm, newcomers) if newcomers else {}
+    refined = serve(context, candidates, newcomers, bank)
     write_adapters(context, bank, candidates, newcomers)
-    judge(context, candidates, newcomers)
-    _write_facts(context, bank.digest())
+    judge(context, candidates, newcomers, refined)
+    return bank
 
 
 def _context(
@@ -73,9 +80,7 @@ def _context(
     journal: Journal,
 ) -> ServerContext:
     spec = open_slot(config.backbone, config.lora, config.runtime.device).spec
-    samples = config.finetune.checkpoints * config.finetune.repeats
-    limit = ENVELOPE_BYTES + 8 * spec.size * samples
-    asker = Asker(transport, journal, config.rounds, observer, limit)
+    asker = Asker(transport, journal, config.rounds, observer, ENVELOPE_BYTES)
     return ServerContext(
         config=config,
         seed=seed,
@@ -96,7 +101,8 @@ def _write_facts(context: ServerContext, bank_digest: str) -> None:
     facts = {
         "adapter_values": context.spec.size,
         "base_values": base.base.parameters,
-        "clients": len(context.seats),
+        "bank_clients": sum(seat.role == "bank" for seat in context.seats),
+        "newcomers": sum(seat.role == "newcomer" for seat in context.seats),
         "fingerprint": {
             "bank": bank_digest,
             "generator": digest(context.folder / "generator"),

@@ -98,8 +98,8 @@ class Journal:
         """Keep an answer with its lines of the ledger and of the metrics, in one transaction."""
         lines = [("ledger", number, entry.to_line()) for number, entry in enumerate(entries)]
         if metrics is not None:
-            head = {"phase": phase, "round": round, "client": client}
-            lines.append(("metrics", 0, json.dumps(head | dict(metrics))))
+            place = {"phase": phase, "round": round, "client": client}
+            lines.append(("metrics", 0, json.dumps({**metrics, **place})))
         self._write(
             (
                 "insert into answers values (?, ?, ?, ?, ?)",
@@ -109,6 +109,23 @@ class Journal:
                 "insert or replace into lines values (?, ?, ?, ?, ?, ?)",
                 [(file, phase, round, client, number, line) for file, number, line in lines],
             ),
+        )
+
+    def refuse(self, phase: str, round: int, client: int, reason: str) -> None:
+        """Turn an answer that was good by itself into a lost one, the round seen as a whole."""
+        self._write(
+            (
+                "update answers set frame = null, error = ?"
+                " where phase = ? and round = ? and client = ?",
+                [(reason, phase, round, client)],
+            ),
+        )
+
+    def forget_lost(self, phase: str, round: int) -> None:
+        """Let a round that failed ask again those that gave no good answer."""
+        place = [(phase, round)]
+        self._write(
+            ("delete from answers where phase = ? and round = ? and error != ''", place),
         )
 
     def outcome(self, phase: str, round: int) -> bytes | None:
@@ -123,15 +140,23 @@ class Journal:
             ("update answers set frame = null where phase = ? and round = ?", [(phase, round)]),
         )
 
-    def add_lines(self, file: str, phase: str, lines: Iterable[Mapping[str, Any]]) -> None:
-        """Replace a phase's own lines of `metrics`: those that no single answer brought."""
+    def add_metrics(self, phase: str, number: int, line: Mapping[str, Any]) -> None:
+        """Keep a phase's own line of the metrics, one that no client's answer brought."""
+        text = json.dumps({**line, "phase": phase})
         self._write(
-            ("delete from lines where file = ? and phase = ? and client = -1", [(file, phase)]),
             (
-                "insert into lines values (?, ?, 0, -1, ?, ?)",
-                [(file, phase, n, json.dumps({"phase": phase, **x})) for n, x in enumerate(lines)],
+                "insert or replace into lines values ('metrics', ?, 0, -1, ?, ?)",
+                [(phase, number, text)],
             ),
         )
+
+    def add_seconds(self, seconds: float) -> None:
+        """Add the wall time of one session; a session that is killed adds nothing."""
+        self.conclude("seconds", 0, str(self.seconds() + seconds).encode())
+
+    def seconds(self) -> float:
+        """Wall time of all sessions so far."""
+        return float(self.outcome("seconds", 0) or b"0")
 
     def lines(self, file: str) -> list[str]:
         """Every line of `ledger` or `metrics`, by phase, round and client."""
@@ -141,7 +166,8 @@ class Journal:
         return [line for (line,) in rows]
 
     def export(self, folder: Path) -> None:
-        """Write ledger.jsonl, metrics.jsonl and lost.jsonl beside each other."""
+        """Write ledger.jsonl, metrics.jsonl, lost.jsonl and seconds.json beside each other."""
+        atomic.write_text(folder / "seconds.json", json.dumps(round(self.seconds(), 1)))
         lost = [json.dumps(asdict(lost)) for lost in self.lost()]
         files = {"ledger": self.lines("ledger"), "metrics": self.lines("metrics"), "lost": lost}
         for name, lines in files.items():

@@ -1,59 +1,58 @@
 """Phase six: the same newcomers score every method, and the server writes the table."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 
 from fedlora import atomic
 from fedlora.errors import FedloraError
-from fedlora.evaluation.table import Row, rows
+from fedlora.evaluation.table import LOCAL_METHODS, rows
 from fedlora.server.context import ServerContext
 from fedlora.server.describing import Described
-from fedlora.server.serving import Candidates
+from fedlora.server.serving import Candidates, value_of
 from fedlora.wire.message import Message
 
 
-def judge(context: ServerContext, candidates: Candidates, newcomers: list[Described]) -> list[Row]:
-    """Every method's value on every newcomer's test split; table.json beside the bank."""
-    metric = newcomers[0].metric
+def judge(
+    context: ServerContext,
+    candidates: Candidates,
+    newcomers: list[Described],
+    refined: Mapping[int, float],
+) -> None:
+    """Every method's value on every newcomer's test split; table.json beside the bank.
+
+    refined: what newcomers reached with their own refinement, one more method of the table.
+    """
+    metric = context.profile.metric if context.profile else "accuracy"
     asked = {
         client: context.message("evaluation", "evaluate", adapters)
         for client, adapters in candidates.items()
     }
 
     def check(client: int, answer: Message) -> None:
-        if answer.meta.get("metric") != metric:
-            raise FedloraError(f"answer judged by {answer.meta.get('metric')!a:.40}, not {metric}")
+        context.check_task(client, answer)
         scores = _values(answer, metric)
         if missing := sorted({"base", "local", *candidates[client]} - set(scores)):
             raise FedloraError(f"answer without a score for '{missing[0]}'")
+        if unknown := sorted(set(scores) - {*LOCAL_METHODS, *candidates[client]}):
+            raise FedloraError(f"answer with a score for the unknown method {unknown[0]!a:.40}")
 
-    answers = context.asker.ask("evaluate", 0, asked, check)
-    table = [
-        row
-        for newcomer in newcomers
-        if newcomer.seat.client in answers
-        for row in rows(
-            context.seed,
-            newcomer.seat.task,
-            newcomer.seat.client,
-            _values(answers[newcomer.seat.client], metric),
-            higher_is_better=metric == "accuracy",
-        )
-    ]
-    document = {"metric": metric, "rows": [asdict(row) for row in table]}
+    answers = context.asker.ask("evaluate", 0, asked, check) if asked else {}
+    table = []
+    for newcomer in newcomers:
+        client = newcomer.seat.client
+        if client in answers:
+            values = _values(answers[client], metric)
+            if client in refined:
+                values["refined"] = refined[client]
+            own = rows(context.seed, newcomer.seat.task, client, values, metric == "accuracy")
+            table += [asdict(row) for row in own]
+    document = {"metric": metric, "rows": table}
     atomic.write_text(context.folder / "table.json", json.dumps(document, indent=1))
-    return table
 
 
 def _values(answer: Message, metric: str) -> dict[str, float]:
-    """Method -> score, in the order of the report: the client's own methods around the server's."""
     raw = answer.meta.get("values")
     if not isinstance(raw, dict):
         raise FedloraError("answer lacks its values")
-    values: dict[str, float] = {}
-    for method, scores in raw.items():
-        value = scores.get(metric) if isinstance(scores, dict) else None
-        if not isinstance(value, int | float) or isinstance(value, bool):
-            raise FedloraError(f"answer lacks the {metric} of '{method}'")
-        values[str(method)] = float(value)
-    return values
+    return {str(method): value_of(scores, metric) for method, scores in raw.items()}

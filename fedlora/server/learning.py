@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from fedlora import atomic, registry, seeding
 from fedlora.adapter.product import distance, norm
@@ -13,6 +12,8 @@ from fedlora.generators.contract import Generator, TrainingBank
 from fedlora.server.context import ServerContext
 
 PHASE = "generator"
+STEPS = 100  # of a progress bar
+LAST = 1 << 30  # the line of a fit that says what it came to
 
 
 def learn(context: ServerContext, bank: TrainingBank) -> dict[str, Generator]:
@@ -20,15 +21,13 @@ def learn(context: ServerContext, bank: TrainingBank) -> dict[str, Generator]:
     part = context.config.generator
     folder = context.folder / "generator"
     if context.journal.outcome(PHASE, 0) is None:
-        lines: list[Mapping[str, float]] = []
-        generator = _fit(context, part, bank, lines)
+        generator = _fit(context, part, bank, keep=True)
         generator.save(folder)
-        context.journal.add_lines("metrics", PHASE, lines)
         _reconstruct(context, generator, bank)
         context.journal.conclude(PHASE, 0, digest(folder).encode())
     learned = {"generated": registry.find(part.room, part.name).load(folder)}
     for baseline in context.config.evaluation.baselines:
-        learned[baseline.name] = _fit(context, baseline, bank, [])
+        learned[baseline.name] = _fit(context, baseline, bank, keep=False)
     return learned
 
 
@@ -42,18 +41,26 @@ def digest(folder: Path) -> str:
     return total.hexdigest()
 
 
-def _fit(
-    context: ServerContext, part: GeneratorPart, bank: TrainingBank, lines: list[Mapping[str, Any]]
-) -> Generator:
-    context.observer.phase(f"learn {part.name}", 1)
+def _fit(context: ServerContext, part: GeneratorPart, bank: TrainingBank, keep: bool) -> Generator:
+    """A fitted generator; with `keep`, its losses go into the run's metrics as they come."""
+    context.observer.phase(f"learn {part.name}", STEPS)
     generator: Generator = part.build()
+    done = 0
+
+    def progress(losses: Mapping[str, float]) -> None:
+        nonlocal done
+        share = losses["epoch"] / losses["epochs"] if losses.get("epochs") else 1.0
+        context.observer.advance(int(share * STEPS) - done)
+        done = int(share * STEPS)
+        if keep:
+            context.journal.add_metrics(PHASE, int(losses.get("epoch", LAST)), losses)
+
     generator.fit(
         bank,
         seed=seeding.derive(context.seed, "generator", part.name),
         workdir=context.folder / "checkpoints" / part.name,
-        progress=lines.append,
+        progress=progress,
     )
-    context.observer.advance()
     return generator
 
 

@@ -1,19 +1,8 @@
 """What an adapter must be before it counts: of the right place, and of a believable size."""
 
-from pydantic import Field
-
 from fedlora.adapter import AdapterSpec, LoraAdapter
 from fedlora.adapter.product import norm
 from fedlora.errors import FedloraError
-from fedlora.section import Section
-
-
-class Limits(Section):
-    """Bounds that hold whatever the bank contains."""
-
-    norm: float = Field(
-        1000.0, gt=0, description="largest Frobenius norm of DeltaW over all layers and the head"
-    )
 
 
 def check_place(spec: AdapterSpec, expected: AdapterSpec) -> None:
@@ -41,10 +30,11 @@ def check_place(spec: AdapterSpec, expected: AdapterSpec) -> None:
         raise FedloraError("adapter with another head: use the same labels and the same head")
 
 
-def screen(adapter: LoraAdapter, spec: AdapterSpec, limits: Limits) -> None:
+def screen(adapter: LoraAdapter, spec: AdapterSpec, max_norm: float) -> None:
     """Refuse an adapter that cannot belong among those of `spec`.
 
-    The norm is taken in product space, where no rescaling of the factors can hide it.
+    The Frobenius norm of DeltaW over all layers and the head is bounded in product space, where
+    no rescaling of the factors can hide it.
 
     Raises:
         FedloraError: it belongs to another place, or its norm is over the limit.
@@ -52,5 +42,5 @@ def screen(adapter: LoraAdapter, spec: AdapterSpec, limits: Limits) -> None:
     check_place(adapter.spec, spec)
     size = norm(adapter)
     # Negated, so that a norm of NaN would be refused as well.
-    if not size <= limits.norm:
-        raise FedloraError(f"adapter of norm {size:.4g}, more than the {limits.norm:g} allowed")
+    if not size <= max_norm:
+        raise FedloraError(f"adapter of norm {size:.4g}, more than rounds.max_norm={max_norm:g}")

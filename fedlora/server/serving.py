@@ -43,13 +43,22 @@ def make_candidates(
 
 def serve(
     context: ServerContext, candidates: Candidates, newcomers: list[Described], bank: Bank
-) -> None:
-    """Hand every newcomer its adapter; keep what it gives back, if the run says so."""
+) -> dict[int, float]:
+    """Hand every newcomer its adapter; keep what it gives back, if the run says so.
+
+    Returns:
+        What each newcomer reached after refining its adapter; empty when none refines.
+    """
+    if not newcomers:
+        return {}
+    metric = context.profile.metric if context.profile else ""
     policy, contribute = context.config.adoption.policy, context.config.adoption.contribute
 
-    def check(_client: int, answer: Message) -> None:
-        if not isinstance(answer.meta.get("received"), dict):
-            raise FedloraError("answer does not say how the received adapter did")
+    def check(client: int, answer: Message) -> None:
+        context.check_task(client, answer)
+        value_of(answer.meta.get("received"), metric)
+        if context.config.adoption.refine_epochs:
+            value_of(answer.meta.get("refined"), metric)
         if contribute:
             context.adapter(answer, "refined")
 
@@ -66,3 +75,19 @@ def serve(
             seat = newcomer.seat
             record = Record(seat.task, seat.client, 1, 0, rank, context.seed, {})
             bank.add(record, adapter, newcomer.vector)
+    if not context.config.adoption.refine_epochs:
+        return {}
+    return {c: value_of(answer.meta.get("refined"), metric) for c, answer in answers.items()}
+
+
+def value_of(scores: object, metric: str) -> float:
+    """One score out of those that a client reports.
+
+    Raises:
+        FedloraError: it is missing, or no accuracy or likelihood can be so.
+    """
+    value = scores.get(metric) if isinstance(scores, dict) else None
+    most = 1.0 if metric == "accuracy" else 1e6
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
+        raise FedloraError(f"answer whose {metric} is {value!a:.40}")
+    return float(value)

@@ -6,10 +6,14 @@ import torch
 from fedlora import seeding
 from fedlora.adapter import LoraAdapter
 from fedlora.aggregation.contract import Aggregator
+from fedlora.errors import FedloraError
 from fedlora.server.asking import number
 from fedlora.server.context import ServerContext
 from fedlora.server.describing import Described
 from fedlora.wire.message import Message
+
+# A weight beyond this is no honest shard, and would take over the average.
+MOST_EXAMPLES = 10**9
 
 
 def warm_start(context: ServerContext, clients: list[Described]) -> LoraAdapter | None:
@@ -43,7 +47,8 @@ def _round(
     def check(client: int, answer: Message) -> None:
         context.check_task(client, answer)
         context.adapter(answer, "trained")
-        number(answer, "examples")
+        if not 1 <= number(answer, "examples") <= MOST_EXAMPLES:
+            raise FedloraError("answer with an unbelievable number of examples")
 
     answers = context.asker.ask("warm_start", round, dict.fromkeys(chosen, message), check)
     return aggregator.aggregate(

@@ -94,10 +94,10 @@ def test_a_run_leaves_what_a_user_needs(config: RunConfig, tmp_path: Path):
     methods = {row["method"] for row in table["rows"]}
     assert methods == {
         "base", "warm", "mean", "topk", "generated", "shuffled", "few_labels", "local",
-        "zero_one_epoch", "generated_one_epoch",
+        "zero_one_epoch", "warm_one_epoch", "generated_one_epoch",
     }  # fmt: skip
     assert len(Bank.open(tmp_path / "bank")) == 6 * 2
-    assert len(list((tmp_path / "adapters").iterdir())) == 6 + 2
+    assert len(list((tmp_path / "adapters").iterdir())) == 6 * 2 + 2
     ledger = [json.loads(line) for line in (tmp_path / "ledger.jsonl").read_text().splitlines()]
     adopted = [x for x in ledger if x["phase"] == "adopt" and x["direction"] == "down"]
     assert [x["payload"] for x in adopted] == [4 * 2 * (128 + 128) * 8] * 2
@@ -123,11 +123,72 @@ def test_a_faulty_client_costs_its_own_contribution_only(
     assert clients == {0, 1, 2, 4, 5}
 
 
-def test_too_few_answers_end_the_run_and_lose_nothing(config: RunConfig, tmp_path: Path):
+HOSTILE = {
+    "examples": ("warm_up", edit(lambda m: with_meta(m, examples=-1))),
+    "many examples": ("warm_up", edit(lambda m: with_meta(m, examples=1e300))),
+    "scores": ("finetune", edit(lambda m: with_meta(m, samples=[]))),
+    "metric": ("describe", edit(lambda m: with_meta(m, metric="nll"))),
+    "vector": ("describe", edit(lambda m: with_tensors(m, vector=torch.ones(5)))),
+    "dtype": ("describe", edit(lambda m: with_tensors(m, vector=torch.ones(5).long()))),
+    "head": ("describe", edit(lambda m: with_meta(m, spec=wide_head(m.meta["spec"])))),
+}
+
+
+def with_meta(message: Message, **meta: object) -> Message:
+    return Message(message.purpose, message.tensors, {**message.meta, **meta})
+
+
+def wide_head(spec: object) -> str:
+    return json.dumps({**json.loads(str(spec)), "head": [["classifier.weight", [10**6, 10**6]]]})
+
+
+@pytest.mark.parametrize("lie", HOSTILE)
+def test_what_one_client_says_of_itself_harms_no_other(lie: str, config: RunConfig, tmp_path: Path):
+    action, hand = HOSTILE[lie]
+    live(config, tmp_path, Tampered(config, 0, action, hand))
+
+    lost = [json.loads(line) for line in (tmp_path / "lost.jsonl").read_text().splitlines()]
+    assert {x["client"] for x in lost} == {0}
+    assert {r.client for r in Bank.open(tmp_path / "bank").records()} >= {1, 2, 3, 4, 5}
+
+
+def test_a_score_that_cannot_be_is_refused(config: RunConfig, tmp_path: Path):
+    def boast(message: Message) -> Message:
+        values = {**message.meta["values"], "generated": {"accuracy": 50.0}}
+        return with_meta(message, values=values)
+
+    live(config, tmp_path, Tampered(config, 6, "evaluate", edit(boast)))
+    table = json.loads((tmp_path / "table.json").read_text())
+    assert {row["client"] for row in table["rows"]} == {7}
+
+
+def test_a_round_that_failed_is_asked_again(config: RunConfig, tmp_path: Path):
+    whole = live(config, tmp_path / "whole")
     strict = small_config(rounds={"min_answers": 1.0})
     with pytest.raises(FedloraError, match=r"finetune 0: 5 of 6 clients answered"):
-        live(strict, tmp_path, Tampered(strict, 3, "finetune", FAULTS["raises"]))
-    assert (tmp_path / "ledger.jsonl").stat().st_size > 0
+        live(strict, tmp_path / "failed", Tampered(strict, 3, "finetune", FAULTS["raises"]))
+    assert (tmp_path / "failed" / "ledger.jsonl").stat().st_size > 0
+    assert live(strict, tmp_path / "failed") == whole
+
+
+def test_what_newcomers_give_back_is_kept_but_not_learned_from(tmp_path: Path):
+    config = small_config(adoption={"refine_epochs": 1, "contribute": True, "policy": "topk"})
+    first = live(config, tmp_path)
+    records = Bank.open(tmp_path / "bank").records()
+    assert {r.client for r in records if r.round == 1} == {6, 7}
+    table = json.loads((tmp_path / "table.json").read_text())
+    assert "refined" in {row["method"] for row in table["rows"]}
+    (tmp_path / "facts.json").unlink()  # as if killed just before the end
+    assert live(config, tmp_path) == first
+
+
+def test_a_run_without_newcomers_ends_with_an_empty_table(tmp_path: Path):
+    config = small_config(
+        tasks={"name": "several", "tasks": {f"t{i}": {"name": "fashion_mnist"} for i in range(3)},
+               "bank": None, "held_out": None},
+    )  # fmt: skip
+    live(config, tmp_path)
+    assert json.loads((tmp_path / "table.json").read_text())["rows"] == []
 
 
 STORY = """
@@ -156,5 +217,5 @@ def test_a_killed_run_ends_as_if_it_had_not_been(config: RunConfig, tmp_path: Pa
             time.sleep(0.01)
         time.sleep(0.05)
         child.send_signal(signal.SIGKILL)
-        child.wait()
+        assert child.wait() == -signal.SIGKILL
     assert live(config, tmp_path / "killed") == whole

@@ -5,7 +5,7 @@ import torch
 
 from fedlora.adapter import AdapterSpec, LayerSpec, LoraAdapter
 from fedlora.errors import FedloraError
-from fedlora.server.screening import Limits, screen
+from fedlora.server.screening import screen
 
 SPEC = AdapterSpec(base="b", layers=(LayerSpec("k", 9, 7, 2), LayerSpec("q", 8, 8, 2)), alpha=4.0)
 
@@ -26,22 +26,22 @@ def test_the_limit_is_on_the_product_whatever_the_factors(gauge: float) -> None:
     sent = adapter(gauge=gauge)
     size = dense_norm(adapter())
 
-    screen(sent, SPEC, Limits(norm=size * 1.001))
+    screen(sent, SPEC, size * 1.001)
     with pytest.raises(FedloraError, match="more than the"):
-        screen(sent, SPEC, Limits(norm=size * 0.999))
+        screen(sent, SPEC, size * 0.999)
 
 
 def test_factors_near_the_end_of_float32_are_refused() -> None:
     with pytest.raises(FedloraError, match="more than the"):
-        screen(adapter(scale=1e37), SPEC, Limits())
+        screen(adapter(scale=1e37), SPEC, 1000.0)
 
 
 def test_an_adapter_of_another_base_is_refused() -> None:
     other = AdapterSpec(base="c", layers=SPEC.layers, alpha=4.0)
     with pytest.raises(FedloraError, match="another base model"):
-        screen(adapter(), other, Limits())
+        screen(adapter(), other, 1000.0)
 
 
 def test_another_rank_is_no_reason() -> None:
     small = SPEC.with_rank(1)
-    screen(LoraAdapter.from_flat(small, torch.ones(small.size)), SPEC, Limits())
+    screen(LoraAdapter.from_flat(small, torch.ones(small.size)), SPEC, 1000.0)

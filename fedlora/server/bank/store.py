@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -120,13 +121,20 @@ class Bank:
         """
         return _vector(self._index.vector(record))
 
-    def training_bank(self) -> TrainingBank:
+    def training_bank(self, rounds: Collection[int] | None = None) -> TrainingBank:
         """Everything a generator learns from, in the order of `records`.
+
+        Args:
+            rounds: only the adapters of these rounds; all when None.
 
         Raises:
             FedloraError: the bank is empty or damaged.
         """
-        rows = self._index.rows()
+        rows = [
+            (record, vector)
+            for record, vector in self._index.rows()
+            if rounds is None or record.round in rounds
+        ]
         known = {digest: self.load(digest) for digest in {record.digest for record, _ in rows}}
         return TrainingBank(
             adapters=[known[record.digest] for record, _ in rows],

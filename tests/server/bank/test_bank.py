@@ -18,8 +18,22 @@ SPEC = AdapterSpec(
     alpha=6.0,
     head=(("classifier.weight", (2, 10)),),
 )
-HOSTILE = ["../../etc/passwd", "/", "..", "a\0b", "'; DROP TABLE records; --", "<script>", "a\nb",
-           "%s{}", "con", " ", "é", "e\u0301", "\U0001f40d", "x" * 1000]
+HOSTILE = [
+    "../../etc/passwd",
+    "/",
+    "..",
+    "a\0b",
+    "'; DROP TABLE records; --",
+    "<script>",
+    "a\nb",
+    "%s{}",
+    "con",
+    " ",
+    "é",
+    "e\u0301",
+    "\U0001f40d",
+    "x" * 1000,
+]
 
 
 def adapter(seed: int = 0, spec: AdapterSpec = SPEC) -> LoraAdapter:
@@ -78,7 +92,8 @@ keys = st.lists(
 @given(keys, st.randoms(use_true_random=False))
 @settings(deadline=None, max_examples=25)
 def test_the_order_of_arrival_does_not_show(
-    tmp_path_factory: pytest.TempPathFactory, given_keys: list[tuple[str, int, int]],
+    tmp_path_factory: pytest.TempPathFactory,
+    given_keys: list[tuple[str, int, int]],
     shuffler: random.Random,
 ) -> None:
     one = Bank.open(tmp_path_factory.mktemp("one"), SPEC, create=True)
@@ -99,9 +114,14 @@ def test_the_order_of_arrival_does_not_show(
 def test_the_digest_sees_every_part(tmp_path: Path) -> None:
     digests = set()
     base = (record(), adapter(), vector())
-    changes = [base, (record("other"), *base[1:]), (record(client=1), *base[1:]),
-               (record(sample=1), *base[1:]), (base[0], adapter(1), base[2]),
-               (*base[:2], vector(1))]
+    changes = [
+        base,
+        (record("other"), *base[1:]),
+        (record(client=1), *base[1:]),
+        (record(sample=1), *base[1:]),
+        (base[0], adapter(1), base[2]),
+        (*base[:2], vector(1)),
+    ]
     for i, change in enumerate(changes):
         bank = Bank.open(tmp_path / str(i), SPEC, create=True)
         bank.add(*change)
@@ -189,13 +209,28 @@ def test_a_malformed_adapter_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("task", ""), ("task", "x" * 1001), ("task", "\ud800"), ("client", 1 << 63), ("round", 1.0),
-     ("seed", True), ("metrics", {"loss": float("nan")}), ("metrics", {"loss": "low"}),
-     ("metrics", [1])],
+    [
+        ("task", ""),
+        ("task", "x" * 1001),
+        ("task", "\ud800"),
+        ("client", 1 << 63),
+        ("round", 1.0),
+        ("seed", True),
+        ("metrics", {"loss": float("nan")}),
+        ("metrics", {"loss": "low"}),
+        ("metrics", [1]),
+    ],
 )
 def test_a_malformed_record_is_refused(key: str, value: object) -> None:
-    fields = {"task": "t", "client": 0, "round": 0, "sample": 0, "rank": 3, "seed": 0,
-              "metrics": {}}
+    fields = {
+        "task": "t",
+        "client": 0,
+        "round": 0,
+        "sample": 0,
+        "rank": 3,
+        "seed": 0,
+        "metrics": {},
+    }
     with pytest.raises(FedloraError):
         Record(**(fields | {key: value}))  # type: ignore[arg-type]
 

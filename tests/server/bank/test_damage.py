@@ -57,7 +57,8 @@ def test_every_acknowledged_adapter_outlives_a_kill(tmp_path: Path) -> None:
     for _ in range(6):
         writer = subprocess.Popen(
             [sys.executable, "-c", WRITER, tmp_path, str(len(acknowledged)), SPEC.to_json()],
-            stdout=subprocess.PIPE, text=True,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         assert writer.stdout is not None
         lines = [writer.stdout.readline()]
@@ -148,7 +149,10 @@ def test_a_write_that_the_system_cuts_short_loses_nothing(tmp_path: Path) -> Non
 
     done = subprocess.run(
         [sys.executable, "-B", "-c", WRITER, tmp_path, "10", SPEC.to_json()],
-        preexec_fn=limit, capture_output=True, text=True, check=False,
+        preexec_fn=limit,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     acknowledged = len(done.stdout.splitlines())
     bank = Bank.open(tmp_path)

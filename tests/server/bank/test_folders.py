@@ -60,8 +60,9 @@ def test_a_plain_peft_folder_comes_in_with_a_record_and_a_vector(tmp_path: Path)
         import_peft(bank, tmp_path / "theirs")
     (digest,) = import_peft(bank, tmp_path / "theirs", record, torch.ones(4))
 
-    assert torch.equal(bank.load(digest).down["q"], model.get_parameter(
-        "base_model.model.q.lora_A.default.weight"))
+    assert torch.equal(
+        bank.load(digest).down["q"], model.get_parameter("base_model.model.q.lora_A.default.weight")
+    )
     assert torch.equal(bank.vector(record), torch.ones(4))
 
 
