@@ -35,7 +35,7 @@ def loopback(nodes: int, home: Path, logs: Path) -> Iterator[dict[str, str]]:
     Raises:
         FedloraError: a process ended before it was ready.
     """
-    port, *ports = _free_ports(1 + nodes)
+    port, *ports = free_ports(1 + nodes)
     server = ["--host", "127.0.0.1", "--port"]
     link = ["flower-superlink", "--insecure", *server, str(port)]
     running: list[subprocess.Popen[bytes]] = []
@@ -113,7 +113,7 @@ def _wait_for(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
     raise FedloraError(f"the SuperLink did not start; its log says why: {log}")
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Ports that were free a moment ago."""
     sockets = [socket.socket() for _ in range(count)]
     for each in sockets:

@@ -1,7 +1,9 @@
 """A backend of Flower's simulation engine: nodes are Ray actors that live as long as the run."""
 
+import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from queue import Queue
 from typing import Any
 
@@ -17,6 +19,9 @@ class Node:
 
     def __init__(self, app: ClientApp) -> None:
         self._app = app
+
+    def ready(self) -> None:
+        """Return once the process is there."""
 
     def run(self, message: Message, context: Context) -> tuple[Message, Context]:
         """The ClientApp's answer to one message."""
@@ -54,9 +59,8 @@ class NodesBackend(Backend):
         """Start the actors."""
         node: Any = ray.remote(num_cpus=self._cpus, num_gpus=self._gpus)(Node)
         self._start = lambda: node.remote(app_fn())
-        self._actors = [self._start() for _ in range(self._count)]
-        for actor in self._actors:
-            self._idle.put(actor)
+        for _ in range(self._count):
+            self._enlist(self._start())
 
     def process_message(self, message: Message, context: Context) -> tuple[Message, Context]:
         """Wait for an actor, then for its answer, until the message's time to live is over.
@@ -66,36 +70,48 @@ class NodesBackend(Backend):
             RayError: the ClientApp raised.
         """
         actor = self._idle.get()
+        left = message.metadata.created_at + message.metadata.ttl - time.time()
         try:
-            left = message.metadata.created_at + message.metadata.ttl - time.time()
             if left <= 0:
                 raise ConnectionError("its turn came too late")
             answer: tuple[Message, Context] = ray.get(
                 actor.run.remote(message, context), timeout=left
             )
-            return answer
         except RayActorError as error:
-            actor = self._replace(actor)
+            self._replace(actor)
             raise ConnectionError("its process died, out of memory perhaps") from error
         except GetTimeoutError as error:
             # Nobody waits for this answer any more, and the next round needs the cores.
-            actor = self._replace(actor)
+            self._replace(actor)
             raise ConnectionError("it took too long") from error
-        finally:
+        except BaseException:
             self._idle.put(actor)
+            raise
+        self._idle.put(actor)
+        return answer
 
     def terminate(self) -> None:
-        """Kill the actors, those at work included."""
+        """Kill the actors, those at work included, and wake whoever waits for one."""
         self._start = None
-        for actor in self._actors:
+        for actor in list(self._actors):
             ray.kill(actor)
+            self._idle.put(actor)
 
-    def _replace(self, actor: Any) -> Any:
-        """A new actor instead of one that is dead or must die; none once the run is over."""
+    def _replace(self, actor: Any) -> None:
+        """Start an actor instead of one that is dead or must die, unless the run is over."""
         start = self._start
-        if start is None:
-            return actor
-        ray.kill(actor)
-        new = start()
-        self._actors[self._actors.index(actor)] = new
-        return new
+        if start is not None:
+            self._actors.remove(actor)
+            ray.kill(actor)
+            self._enlist(start())
+
+    def _enlist(self, actor: Any) -> None:
+        """Give an actor work once it runs; where its machine is gone, that may be never."""
+        self._actors.append(actor)
+
+        def wait() -> None:
+            with suppress(RayActorError):
+                ray.get(actor.ready.remote())
+                self._idle.put(actor)
+
+        threading.Thread(target=wait, name="ray-node", daemon=True).start()

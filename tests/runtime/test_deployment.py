@@ -31,23 +31,32 @@ def prepare(folder, questions):
     return app
 
 
-def test_a_loopback_deployment_answers_says_why_it_failed_and_ends(tmp_path):
-    good = prepare(tmp_path / "good", [["a", "raise boom", "b"]])
-    bad = prepare(tmp_path / "bad", [])
+def test_a_loopback_deployment_answers_and_leaves_no_process(tmp_path):
+    app = prepare(tmp_path / "run", [["a", "raise boom", "b"]])
     (tmp_path / "home").mkdir()
 
     with loopback(2, tmp_path / "home", tmp_path) as env:
         started = psutil.Process().children(recursive=True)
-        record = submit(good, NAME, env, tmp_path / "good.log", print)
-        with pytest.raises(FedloraError, match=r"^there is nothing to ask$"):
-            submit(bad, NAME, env, tmp_path / "bad.log", print)
+        record = submit(app, NAME, env, tmp_path / "run.log", print)
 
-    [[first, second, third]] = json.loads((tmp_path / "good" / "answers.json").read_text())
+    [[first, second, third]] = json.loads((tmp_path / "run" / "answers.json").read_text())
     assert [first[0], second[0], third[0]] == ["", "ValueError: boom", ""]
     assert (first[1].split()[0], first[1].split()[-1]) == ("0", "a")
     assert record["network-traffic"]["total-bytes"] > 0
-    assert "FedloraError" in (tmp_path / "bad.log").read_text()
     assert psutil.wait_procs(started, timeout=10)[1] == []
+
+
+@pytest.mark.slow
+def test_a_run_that_fails_says_why_in_one_line(tmp_path):
+    app = prepare(tmp_path / "run", [])
+    (tmp_path / "home").mkdir()
+
+    with (
+        loopback(1, tmp_path / "home", tmp_path) as env,
+        pytest.raises(FedloraError, match=r"^there is nothing to ask$"),
+    ):
+        submit(app, NAME, env, tmp_path / "run.log", print)
+    assert "FedloraError" in (tmp_path / "run.log").read_text()
 
 
 def test_a_superlink_that_cannot_be_reached_is_named(tmp_path, monkeypatch):
