@@ -11,11 +11,22 @@ from fedlora.cli.options import AsJson, RunDir
 from fedlora.cli.output import show
 
 
-def report(run: RunDir, json: AsJson = False) -> None:
-    """Write report/index.html of a run and print its table."""
+def report(
+    run: RunDir,
+    tracker: Annotated[
+        str | None, typer.Option(help="Log the run to swanlab, trackio or wandb too, offline.")
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Write report/index.html of a run, its TensorBoard logs, and print its table."""
     from fedlora import report as reporting
+    from fedlora.report import tensorboard, trackers
 
     page = reporting.build(run)
+    for seed in sorted(run.glob("seed-*")):
+        tensorboard.export(seed)
+    if tracker is not None:
+        trackers.send(run, tracker)
     if json:
         typer.echo(json_lines.dumps(reporting.as_json(run), indent=1))
         return

@@ -56,4 +56,4 @@ def run(
     Console(stderr=True).print(f"run folder: {folder}", soft_wrap=True, highlight=False)
     with watching() as observer:
         running.run(settings, folder, observer)
-    report(folder, json)
+    report(folder, json=json)

@@ -12,6 +12,7 @@ from fedlora.adapter import LoraAdapter
 from fedlora.adapter.lora import tensor_shapes
 from fedlora.adapter.product import gram
 from fedlora.adapter.span import AdapterSpan
+from fedlora.errors import FedloraError
 from fedlora.generators import store
 from fedlora.generators.bank import check_bank, task_shares
 from fedlora.generators.condition import Standard
@@ -44,9 +45,12 @@ class Blend(Generator):
         check_bank(bank, self.least_tasks)
         shares = task_shares(bank.tasks)
         means = shares @ bank.conditions.double()
+        products = shares @ gram(bank.adapters) @ shares.T
+        if not float(products.trace()) > 0:
+            raise FedloraError("every adapter of the bank is zero: fine-tune before learning")
         self._hold(list(bank.adapters), shares, means.float(), Standard.of(means))
         self.facts = {}
-        self.learn(shares @ gram(bank.adapters) @ shares.T)
+        self.learn(products)
         progress(self.facts)
 
     @override

@@ -5,6 +5,7 @@ from pydantic import Field
 from torch import Tensor
 from typing_extensions import override
 
+from fedlora.errors import FedloraError
 from fedlora.generators.blend import Blend
 from fedlora.section import Section
 
@@ -31,6 +32,8 @@ class Ridge(Blend):
 
     @override
     def learn(self, products: Tensor) -> None:
+        if not bool(self.known.any()):
+            raise FedloraError("all task vectors of the bank are equal: ridge has nothing to go by")
         given = self.config.penalty
         best = torch.inf
         for penalty in (given,) if given else PENALTIES:
