@@ -11,8 +11,8 @@ from typing_extensions import override
 from fedlora.generators.learner import Learner
 from fedlora.section import Section
 
-# An axis of the latent space is in use when the mean of its posterior moves over the bank
-# (Burda et al. 2016, arXiv 1509.00519, section 5.2).
+# An axis of the latent space is in use when the mean of its posterior varies more than this over
+# the bank (Burda et al. 2016, arXiv 1509.00519, section 5.2).
 ACTIVE = 0.01
 
 
@@ -22,10 +22,10 @@ class NetworkConfig(Section):
     latent: int = Field(8, ge=1)
     hidden: int = Field(128, ge=1)
     prior: Literal["learned", "standard"] = "learned"
-    kl_weight: float = Field(1e-3, ge=0)
+    kl_weight: float = Field(0.1, ge=0)
     kl_warm_up: float = Field(0.3, ge=0, le=1, description="share of the training")
     free_bits: float = Field(0.0, ge=0, description="nats a latent axis carries unpunished")
-    condition_noise: float = Field(0.1, ge=0, description="of the main condition's spread")
+    condition_noise: float = Field(0.2, ge=0, description="of the main condition's spread")
 
 
 class CvaeNetwork(Learner):
@@ -82,9 +82,14 @@ class CvaeNetwork(Learner):
 
     @torch.inference_mode()
     def active_units(self, points: Tensor, conditions: Tensor) -> int:
-        """Latent axes in use; 0 means that the posterior collapsed and z says nothing."""
+        """Latent axes that say more than the condition; 0 means that the posterior collapsed.
+
+        With a learned prior the posterior's mean moves with the condition anyway, so what counts
+        is how far it moves from the prior's.
+        """
         mean, _ = self.posterior(points, conditions)
-        return int((mean.var(0, correction=0) > ACTIVE).sum())
+        prior, _ = self.prior_of(conditions)
+        return int(((mean - prior).var(0, correction=0) > ACTIVE).sum())
 
 
 def _perceptron(*widths: int) -> nn.Sequential:

@@ -22,8 +22,8 @@ class Learner(nn.Module):
 class Plan(Section):
     """AdamW, gradients clipped to norm 1, the learning rate falling to 0 along a cosine."""
 
-    epochs: int = Field(1000, ge=1)
-    batch_size: int = Field(64, ge=1)
+    epochs: int = Field(1500, ge=1)
+    batch_size: int = Field(128, ge=1)
     learning_rate: float = Field(1e-3, gt=0)
     weight_decay: float = Field(1e-2, ge=0)
     save_every: int = Field(100, ge=1, description="epochs between checkpoints")
