@@ -32,6 +32,8 @@ def bench_main(out: Path, observer: Observer) -> BenchResults:
     Raises:
         FedloraError: a run fails, or the results cannot be written.
     """
+    observer.phase("make test", 1)
+    tested = make_test()  # first: a bench of code that fails its tests would be for nothing
     started, kills = time.perf_counter(), len(KILLED_AT) + len(KILLED_BY)
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
@@ -53,7 +55,6 @@ def bench_main(out: Path, observer: Observer) -> BenchResults:
         )
         observer.phase("plain PEFT", 1)
         difference = peft_difference(root / "quickstart")
-    observer.phase("make test", 1)
     same = float(on_ray["fingerprint"] == reference["fingerprint"])
     claims = [
         _gap_claim(quickstart),
@@ -62,7 +63,7 @@ def bench_main(out: Path, observer: Observer) -> BenchResults:
         _claim("M4", f"of {kills} killed runs, resumed to equal hashes", survived, "", "==", kills),
         _claim("M5", "largest difference to plain PEFT's outputs", difference, "", "==", 0),
         *_byte_claims(quickstart["bytes"]),
-        _claim("M7", "make test, wall time", make_test(), "s", "<=", 1200),
+        _claim("M7", "make test, wall time", tested, "s", "<=", 1200),
     ]
     elapsed = time.perf_counter() - started
     command = "make bench-main"
