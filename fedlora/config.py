@@ -12,6 +12,8 @@ from yaml import YAMLError
 from fedlora.errors import FedloraError
 from fedlora.section import Part, Section, parse
 
+Training = Literal["sequential", "batched", "auto"]
+
 BASELINES = ("mean", "nearest", "topk", "ridge")
 
 
@@ -150,10 +152,22 @@ class RuntimeConfig(Section):
     name: Literal["inprocess", "ray", "deployment"] = "inprocess"
     device: str = "auto"
     threads: int = Field(1, ge=1, description="torch threads of each client process")
+    training: Training = Field(
+        "sequential", description="one client after another, several at once, or what is faster"
+    )
+    group: int = Field(16, ge=1, description="clients trained at once at most")
+    activation_cache: int = Field(
+        256, ge=0, description="MiB a process keeps of states below the lowest adapter"
+    )
     nodes: int = Field(2, ge=1, description="Ray nodes or SuperNodes that carry the clients")
     cpus_per_node: float = Field(1.0, gt=0)
     gpus_per_node: float = Field(0.0, ge=0)
     address: str | None = Field(None, description="an existing Ray cluster, or a SuperLink's name")
+
+    @property
+    def together(self) -> int:
+        """Clients that a process is best asked at once."""
+        return 1 if self.training == "sequential" else self.group
 
 
 class RunConfig(Section):

@@ -1,18 +1,27 @@
 """A client: it answers the server's messages from its own data and nothing else."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
 
 from fedlora.backbone import open_slot
-from fedlora.client.actions import ACTIONS, Workplace
+from fedlora.client.actions import ACTIONS
 from fedlora.client.desk import Desk, open_desk
+from fedlora.client.lessons import LESSONS, Lesson
+from fedlora.client.workplace import Workplace
 from fedlora.config import RunConfig
 from fedlora.errors import FedloraError
+from fedlora.finetune.activation_cache import ActivationCache
+from fedlora.finetune.job import Job
+from fedlora.finetune.local import train
+from fedlora.finetune.trainer import Done, Trainer
 from fedlora.roster import seats
 from fedlora.wire.codecs.contract import Codec
-from fedlora.wire.message import decode, encode
+from fedlora.wire.exchange import Reply, Request, lost, one_by_one
+from fedlora.wire.message import Message, decode, encode
 
 # Clients whose encoded data one process keeps; the least recently used goes first.
 DESKS = 128
@@ -20,22 +29,46 @@ DESKS = 128
 MOST_ADAPTERS = 32
 
 
+@dataclass(frozen=True, eq=False)
+class _Pupil:
+    """A client whose training was asked for, and where its jobs stand among all."""
+
+    request: Request
+    place: Workplace
+    lesson: Lesson
+    jobs: list[Job]
+
+    def reply(self, done: Sequence[Done]) -> Reply:
+        """The reply that the jobs lead to, or what one of them raised."""
+        try:
+            trained = [each.result() for each in done]
+            seconds = sum(each.seconds for each in done)
+            frame = encode(self.lesson.answer(self.place, trained, seconds))
+        except Exception as error:  # noqa: BLE001 - a fault in one client's data or code
+            return lost(self.request, error)
+        return Reply(self.request.client, frame)
+
+
 class Client:
     """Every client of a run that lives in this process, on one frozen base model.
 
     An answer depends on the configuration, the seed, the client's index and the message alone,
-    never on what was answered before.
+    never on what was answered before. Where many are trained at once, it depends on who else is
+    in the group as well, by rounding.
     """
 
     def __init__(self, config: RunConfig, seed: int) -> None:
-        torch.set_num_threads(config.runtime.threads)
+        runtime = config.runtime
+        torch.set_num_threads(runtime.threads)
         self.config = config
         self.seed = seed
-        self.slot = open_slot(config.backbone, config.lora, config.runtime.device)
+        self.slot = open_slot(config.backbone, config.lora, runtime.device)
         self.codec: Codec = config.codec.build()
         self.family = config.tasks.build()
         self.seats = seats(config)
         self.desk: Callable[[int], Desk] = lru_cache(DESKS)(self._open_desk)
+        self.states = ActivationCache(self.slot, runtime.activation_cache << 20)
+        self.trainer = Trainer(runtime.training, runtime.group)
 
     def handle(self, client: int, frame: bytes) -> bytes:
         """Answer one encoded message with another.
@@ -43,14 +76,51 @@ class Client:
         Raises:
             FedloraError: the message asks for what is unknown, or the client's data is wrong.
         """
+        place, message, action = self._receive(client, frame)
+        if action not in LESSONS:
+            return encode(ACTIONS[action](place, message))
+        jobs = LESSONS[action].jobs(place, message)
+        started = time.perf_counter()
+        trained = [train(*job) for job in jobs]
+        seconds = time.perf_counter() - started
+        return encode(LESSONS[action].answer(place, trained, seconds))
+
+    def handle_many(self, requests: Sequence[Request]) -> list[Reply]:
+        """Answer many requests, in their order; training is done as `runtime.training` says.
+
+        A client that fails costs its own answer only.
+        """
+        if self.config.runtime.training == "sequential":
+            return one_by_one(self.handle)(requests)
+        begun = [self._begin(request) for request in requests]
+        jobs = [job for one in begun if isinstance(one, _Pupil) for job in one.jobs]
+        done = iter(self.trainer.train(jobs))
+        return [
+            one.reply([next(done) for _ in one.jobs]) if isinstance(one, _Pupil) else one
+            for one in begun
+        ]
+
+    def _begin(self, request: Request) -> _Pupil | Reply:
+        """The reply, unless it needs training first."""
+        try:
+            place, message, action = self._receive(request.client, request.frame)
+            if action in LESSONS:
+                lesson = LESSONS[action]
+                return _Pupil(request, place, lesson, lesson.jobs(place, message))
+            return Reply(request.client, encode(ACTIONS[action](place, message)))
+        except Exception as error:  # noqa: BLE001 - a fault in one client's data or code
+            return lost(request, error)
+
+    def _receive(self, client: int, frame: bytes) -> tuple[Workplace, Message, str]:
         if not 0 <= client < len(self.seats):
             raise FedloraError(f"no client {client}: the run has {len(self.seats)}")
-        message = decode(frame, self._limit(self.desk(client)))
+        desk = self.desk(client)
+        message = decode(frame, self._limit(desk))
         action = str(message.meta.get("action"))
-        if action not in ACTIONS:
+        if action not in ACTIONS and action not in LESSONS:
             raise FedloraError(f"message asks for '{action}': not something a client does")
-        place = Workplace(self.config, self.seed, self.desk(client), self.codec)
-        return encode(ACTIONS[action](place, message))
+        place = Workplace(self.config, self.seed, desk, self.codec, self.states)
+        return place, message, action
 
     def _open_desk(self, client: int) -> Desk:
         return open_desk(self.config, self.family, self.seats[client], self.slot, self.seed)

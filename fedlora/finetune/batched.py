@@ -16,7 +16,7 @@ from fedlora.finetune.objectives import Rows
 from fedlora.finetune.objectives.contract import take
 from fedlora.finetune.stack import AdapterStack
 
-Outcome = Trained | FedloraError
+Outcome = Trained | Exception
 """What became of a job."""
 
 

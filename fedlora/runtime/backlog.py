@@ -28,10 +28,12 @@ class Backlog:
 
     pack_seconds: work that a pack should hold, judged by the replies so far; None puts all of a
         node's requests into one pack.
+    together: requests that a pack should hold at least, since a node answers so many at once.
     """
 
-    def __init__(self, pack_seconds: float | None) -> None:
+    def __init__(self, pack_seconds: float | None, together: int = 1) -> None:
         self._pack_seconds = pack_seconds
+        self._together = together
         self._waiting: dict[int, deque[Request]] = {}
         self._again: dict[int, deque[Request]] = {}
         self._cost: float | None = None
@@ -74,11 +76,11 @@ class Backlog:
         return Flight(node, (again.popleft(),), second=True) if again else None
 
     def _size(self, waiting: int) -> int:
-        """One until something is known; never so many that the last pack is waited for."""
+        """As few as go together until something is known; never so many that all wait for one."""
         if self._pack_seconds is None:
             return waiting
         if self._cost is None:
-            return 1
+            return min(self._together, waiting)
         enough, least = (int(s / max(self._cost, 1e-6)) for s in (self._pack_seconds, LEAST))
         share = math.ceil(waiting / AHEAD)
-        return min(max(1, min(enough, max(share, least))), waiting)
+        return min(max(self._together, min(enough, max(share, least))), waiting)

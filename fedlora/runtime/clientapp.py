@@ -13,14 +13,13 @@ from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from fedlora.runtime import pack
-from fedlora.wire import exchange
-from fedlora.wire.exchange import Handle
+from fedlora.wire.exchange import Answer, lost
 
 CARRIES, ANSWER = "query.carries", "query.answer"
 """Message types: which clients does the node carry; let them answer these frames."""
 
-Start = Callable[[str, int], Handle]
-"""(configuration as JSON, seed) -> what handles the frames of that run's clients."""
+Start = Callable[[str, int], Answer]
+"""(configuration as JSON, seed) -> what answers for that run's clients."""
 
 
 def client_app(start: Start | None = None) -> ClientApp:
@@ -36,24 +35,24 @@ def client_app(start: Start | None = None) -> ClientApp:
         asked = pack.read_requests(message.content)
         began = time.perf_counter()
 
-        def handle(client: int, frame: bytes) -> bytes:
-            # Inside, so that a client that cannot even be made is an error like any other.
-            return (start or start_client)(asked.config, asked.seed)(client, frame)
-
-        replies = tuple(exchange.answer(handle, request) for request in asked.requests)
-        replied = pack.ReplyPack(replies, time.perf_counter() - began)
+        try:
+            replies = (start or start_client)(asked.config, asked.seed)(asked.requests)
+        except Exception as error:  # noqa: BLE001 - clients that cannot even be made say so
+            replies = [lost(request, error) for request in asked.requests]
+        replied = pack.ReplyPack(tuple(replies), time.perf_counter() - began)
         return Message(pack.write_replies(replied), reply_to=message)
 
     return app
 
 
 @lru_cache(maxsize=1)
-def start_client(config: str, seed: int) -> Handle:
+def start_client(config: str, seed: int) -> Answer:
     """A client of fedlora's own; one a process, made again when the run or its seed changes."""
     from fedlora.client.client import Client
     from fedlora.config import from_dict
 
-    return Client(from_dict(json.loads(config), origin="the server's configuration"), seed).handle
+    asked = from_dict(json.loads(config), origin="the server's configuration")
+    return Client(asked, seed).handle_many
 
 
 def _carried(context: Context) -> ConfigRecord:

@@ -45,13 +45,14 @@ class FlowerTransport:
         self._seed = seed
         self._timeout = config.rounds.timeout
         self._pack_seconds = pack_seconds
+        self._together = config.runtime.together
         self._carriers.wait_for(config.runtime.nodes)
 
     def exchange(self, requests: Sequence[Request]) -> Iterator[Reply]:
         """Yield one reply for each request as the packs come back."""
         deadline = time.monotonic() + self._timeout
         self._carriers.refresh()
-        backlog = Backlog(self._pack_seconds)
+        backlog = Backlog(self._pack_seconds, self._together)
         for request in requests:
             node = self._carriers.of(request.client)
             if node is None:

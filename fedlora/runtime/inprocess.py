@@ -1,4 +1,4 @@
-"""Every client in this process, one after another: no Flower, no Ray, only torch."""
+"""Every client in this process: no Flower, no Ray, only torch."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from fedlora.client.client import Client
 from fedlora.config import RunConfig, RuntimeConfig
 from fedlora.runtime.serving import Serve, Story
-from fedlora.wire.exchange import Handle, Reply, Request, answer
+from fedlora.wire.exchange import Answer, Handle, Reply, Request, answer
 
 
 class InProcess:
@@ -21,6 +21,19 @@ class InProcess:
             yield answer(self.handle, request)
 
 
+class InPacks:
+    """A transport that asks the clients `size` at a time."""
+
+    def __init__(self, answer_many: Answer, size: int) -> None:
+        self.answer_many = answer_many
+        self.size = size
+
+    def exchange(self, requests: Sequence[Request]) -> Iterator[Reply]:
+        """Answers in the order of the requests."""
+        for at in range(0, len(requests), self.size):
+            yield from self.answer_many(requests[at : at + self.size])
+
+
 @contextmanager
 def serving(_: RuntimeConfig) -> Iterator[Serve]:
     """Nothing needs to be started."""
@@ -29,4 +42,4 @@ def serving(_: RuntimeConfig) -> Iterator[Serve]:
 
 def serve(config: RunConfig, seed: int, story: Story) -> None:
     """Tell the story with every client in this process."""
-    story(InProcess(Client(config, seed).handle))
+    story(InPacks(Client(config, seed).handle_many, config.runtime.together))

@@ -9,6 +9,9 @@ from fedlora.errors import FedloraError
 Handle = Callable[[int, bytes], bytes]
 """(client, frame) -> frame; raises on failure."""
 
+Answer = Callable[[Sequence["Request"]], list["Reply"]]
+"""What many clients answer, one reply for each request, in their order; never raises."""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -42,8 +45,18 @@ def answer(handle: Handle, request: Request) -> Reply:
     """What a client answers; whatever it raises costs its own answer only."""
     try:
         return Reply(request.client, handle(request.client, request.frame))
-    except FedloraError as error:
-        return Reply(request.client, None, str(error))
     except Exception as error:  # noqa: BLE001 - a fault in one client's data or code
-        reason = " ".join(str(error).split())[:500]
-        return Reply(request.client, None, f"{type(error).__name__}: {reason}")
+        return lost(request, error)
+
+
+def lost(request: Request, error: Exception) -> Reply:
+    """The reply of a client that failed."""
+    if isinstance(error, FedloraError):
+        return Reply(request.client, None, str(error))
+    reason = " ".join(str(error).split())[:500]
+    return Reply(request.client, None, f"{type(error).__name__}: {reason}")
+
+
+def one_by_one(handle: Handle) -> Answer:
+    """Answer requests one after another."""
+    return lambda requests: [answer(handle, request) for request in requests]

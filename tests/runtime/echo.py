@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fedlora.config import RunConfig, from_dict
-from fedlora.wire.exchange import Handle, Reply, Request, Transport
+from fedlora.wire.exchange import Answer, Reply, Request, Transport, one_by_one
 
 
 def small_config(nodes: int = 2, timeout: float = 60.0) -> RunConfig:
@@ -24,7 +24,7 @@ def small_config(nodes: int = 2, timeout: float = 60.0) -> RunConfig:
     )
 
 
-def start(config: str, seed: int) -> Handle:
+def start(config: str, seed: int) -> Answer:
     """What `client_app` takes: clients that do what their frame says."""
 
     def handle(client: int, frame: bytes) -> bytes:
@@ -41,7 +41,7 @@ def start(config: str, seed: int) -> Handle:
                 time.sleep(float(seconds))
         return f"{client} {seed} {len(config)} {frame.decode()}".encode()
 
-    return handle
+    return one_by_one(handle)
 
 
 def ask(transport: Transport, frames: Sequence[str]) -> dict[int, Reply]:

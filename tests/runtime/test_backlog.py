@@ -77,3 +77,14 @@ def test_what_is_tiny_goes_out_at_once():
     backlog.learn(0.0001, 1)
 
     assert [len(flight.requests) for flight in backlog.deal([])] == [998]
+
+
+def test_packs_hold_what_is_answered_together():
+    backlog = Backlog(1.0, together=8)
+    fill(backlog, [20])
+
+    first = backlog.deal([])
+    backlog.learn(8 * 5.0, 8)
+    rest = backlog.deal(first[1:])
+
+    assert [len(flight.requests) for flight in first + rest] == [8, 8, 4]

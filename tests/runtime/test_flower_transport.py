@@ -12,12 +12,13 @@ from tests.runtime.threads import ThreadsBackend, transport_over_threads
 
 def test_each_client_answers_its_own_frame():
     config = small_config(nodes=3)
-    handle = start(config.model_dump_json(), 7)
+    frames = [f"frame{i}" for i in range(20)]
     with transport_over_threads(config) as transport:
-        replies = ask(transport, [f"frame{i}" for i in range(20)])
+        replies = ask(transport, frames)
 
-    expected = {i: handle(i, f"frame{i}".encode()) for i in range(20)}
-    assert {client: reply.frame for client, reply in replies.items()} == expected
+    asked = [Request(client, frame.encode()) for client, frame in enumerate(frames)]
+    expected = start(config.model_dump_json(), 7)(asked)
+    assert [reply for _, reply in sorted(replies.items())] == expected
 
 
 def test_a_client_that_raises_costs_its_own_answer_only():

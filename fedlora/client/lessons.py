@@ -1,0 +1,97 @@
+"""Actions that train for the bank: first what is to be trained, then what is answered.
+
+Between the two, the training may be done for many clients at once.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from fedlora import seeding
+from fedlora.adapter import LoraAdapter
+from fedlora.client.trial import score
+from fedlora.client.workplace import Workplace
+from fedlora.errors import FedloraError
+from fedlora.finetune.job import Job, Trained
+from fedlora.finetune.local import fresh
+from fedlora.wire.message import JSON, Message
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One such action.
+
+    jobs: what the message asks to train.
+    answer: the message back, given what became of the jobs and the seconds they took.
+    """
+
+    jobs: Callable[[Workplace, Message], list[Job]]
+    answer: Callable[[Workplace, Sequence[Trained], float], Message]
+
+
+def warm_up(place: Workplace, message: Message) -> list[Job]:
+    """One round of federated averaging: train the common adapter a little."""
+    seed = place.purpose("warm_start", _integer(message, "round"))
+    return [place.job(_start(place, message), place.config.warm_start.train, seed)]
+
+
+def warmed_up(place: Workplace, trained: Sequence[Trained], seconds: float) -> Message:
+    """The common adapter as this client left it."""
+    adapter = trained[-1].adapters[-1]
+    return Message("train", place.write({"trained": adapter}), _account(place, trained, seconds))
+
+
+def finetune(place: Workplace, message: Message) -> list[Job]:
+    """Fine-tune for the client's own task, once a repeat."""
+    settings = place.config.finetune
+    independent = settings.init == "independent"
+    return [
+        place.job(
+            _start(place, message, repeat if independent else None),
+            settings,
+            place.purpose("finetune", repeat),
+            settings.checkpoints,
+        )
+        for repeat in range(settings.repeats)
+    ]
+
+
+def finetuned(place: Workplace, trained: Sequence[Trained], seconds: float) -> Message:
+    """The last checkpoints of every repeat are samples, each with its own validation score."""
+    samples = [adapter for repeat in trained for adapter in repeat.adapters]
+    desk = place.desk
+    scores: list[JSON] = [score(desk.objective, a, desk.validation) for a in samples]
+    named = {str(number): adapter for number, adapter in enumerate(samples)}
+    account = _account(place, trained, seconds) | {"samples": scores}
+    return Message("adapter", place.write(named), account)
+
+
+LESSONS = {"warm_up": Lesson(warm_up, warmed_up), "finetune": Lesson(finetune, finetuned)}
+
+
+def _start(place: Workplace, message: Message, own: int | None = None) -> LoraAdapter:
+    """The adapter that came along, or a first one: this client's own, or common to the run."""
+    if "adapter.start" in message.tensors:
+        return place.read(message, "start")
+    objective = place.desk.objective
+    if own is not None:
+        return fresh(objective, place.purpose("start", own))
+    return fresh(objective, seeding.derive(place.seed, "start"))
+
+
+def _account(place: Workplace, trained: Sequence[Trained], seconds: float) -> dict[str, JSON]:
+    last = trained[-1]
+    return {
+        "task": place.desk.seat.task,
+        "examples": place.desk.examples,
+        "curve": last.curve,
+        "validation": last.validation,
+        "loss": last.curve[-1],
+        "seconds": seconds,
+    }
+
+
+def _integer(message: Message, key: str) -> int:
+    value = message.meta.get(key)
+    if not isinstance(value, int):
+        raise FedloraError(f"message lacks the number '{key}'")
+    return value

@@ -1,0 +1,63 @@
+"""Where an action is carried out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from fedlora import seeding
+from fedlora.adapter import AdapterSpec, LoraAdapter
+from fedlora.client.desk import Desk
+from fedlora.config import RunConfig, TrainSection
+from fedlora.errors import FedloraError
+from fedlora.finetune.activation_cache import ActivationCache
+from fedlora.finetune.job import Job
+from fedlora.finetune.local import current
+from fedlora.finetune.objectives import Rows
+from fedlora.wire.codecs.contract import Codec
+from fedlora.wire.message import Message
+
+
+@dataclass(frozen=True, eq=False)
+class Workplace:
+    """One client's desk, and how it reads and writes adapters."""
+
+    config: RunConfig
+    seed: int
+    desk: Desk
+    codec: Codec
+    states: ActivationCache
+
+    def read(self, message: Message, name: str) -> LoraAdapter:
+        """An adapter of a message.
+
+        Raises:
+            FedloraError: it is missing, or not what this client's base model takes.
+        """
+        tensor = message.tensors.get(f"adapter.{name}")
+        if tensor is None:
+            raise FedloraError(f"message lacks the adapter '{name}'")
+        return self.codec.decode(tensor, self.spec())
+
+    def write(self, adapters: Mapping[str, LoraAdapter]) -> dict[str, Tensor]:
+        """Adapters as the tensors of a message."""
+        return {f"adapter.{name}": self.codec.encode(a) for name, a in adapters.items()}
+
+    def spec(self) -> AdapterSpec:
+        """The spec of every adapter of this client's task."""
+        return current(self.desk.objective).spec
+
+    def job(self, start: LoraAdapter, settings: TrainSection, seed: int, keep: int = 1) -> Job:
+        """Training on the client's own shard."""
+        desk = self.desk
+        validation = desk.validation if settings.patience else None
+        return Job(desk.objective, start, self.shard(), validation, settings, seed, keep)
+
+    def shard(self) -> Rows:
+        """The training rows, with the states below the adapters where these are kept."""
+        desk = self.desk
+        return self.states.extend(desk.seat.client, desk.objective, desk.train)
+
+    def purpose(self, *what: str | int) -> int:
+        """A seed for one purpose of this client."""
+        return seeding.derive(self.seed, "client", self.desk.seat.client, *what)
