@@ -6,12 +6,15 @@ import pytest
 import torch
 from torch import Tensor
 
+from fedlora.config import TrainSection
 from fedlora.errors import FedloraError
 from fedlora.finetune.batched import train_many
 from fedlora.finetune.job import Job, Trained
 from fedlora.finetune.local import train
+from fedlora.finetune.objectives import objective_for
+from fedlora.finetune.objectives.multiple_choice import TOKENS
 from fedlora.finetune.stack import AdapterStack
-from tests.finetune.many import IMAGES, TEXTS, clients, objective, slot, start
+from tests.finetune.many import IMAGES, TEXTS, clients, examples, objective, slot, start
 
 CASES = [(name, head) for name in (*IMAGES, *TEXTS) for head in (False, True)
          if not (head and name in ("llama", "gpt2"))]  # fmt: skip
@@ -156,3 +159,17 @@ def test_a_model_that_mixes_the_rows_of_a_batch_is_refused():
             train_many(jobs)
     finally:
         fold.remove()
+
+
+def test_questions_with_different_numbers_of_answers_train_together():
+    where = slot("gpt2", torch.float64)
+    jobs = []
+    for number, choices in enumerate((2, 4)):
+        task = objective_for(where, "multiple-choice", (), False, 16)
+        flat = examples(objective(where), 5 * choices, number)
+        rows = {name: flat[name].unflatten(0, (5, choices)) for name in TOKENS}
+        rows["target"] = rows["target"] * (torch.arange(rows["target"].shape[-1]) > 0)
+        rows["labels"] = torch.arange(5) % choices
+        how = TrainSection(epochs=2, batch_size=2)
+        jobs.append(Job(task, start(task, number), rows, None, how, seed=number))
+    assert apart(train_many(jobs), [train(*job) for job in jobs]) < 1e-11
