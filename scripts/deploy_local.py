@@ -7,6 +7,7 @@ Insecure, and therefore on the loopback only.
 
 import argparse
 import signal
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -30,10 +31,10 @@ def main() -> None:
             print(f"  fedlora run configs/quickstart.yaml {there}")
             print(f"  flwr run . {NAME} --stream\n")
             print("Ctrl-C stops them", flush=True)
-            try:
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
+            with suppress(KeyboardInterrupt):
                 signal.pause()
-            except KeyboardInterrupt:
-                print("\nstopping")
+            print("\nstopping")
 
 
 if __name__ == "__main__":
