@@ -48,7 +48,7 @@ class Timings:
         best = 1
         for size in _ladder(most):
             if len(self.of[size]) < TRIES:
-                return size if size <= waiting else best
+                return size if size <= waiting else min(best, waiting)
             if min(self.of[size]) > min(self.of[best]):
                 break
             best = size

@@ -48,3 +48,9 @@ def test_auto_stays_with_one_at_a_time_where_that_is_faster():
 
 def test_auto_does_not_judge_before_there_is_enough_to_try():
     assert climb({1: 1.0, 4: 0.1}, 5, 64) == [1, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("waiting", range(1, 40))
+def test_auto_never_takes_more_than_there_is(waiting: int):
+    cost = {size: 1 / size for size in range(1, 40)}
+    assert sum(climb(cost, waiting, 16)) == waiting
