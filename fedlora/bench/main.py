@@ -32,8 +32,6 @@ def bench_main(out: Path, observer: Observer) -> BenchResults:
     Raises:
         FedloraError: a run fails, or the results cannot be written.
     """
-    observer.phase("make test", 1)
-    tested = make_test()  # first: a bench of code that fails its tests would be for nothing
     started, kills = time.perf_counter(), len(KILLED_AT) + len(KILLED_BY)
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
@@ -63,13 +61,14 @@ def bench_main(out: Path, observer: Observer) -> BenchResults:
         _claim("M4", f"of {kills} killed runs, resumed to equal hashes", survived, "", "==", kills),
         _claim("M5", "largest difference to plain PEFT's outputs", difference, "", "==", 0),
         *_byte_claims(quickstart["bytes"]),
-        _claim("M7", "make test, wall time", tested, "s", "<=", 1200),
     ]
     elapsed = time.perf_counter() - started
-    command = "make bench-main"
-    return write_results(
-        out, "main", command, _rows(quickstart), claims, quickstart["seeds"], elapsed
-    )
+    rows, seeds, command = _rows(quickstart), quickstart["seeds"], "make bench-main"
+    # Written before the tests are timed, which fail when they do and would take it all along.
+    write_results(out, "main", command, rows, claims, seeds, elapsed)
+    observer.phase("make test", 1)
+    claims.append(_claim("M7", "make test, wall time", make_test(), "s", "<=", 1200))
+    return write_results(out, "main", command, rows, claims, seeds, elapsed)
 
 
 def _answered(answers: int) -> Callable[[Path], bool]:
