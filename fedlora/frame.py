@@ -40,8 +40,10 @@ def pack(tensors: Mapping[str, Tensor], key: str, value: str) -> bytes:
         raise FedloraError(f"'{_METADATA}' cannot name a tensor: choose another name")
     _check_values(tensors)
     # Clones, since safetensors refuses views of one storage.
-    own = {name: t.detach().cpu().clone(memory_format=torch.contiguous_format)
-           for name, t in tensors.items()}
+    own = {
+        name: t.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, t in tensors.items()
+    }
     frame = safetensors.torch.save(own, metadata={key: value})
     _header_size(frame)
     return frame

@@ -55,7 +55,9 @@ def _part(path: str) -> type | None:
     own = [
         value
         for value in vars(module).values()
-        if inspect.isclass(value) and value.__module__ == path and hasattr(value, "Config")
+        if inspect.isclass(value)
+        and value.__module__ == path
+        and hasattr(value, "Config")
         and not inspect.isabstract(value)
     ]
     if len(own) > 1:

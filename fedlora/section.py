@@ -72,7 +72,9 @@ def _explain(error: ValidationError, model: type[BaseModel]) -> str:
     if first["type"] == "missing":
         return f"{key}: missing; give it a value"
     problem = first["msg"].removeprefix("Value error, ")
-    separator = "." if first["type"] == "value_error" and ": " in problem else ": "
+    # A section's own complaint begins with one of its keys, which then continues the path.
+    continues = first["type"] == "value_error" and problem.partition(":")[0].isidentifier()
+    separator = "." if continues else ": "
     given = "" if first["type"] == "value_error" else f" (got {first['input']!r})"
     return f"{key}{separator}{problem}{given}" if key else f"{problem}{given}"
 

@@ -83,7 +83,10 @@ def test_a_write_cut_short_leaves_what_was_there(tmp_path: Path, write: str) -> 
 
     done = subprocess.run(
         [sys.executable, "-B", "-c", script, tmp_path],
-        preexec_fn=limit, capture_output=True, check=False, text=True,
+        preexec_fn=limit,
+        capture_output=True,
+        check=False,
+        text=True,
     )
 
     assert "FedloraError: cannot write" in done.stderr

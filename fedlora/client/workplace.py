@@ -12,7 +12,7 @@ from fedlora.config import RunConfig, TrainSection
 from fedlora.errors import FedloraError
 from fedlora.finetune.activation_cache import ActivationCache
 from fedlora.finetune.job import Job
-from fedlora.finetune.local import current
+from fedlora.finetune.local import spec_of
 from fedlora.finetune.objectives import Rows
 from fedlora.wire.codecs.contract import Codec
 from fedlora.wire.message import Message
@@ -45,7 +45,7 @@ class Workplace:
 
     def spec(self) -> AdapterSpec:
         """The spec of every adapter of this client's task."""
-        return current(self.desk.objective).spec
+        return spec_of(self.desk.objective)
 
     def job(self, start: LoraAdapter, settings: TrainSection, seed: int, keep: int = 1) -> Job:
         """Training on the client's own shard."""

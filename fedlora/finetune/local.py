@@ -1,9 +1,11 @@
 """One client's training: one adapter, one shard, one seed."""
 
+from dataclasses import replace
+
 import torch
 from torch import nn
 
-from fedlora.adapter import LoraAdapter
+from fedlora.adapter import AdapterSpec, LoraAdapter
 from fedlora.config import TrainSection
 from fedlora.errors import FedloraError
 from fedlora.finetune.activation_cache import replay
@@ -84,6 +86,12 @@ def put(objective: Objective, adapter: LoraAdapter) -> None:
             if name not in adapter.head or adapter.head[name].shape != parameter.shape:
                 raise FedloraError(f"adapter without the head '{name}' that the task trains")
             parameter.copy_(adapter.head[name])
+
+
+def spec_of(objective: Objective) -> AdapterSpec:
+    """The spec of the task's adapters, whatever values the model holds now."""
+    head = tuple((name, tuple(tensor.shape)) for name, tensor in objective.head().items())
+    return replace(objective.slot.spec, head=head)
 
 
 def current(objective: Objective) -> LoraAdapter:

@@ -34,7 +34,10 @@ from fedlora.errors import FedloraError
 
 BASE = "b" * 64
 SMALL: dict[str, Any] = {
-    "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 48,
 }
 TOKENS = torch.arange(24).reshape(2, 12) % 50
 IMAGES = torch.linspace(-1, 1, 2 * 3 * 16 * 16).reshape(2, 3, 16, 16)
@@ -85,8 +88,14 @@ def wrap(case: Case, **options: Any) -> Any:
     make, task_type, modules = case
     model = make()
     config = LoraConfig(
-        **{"r": 4, "lora_alpha": 6, "target_modules": attention(model), "task_type": task_type,
-           "modules_to_save": modules, **options}
+        **{
+            "r": 4,
+            "lora_alpha": 6,
+            "target_modules": attention(model),
+            "task_type": task_type,
+            "modules_to_save": modules,
+            **options,
+        }
     )
     wrapped = get_peft_model(model, config).eval()
     draw = torch.Generator().manual_seed(1)
@@ -186,7 +195,6 @@ class Nested(nn.Module):
         self.inner = nn.ModuleDict({"q": nn.Linear(6, 6), "deep": deep})
 
 
-
 @pytest.mark.parametrize("names", [["inner.q"], ["inner.q", "q"], ["inner.deep.inner.q", "q"]])
 def test_no_layer_but_those_named_is_adapted(tmp_path: Path, names: list[str]) -> None:
     layers = tuple(LayerSpec(name, 6, 6, rank) for rank, name in enumerate(sorted(names), 1))
@@ -194,8 +202,9 @@ def test_no_layer_but_those_named_is_adapted(tmp_path: Path, names: list[str]) -
     adapter = LoraAdapter.from_flat(spec, torch.linspace(-1, 1, spec.size))
     peft_folder.save(adapter, tmp_path / "a", "org/base", None)
     base = Nested()
-    expected = {n: m.weight.detach().clone() for n, m in base.named_modules()
-                if isinstance(m, nn.Linear)}
+    expected = {
+        n: m.weight.detach().clone() for n, m in base.named_modules() if isinstance(m, nn.Linear)
+    }
     for name in names:
         expected[name] += adapter.delta(name)
     merged: Any = PeftModel.from_pretrained(base, str(tmp_path / "a"))
@@ -310,8 +319,9 @@ def test_other_values_than_were_written_are_refused_or_believed_on_request(ours:
         peft_folder.load(ours, BASE)
     (ours / "fedlora.json").unlink()
 
-    assert torch.equal(peft_folder.load(ours, BASE).down["q"],
-                       changed["base_model.model.q.lora_A.weight"])
+    assert torch.equal(
+        peft_folder.load(ours, BASE).down["q"], changed["base_model.model.q.lora_A.weight"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -339,8 +349,12 @@ def test_tensors_that_are_no_plain_lora_are_refused(
 
 
 def test_the_order_of_a_head_survives(tmp_path: Path) -> None:
-    spec = AdapterSpec(BASE, (LayerSpec("q", 6, 6, 2),), 4,
-                       head=(("classifier.weight", (3, 6)), ("classifier.bias", (3,))))
+    spec = AdapterSpec(
+        BASE,
+        (LayerSpec("q", 6, 6, 2),),
+        4,
+        head=(("classifier.weight", (3, 6)), ("classifier.bias", (3,))),
+    )
     adapter = LoraAdapter.from_flat(spec, torch.linspace(-1, 1, spec.size))
     peft_folder.save(adapter, tmp_path / "a", "org/base", "SEQ_CLS")
 
@@ -353,8 +367,6 @@ def test_a_head_in_no_module_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FedloraError, match="is in no module"):
         peft_folder.save(adapter, tmp_path / "a", "org/base", None)
     assert list(tmp_path.iterdir()) == []
-
-
 
 
 def test_an_adapter_of_the_embedded_vit_works_outside_fedlora(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from fedlora.client.desk import Desk
 from fedlora.config import TrainSection
 from fedlora.errors import FedloraError
 from fedlora.finetune.local import current, fresh, put, train
+from fedlora.wire.message import Message, decode, encode
 from tests.conftest import small_config
 
 
@@ -71,3 +72,13 @@ def test_a_loss_that_explodes_is_an_error_not_an_adapter():
     settings = TrainSection(epochs=2, batch_size=8, learning_rate=1e30)
     with pytest.raises(FedloraError, match="lower the learning rate"):
         train(own.objective, fresh(own.objective, 0), own.train, None, settings, seed=0)
+
+
+def test_a_client_whose_training_explodes_leaves_the_next_one_unharmed():
+    client = Client(small_config(), 0)
+    broken, next_one = client.desk(0), client.desk(1)
+    wild = TrainSection(epochs=2, batch_size=8, learning_rate=1e30)
+    with pytest.raises(FedloraError):
+        train(broken.objective, fresh(broken.objective, 0), broken.train, None, wild, seed=0)
+    frame = encode(Message("control", {}, {"action": "describe"}))
+    assert decode(client.handle(1, frame), 1 << 24).meta["task"] == next_one.seat.task

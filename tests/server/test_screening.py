@@ -27,12 +27,12 @@ def test_the_limit_is_on_the_product_whatever_the_factors(gauge: float) -> None:
     size = dense_norm(adapter())
 
     screen(sent, SPEC, size * 1.001)
-    with pytest.raises(FedloraError, match="more than rounds.max_norm"):
+    with pytest.raises(FedloraError, match=r"more than rounds\.max_norm"):
         screen(sent, SPEC, size * 0.999)
 
 
 def test_factors_near_the_end_of_float32_are_refused() -> None:
-    with pytest.raises(FedloraError, match="more than rounds.max_norm"):
+    with pytest.raises(FedloraError, match=r"more than rounds\.max_norm"):
         screen(adapter(scale=1e37), SPEC, 1000.0)
 
 

@@ -14,9 +14,16 @@ from fedlora.wire.message import Message, encode, payload
 
 counts = st.integers(0, 2**50)
 entries = st.builds(
-    Entry, phase=st.text(), round=counts, client=counts, direction=st.sampled_from(["up", "down"]),
-    purpose=st.sampled_from(["train", "adapter"]), payload=counts, serialised=counts,
-    socket=st.none() | counts, status=st.text(),
+    Entry,
+    phase=st.text(),
+    round=counts,
+    client=counts,
+    direction=st.sampled_from(["up", "down"]),
+    purpose=st.sampled_from(["train", "adapter"]),
+    payload=counts,
+    serialised=counts,
+    socket=st.none() | counts,
+    status=st.text(),
 )
 
 

@@ -19,16 +19,28 @@ from fedlora.wire.message import Message, decode, encode, payload
 LIMIT = 1 << 20
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 leaves = (
-    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | text
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | text
     | st.floats(allow_nan=False, allow_infinity=False)
 )
 trees = st.recursive(
-    leaves, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(text, inner, max_size=4),
+    leaves,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(text, inner, max_size=4),
     max_leaves=12,
 )
-dtypes = st.sampled_from([
-    torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int8, torch.uint8,
-])
+dtypes = st.sampled_from(
+    [
+        torch.float32,
+        torch.float16,
+        torch.bfloat16,
+        torch.int64,
+        torch.int32,
+        torch.int8,
+        torch.uint8,
+    ]
+)
 
 
 @st.composite
@@ -111,11 +123,21 @@ def _decode_or_refuse(data: bytes) -> None:
 
 
 junk = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=5)
     | st.sampled_from(["F32", "F64", "F8_E4M3", "BOOL", "C64", "U8", "dtype", "fedlora.message"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
-        st.sampled_from(["dtype", "shape", "data_offsets", "__metadata__", "fedlora.message", "a"]),
-        inner, max_size=3,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["dtype", "shape", "data_offsets", "__metadata__", "fedlora.message", "a"]
+            ),
+            inner,
+            max_size=3,
+        )
     ),
 )
 

@@ -39,9 +39,7 @@ def test_the_plain_codecs_are_there() -> None:
 @every_codec
 @given(exponent=st.integers(-45, 3), seed=st.integers(0, 2**31))
 @settings(deadline=None, max_examples=60)
-def test_no_value_moves_by_more_than_the_stated_bound(
-    name: str, exponent: int, seed: int
-) -> None:
+def test_no_value_moves_by_more_than_the_stated_bound(name: str, exponent: int, seed: int) -> None:
     codec, sent = make(name), adapter(10.0**exponent, seed)
     received = codec.decode(codec.encode(sent), SPEC)
     error = (received.flatten().double() - sent.flatten().double()).abs().max()
@@ -107,5 +105,4 @@ def test_a_misaligned_slice_of_a_frame_decodes(name: str) -> None:
     data = codec.encode(sent)
     shifted = torch.cat([data[:1], data])[1:]
 
-    assert torch.equal(codec.decode(shifted, SPEC).flatten(),
-                       codec.decode(data, SPEC).flatten())
+    assert torch.equal(codec.decode(shifted, SPEC).flatten(), codec.decode(data, SPEC).flatten())
