@@ -44,10 +44,10 @@ def test_replies_are_given_as_they_come():
 def test_what_comes_too_late_is_an_error_and_the_round_ends():
     with transport_over_threads(small_config(timeout=1.0)) as transport:
         began = time.monotonic()
-        replies = ask(transport, ["a", "sleep 3", "b"])
+        replies = ask(transport, ["a", "sleep 6", "b"])
         waited = time.monotonic() - began
 
-    assert waited < 2.5
+    assert waited < 5
     assert [bool(replies[client].frame) for client in range(3)] == [True, False, True]
     assert replies[1].error == "no answer within 1 s (rounds.timeout)"
 
@@ -68,7 +68,7 @@ class LosesFirst(ThreadsBackend):
 
 
 def test_a_lost_pack_is_asked_again():
-    with transport_over_threads(small_config(), None, LosesFirst(2)) as transport:
+    with transport_over_threads(small_config(), None, LosesFirst(1)) as transport:
         replies = ask(transport, list("abcdef"))
 
     assert all(reply.frame for reply in replies.values())
