@@ -86,6 +86,10 @@ class Carriers:
         """The node that carries a client; None when nobody does."""
         return next((node for node, load in self._loads.items() if client in load), None)
 
+    def share_of(self, node: int) -> int:
+        """Which share of the clients a node carries: its partition-id."""
+        return self._loads[node].share
+
     def __contains__(self, node: int) -> bool:
         return node in self._here()
 

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 from fedlora import atomic
 from fedlora.config import RuntimeConfig
-from fedlora.runtime.loopback import NAME, flower_environment, loopback
+from fedlora.runtime.loopback import COUNTERS, NAME, flower_environment, loopback
 from fedlora.runtime.submission import submit, write_app
 from fedlora.server.observer import Observer
 
@@ -37,8 +37,9 @@ def run(
     with TemporaryDirectory(prefix="fedlora-") as temporary:
         home, app = Path(temporary) / "home", Path(temporary) / "app"
         home.mkdir()
+        counters = "" if runtime.address else str(home / COUNTERS)
         run_config = {"config": "", "overrides": "", "folder": str(folder.absolute())}
-        write_app(app, run_config, components)
+        write_app(app, run_config | {"counters": counters}, components)
         with _place(runtime, home, logs) as env:
             log = logs / "serverapp.log"
             record = submit(app, runtime.address or NAME, env, log, observer.note)

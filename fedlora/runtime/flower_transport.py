@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from flwr.app import Message
 
@@ -11,6 +12,7 @@ from fedlora.runtime import pack
 from fedlora.runtime.backlog import Backlog, Flight
 from fedlora.runtime.carriers import Carriers
 from fedlora.runtime.clientapp import ANSWER
+from fedlora.runtime.relay import Meter, divide
 from fedlora.wire.exchange import Reply, Request
 
 PACK_SECONDS = 1.0
@@ -31,13 +33,19 @@ class FlowerTransport:
     config, seed: sent with every pack; `rounds.timeout` bounds each exchange.
     pack_seconds: work that a pack should hold. Short packs show progress and lose little, long
         ones pay a message's fixed cost rarely. None puts all of a node's requests into one.
+    meter: counts each node's bytes on the wire; None where nothing does.
 
     Raises:
         FedloraError: fewer than `runtime.nodes` nodes connected in time.
     """
 
     def __init__(
-        self, carriers: Carriers, config: RunConfig, seed: int, pack_seconds: float | None
+        self,
+        carriers: Carriers,
+        config: RunConfig,
+        seed: int,
+        pack_seconds: float | None,
+        meter: Meter | None = None,
     ) -> None:
         self._carriers = carriers
         self._grid = carriers.grid
@@ -46,6 +54,7 @@ class FlowerTransport:
         self._timeout = config.rounds.timeout
         self._pack_seconds = pack_seconds
         self._together = config.runtime.together
+        self._meter = meter
         self._carriers.wait_for(config.runtime.nodes)
 
     def exchange(self, requests: Sequence[Request]) -> Iterator[Reply]:
@@ -68,7 +77,8 @@ class FlowerTransport:
             for answer in self._grid.pull_messages(list(flying)):
                 heard = time.monotonic()
                 flight = flying.pop(answer.metadata.reply_to_message_id)
-                yield from self._settle(answer, flight, backlog)
+                replies = list(self._settle(answer, flight, backlog))
+                yield from self._metered(flight, replies)
             self._carriers.check()
             time.sleep(min(max((time.monotonic() - heard) / 20, _SHORTEST), _LONGEST))
         late = [request for flight in flying.values() for request in flight.requests]
@@ -95,12 +105,25 @@ class FlowerTransport:
         except (ValueError, KeyError, TypeError) as error:
             if flight.second or flight.node not in self._carriers:
                 reason = f"its node was lost: {_plain(str(error))}"
-                yield from (_refusal(request, reason) for request in flight.requests)
+                yield from (_refusal(r, reason, 1 + flight.second) for r in flight.requests)
             else:
                 backlog.put_again(flight)
             return
         backlog.learn(replied.seconds, len(flight.requests))
-        yield from replied.replies
+        tries = 2 if flight.second else 1
+        yield from (replace(reply, tries=tries) for reply in replied.replies)
+
+    def _metered(self, flight: Flight, replies: list[Reply]) -> list[Reply]:
+        """Replies with their shares of what their node sent and received since its last one."""
+        if self._meter is None or not replies:
+            return replies
+        down, up = self._meter.take(self._carriers.share_of(flight.node))
+        downs = divide(down, [len(request.frame) for request in flight.requests])
+        ups = divide(up, [len(reply.frame or b"") for reply in replies])
+        return [
+            replace(reply, socket=pair)
+            for reply, pair in zip(replies, zip(downs, ups, strict=True), strict=True)
+        ]
 
 
 def _plain(reason: str) -> str:
@@ -108,5 +131,5 @@ def _plain(reason: str) -> str:
     return " ".join(re.sub(r"^<class '.*?'>:<'(.*)'>$", r"\1", reason, flags=re.S).split())[:300]
 
 
-def _refusal(request: Request, reason: str) -> Reply:
-    return Reply(request.client, None, reason)
+def _refusal(request: Request, reason: str, tries: int = 1) -> Reply:
+    return Reply(request.client, None, reason, tries)

@@ -7,14 +7,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from fedlora.errors import FedloraError
 from fedlora.runtime import environment
+from fedlora.runtime.relay import relays
 
 NAME = "loopback"
 """The connection's name in FLWR_HOME/config.toml."""
+
+COUNTERS = "sockets.int64"
+"""The file of bytes on the wire, for a `Meter` to read."""
 
 _PATIENCE = 60.0
 _GRACE = 10.0
@@ -25,11 +29,11 @@ def loopback(nodes: int, home: Path, logs: Path) -> Iterator[dict[str, str]]:
     """Start everything, yield the environment in which `flwr ... loopback` reaches it, stop it.
 
     Insecure, and therefore bound to 127.0.0.1. SuperNode i carries the clients with index
-    mod `nodes` == i.
+    mod `nodes` == i; what it sends and receives is counted in home/COUNTERS.
 
     Args:
         nodes: SuperNodes to start.
-        home: an empty folder for Flower's own files.
+        home: an empty folder for Flower's own files and the counters.
         logs: a folder for superlink.log and supernode-I.log.
 
     Raises:
@@ -39,11 +43,13 @@ def loopback(nodes: int, home: Path, logs: Path) -> Iterator[dict[str, str]]:
     server = ["--host", "127.0.0.1", "--port"]
     link = ["flower-superlink", "--insecure", *server, str(port)]
     running: list[subprocess.Popen[bytes]] = []
-    try:
+    with ExitStack() as stack:
+        stack.callback(_stop, running)
         running.append(_start(link, home / "superlink", logs / "superlink.log"))
         _wait_for(running[0], port, logs / "superlink.log")
-        for index, own in enumerate(ports):
-            node = ["flower-supernode", "--insecure", "--superlink", f"127.0.0.1:{port}"]
+        counted = stack.enter_context(relays(nodes, port, home / COUNTERS))
+        for index, (own, relay) in enumerate(zip(ports, counted, strict=True)):
+            node = ["flower-supernode", "--insecure", "--superlink", f"127.0.0.1:{relay}"]
             share = f"partition-id={index} num-partitions={nodes}"
             node += [*server, str(own), "--node-config", share]
             name = f"supernode-{index}"
@@ -53,8 +59,6 @@ def loopback(nodes: int, home: Path, logs: Path) -> Iterator[dict[str, str]]:
             f'[superlink.{NAME}]\naddress = "127.0.0.1:{port}"\ninsecure = true\n'
         )
         yield flower_environment(home)
-    finally:
-        _stop(running)
 
 
 def flower_environment(home: Path | None) -> dict[str, str]:

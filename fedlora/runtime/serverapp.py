@@ -19,6 +19,7 @@ from fedlora.runtime import run as running
 from fedlora.runtime.carriers import Carriers
 from fedlora.runtime.flower_transport import PACK_SECONDS, FlowerTransport
 from fedlora.runtime.log_observer import LogObserver
+from fedlora.runtime.relay import Meter
 from fedlora.runtime.serving import Serve, Story
 
 Live = Callable[[RunConfig, Path, Serve], None]
@@ -39,11 +40,13 @@ def server_app(live: Live = live) -> ServerApp:
     @app.main()
     def main(grid: Grid, context: Context) -> None:
         carriers = Carriers(grid)
+        counters = context.run_config.get("counters")
+        meter = Meter(Path(str(counters))) if counters else None
 
         def serve(config: RunConfig, seed: int, story: Story) -> None:
             # In a deployment every message starts a process, so all of a node's go into one.
             pack_seconds = PACK_SECONDS if isinstance(grid, InMemoryGrid) else None
-            story(FlowerTransport(carriers, config, seed, pack_seconds))
+            story(FlowerTransport(carriers, config, seed, pack_seconds, meter))
 
         live(*open_run(dict(context.run_config)), serve)
 

@@ -71,13 +71,7 @@ class Asker:
         if message is None:
             self.observer.note(f"{phase}: client {reply.client} lost: {error}")
         answer = Answer(reply.frame, "") if message else Answer(None, error)
-        sizes = payload(sent), len(frame)
-        entries = [Entry(phase, round, reply.client, "down", sent.purpose, *sizes)]
-        if reply.frame is not None:
-            purpose, values = (message.purpose, payload(message)) if message else ("control", 0)
-            status = "ok" if message else "lost"
-            sizes = values, len(reply.frame)
-            entries.append(Entry(phase, round, reply.client, "up", purpose, *sizes, status=status))
+        entries = _entries(phase, round, sent, frame, reply, message)
         metrics = {k: v for k, v in message.meta.items() if k not in QUIET} if message else None
         self.journal.record(phase, round, reply.client, answer, entries, metrics)
         return answer
@@ -103,6 +97,27 @@ class Asker:
                 f" one said: {reasons[-1] if reasons else 'nothing'}"
             )
         return good
+
+
+def _entries(
+    phase: str, round: int, sent: Message, frame: bytes, reply: Reply, message: Message | None
+) -> list[Entry]:
+    """The ledger's lines of one exchange: the request as often as it was sent, and the reply.
+
+    message: what the reply says; None when it is worth nothing.
+    """
+    down, up = reply.socket or (None, None)
+    about = (phase, round, reply.client)
+    sizes = payload(sent), len(frame)
+    again = Entry(*about, "down", sent.purpose, *sizes, None if down is None else 0, "lost")
+    entries = [again] * (reply.tries - 1)
+    entries.append(Entry(*about, "down", sent.purpose, *sizes, down))
+    if reply.frame is not None or up:
+        purpose, values = (message.purpose, payload(message)) if message else ("control", 0)
+        status = "ok" if message else "lost"
+        size = len(reply.frame or b"")
+        entries.append(Entry(*about, "up", purpose, values, size, up, status))
+    return entries
 
 
 def number(message: Message, key: str) -> float:

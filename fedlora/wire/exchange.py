@@ -23,11 +23,17 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """One client's answer: a frame, or the reason why there is none."""
+    """One client's answer: a frame, or the reason why there is none.
+
+    tries: how often its request was sent.
+    socket: bytes down and up that its exchange took on the wire; None where none is counted.
+    """
 
     client: int
     frame: bytes | None
     error: str = ""
+    tries: int = 1
+    socket: tuple[int, int] | None = None
 
 
 class Transport(Protocol):

@@ -7,6 +7,8 @@ import pytest
 
 from fedlora.config import dump
 from fedlora.errors import FedloraError
+from fedlora.evaluation.results import seed_folder
+from fedlora.report.run_folder import json_lines
 from fedlora.runtime import deployment
 from fedlora.runtime import run as running
 from fedlora.runtime.loopback import NAME, loopback
@@ -77,3 +79,6 @@ def test_a_deployment_ends_with_the_same_adapters_as_a_run_in_process(tmp_path):
     theirs = running.run(there, running.create(there, tmp_path / "there"), Silent())
 
     assert mine["fingerprint"] == theirs["fingerprint"]
+    lines = json_lines(seed_folder(next(tmp_path.glob("there/*")), 0) / "ledger.jsonl")
+    wire, frames = (sum(line[size] for line in lines) for size in ("socket", "serialised"))
+    assert frames < wire
