@@ -8,6 +8,7 @@ from fedlora.backbone.load import BaseModel, Modality, load_base
 from fedlora.backbone.slot import AdapterSlot
 from fedlora.config import BackboneConfig, LoraSection
 from fedlora.errors import FedloraError
+from fedlora.spans import span
 
 __all__ = ["AdapterSlot", "BaseModel", "Modality", "choose_device", "load_base", "open_slot"]
 
@@ -29,6 +30,7 @@ def choose_device(name: str) -> torch.device:
 
 
 @lru_cache(maxsize=1)
+@span("model")
 def open_slot(backbone: BackboneConfig, lora: LoraSection, device: str) -> AdapterSlot:
     """The process's one wrapped model; asking again with the same settings is free.
 

@@ -1,5 +1,6 @@
 """`fedlora run`: a federation from its configuration to its report."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -7,6 +8,7 @@ import typer
 from rich.console import Console
 
 from fedlora import config as configuration
+from fedlora import spans
 from fedlora.cli.console import watching
 from fedlora.cli.options import AsJson
 from fedlora.cli.report import report
@@ -26,6 +28,10 @@ def run(
     out: Annotated[Path, typer.Option(help="Where run folders are made.")] = Path("runs"),
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything, print the plan, and stop.")
+    ] = False,
+    profile: Annotated[
+        bool,
+        typer.Option("--profile", help="Write where the time went, for the report and Perfetto."),
     ] = False,
     json: AsJson = False,
 ) -> None:
@@ -54,6 +60,7 @@ def run(
             return
         folder = running.create(settings, out)
     Console(stderr=True).print(f"run folder: {folder}", soft_wrap=True, highlight=False)
-    with watching() as observer:
+    profiling = spans.recording(folder / "profile") if profile else nullcontext()
+    with profiling, watching() as observer:
         running.run(settings, folder, observer)
     report(folder, json=json)

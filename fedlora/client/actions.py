@@ -7,9 +7,11 @@ from fedlora.client.trial import local_methods, score
 from fedlora.client.workplace import Workplace
 from fedlora.finetune.local import train
 from fedlora.finetune.task_vector import task_vector
+from fedlora.spans import span
 from fedlora.wire.message import JSON, Message
 
 
+@span("evaluation")
 def describe(place: Workplace, _message: Message) -> Message:
     """Say what the task is like: its vector, and a few counts."""
     desk = place.desk
@@ -35,7 +37,8 @@ def adopt(place: Workplace, message: Message) -> Message:
     if not config.refine_epochs:
         return Message("evaluation", {}, meta)
     settings = place.config.finetune.model_copy(update={"epochs": config.refine_epochs})
-    refined = train(*place.job(adapter, settings, place.purpose("refine"))).adapters[-1]
+    with span("training"):
+        refined = train(*place.job(adapter, settings, place.purpose("refine"))).adapters[-1]
     meta["refined"] = score(desk.objective, refined, desk.test)
     given = place.write({"refined": refined}) if config.contribute else {}
     return Message("adapter" if config.contribute else "evaluation", given, meta)

@@ -19,6 +19,7 @@ from fedlora.finetune.job import Job
 from fedlora.finetune.local import train
 from fedlora.finetune.trainer import Done, Trainer
 from fedlora.roster import seats
+from fedlora.spans import span
 from fedlora.wire.codecs.contract import Codec
 from fedlora.wire.exchange import Reply, Request, lost, one_by_one
 from fedlora.wire.message import Message, decode, encode
@@ -81,7 +82,8 @@ class Client:
             return encode(ACTIONS[action](place, message))
         jobs = LESSONS[action].jobs(place, message)
         started = time.perf_counter()
-        trained = [train(*job) for job in jobs]
+        with span("training"):
+            trained = [train(*job) for job in jobs]
         seconds = time.perf_counter() - started
         return encode(LESSONS[action].answer(place, trained, seconds))
 
@@ -94,7 +96,8 @@ class Client:
             return one_by_one(self.handle)(requests)
         begun = [self._begin(request) for request in requests]
         jobs = [job for one in begun if isinstance(one, _Pupil) for job in one.jobs]
-        done = iter(self.trainer.train(jobs))
+        with span("training"):
+            done = iter(self.trainer.train(jobs))
         return [
             one.reply([next(done) for _ in one.jobs]) if isinstance(one, _Pupil) else one
             for one in begun
@@ -122,6 +125,7 @@ class Client:
         place = Workplace(self.config, self.seed, desk, self.codec, self.states)
         return place, message, action
 
+    @span("data")
     def _open_desk(self, client: int) -> Desk:
         return open_desk(self.config, self.family, self.seats[client], self.slot, self.seed)
 

@@ -9,9 +9,11 @@ from fedlora.client.desk import Desk
 from fedlora.config import RunConfig
 from fedlora.finetune.local import fresh, put, train
 from fedlora.finetune.objectives import Objective, Rows
+from fedlora.spans import span
 from fedlora.wire.message import JSON
 
 
+@span("evaluation")
 def score(objective: Objective, adapter: LoraAdapter, rows: Rows) -> dict[str, float]:
     """Mean loss and metric of an adapter on encoded examples."""
     put(objective, adapter)
@@ -55,6 +57,7 @@ def local_methods(
     put(objective, zero)  # `up` is zero: this is the base model
     values: dict[str, JSON] = {"base": objective.score(desk.test)}
     for name, (first, rows, watched, how) in runs.items():
-        trained = train(objective, first, rows, watched, how, seeding.derive(seed, name))
+        with span("training"):
+            trained = train(objective, first, rows, watched, how, seeding.derive(seed, name))
         values[name] = score(objective, trained.adapters[-1], desk.test)
     return values

@@ -14,6 +14,7 @@ from fedlora.finetune.activation_cache import ActivationCache
 from fedlora.finetune.job import Job
 from fedlora.finetune.local import spec_of
 from fedlora.finetune.objectives import Rows
+from fedlora.spans import span
 from fedlora.wire.codecs.contract import Codec
 from fedlora.wire.message import Message
 
@@ -28,6 +29,7 @@ class Workplace:
     codec: Codec
     states: ActivationCache
 
+    @span("serialisation")
     def read(self, message: Message, name: str) -> LoraAdapter:
         """An adapter of a message.
 
@@ -39,6 +41,7 @@ class Workplace:
             raise FedloraError(f"message lacks the adapter '{name}'")
         return self.codec.decode(tensor, self.spec())
 
+    @span("serialisation")
     def write(self, adapters: Mapping[str, LoraAdapter]) -> dict[str, Tensor]:
         """Adapters as the tensors of a message."""
         return {f"adapter.{name}": self.codec.encode(a) for name, a in adapters.items()}

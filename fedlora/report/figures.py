@@ -10,7 +10,7 @@ from fedlora.report.formats import digits
 from fedlora.report.groups import groups
 from fedlora.report.outcome import Line, line, strongest_rival
 from fedlora.report.plots import bank as bank_plot
-from fedlora.report.plots import by_method, by_task, losses, seconds, weights
+from fedlora.report.plots import by_method, by_task, losses, profile, seconds, weights
 from fedlora.report.plots import rival as rival_plot
 from fedlora.report.plots import traffic as traffic_plots
 from fedlora.report.run_folder import RunFolder
@@ -38,7 +38,7 @@ class Section:
 def sections(run: RunFolder, lines: list[Line]) -> list[Section]:
     """Those sections that the run has material for."""
     every = (_tasks(run, lines), _bytes(run), _bank(run), _weights(run), _learning(run))
-    return [section for section in every if section.figures or section.problem]
+    return [s for s in (*every, _profile(run)) if s.figures or s.problem]
 
 
 def methods(run: RunFolder, lines: list[Line]) -> list[Figure]:
@@ -195,3 +195,15 @@ def _learning(run: RunFolder) -> Section:
     return Section(
         "Learning", figures=[Figure(title, about, svg) for title, about, svg in drawn if svg]
     )
+
+
+def _profile(run: RunFolder) -> Section:
+    section = Section("Where the time went")
+    drawing = profile.by_kind(run.times)
+    if drawing:
+        caption = (
+            "Wall time of every process, import and idle waiting included; threads that work side"
+            " by side both count. profile/trace.json opens in Perfetto."
+        )
+        section.figures.append(Figure("By kind of work", caption, drawing))
+    return section

@@ -65,6 +65,13 @@ class RunFolder:
             return {}
         return found if isinstance(found, dict) else {}
 
+    @cached_property
+    def times(self) -> list[Record]:
+        """Seconds by kind of work of each process; empty unless the run was profiled."""
+        path = self.path / "profile" / "times.json"
+        found = _json(path) if path.is_file() else []
+        return [record for record in found if isinstance(record, dict)]
+
     @property
     def name(self) -> str:
         """NAME of NAME_YYYYMMDD_HHMMSS."""

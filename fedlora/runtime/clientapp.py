@@ -12,6 +12,7 @@ from functools import lru_cache
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
+from fedlora import spans
 from fedlora.runtime import pack
 from fedlora.wire.exchange import Answer, lost
 
@@ -39,6 +40,7 @@ def client_app(start: Start | None = None) -> ClientApp:
             replies = (start or start_client)(asked.config, asked.seed)(asked.requests)
         except Exception as error:  # noqa: BLE001 - clients that cannot even be made say so
             replies = [lost(request, error) for request in asked.requests]
+        spans.flush()
         replied = pack.ReplyPack(tuple(replies), time.perf_counter() - began)
         return Message(pack.write_replies(replied), reply_to=message)
 
@@ -48,8 +50,9 @@ def client_app(start: Start | None = None) -> ClientApp:
 @lru_cache(maxsize=1)
 def start_client(config: str, seed: int) -> Answer:
     """A client of fedlora's own; one a process, made again when the run or its seed changes."""
-    from fedlora.client.client import Client
-    from fedlora.config import from_dict
+    with spans.span("import"):
+        from fedlora.client.client import Client
+        from fedlora.config import from_dict
 
     asked = from_dict(json.loads(config), origin="the server's configuration")
     return Client(asked, seed).handle_many

@@ -4,6 +4,8 @@ import os
 import sys
 from pathlib import Path
 
+from fedlora import spans
+
 _SETTINGS = {
     # Nobody is told that a run took place, and nothing is installed behind the user's back.
     "FLWR_TELEMETRY_ENABLED": "0",
@@ -30,4 +32,4 @@ def for_workers() -> dict[str, str]:
     """The environment of a process that must import what this one can import."""
     paths = [path or str(Path.cwd()) for path in sys.path]
     inherited = {name: os.environ[name] for name in _SETTINGS if name in os.environ}
-    return {**inherited, "PYTHONPATH": os.pathsep.join(paths)}
+    return {**inherited, **spans.inherited(), "PYTHONPATH": os.pathsep.join(paths)}

@@ -7,6 +7,7 @@ from fedlora.config import RoundsConfig
 from fedlora.errors import FedloraError
 from fedlora.server.journal import Answer, Journal
 from fedlora.server.observer import Observer
+from fedlora.spans import span
 from fedlora.wire.exchange import Reply, Request, Transport
 from fedlora.wire.ledger import Entry
 from fedlora.wire.message import JSON, Message, decode, encode, payload
@@ -43,11 +44,12 @@ class Asker:
         known = self.journal.answers(phase, round)
         frames = {c: encode(message) for c, message in messages.items() if c not in known}
         self.observer.advance(len(messages) - len(frames))
-        for reply in self.transport.exchange([Request(c, f) for c, f in frames.items()]):
-            known[reply.client] = self._receive(
-                phase, round, messages[reply.client], frames[reply.client], reply, check
-            )
-            self.observer.advance()
+        with span("waiting"):
+            for reply in self.transport.exchange([Request(c, f) for c, f in frames.items()]):
+                known[reply.client] = self._receive(
+                    phase, round, messages[reply.client], frames[reply.client], reply, check
+                )
+                self.observer.advance()
         return self._good(phase, round, messages, known)
 
     def refuse(self, phase: str, round: int, client: int, reason: str) -> None:
@@ -55,6 +57,7 @@ class Asker:
         self.observer.note(f"{phase}: client {client} lost: {reason}")
         self.journal.refuse(phase, round, client, reason)
 
+    @span("storing")
     def _receive(
         self, phase: str, round: int, sent: Message, frame: bytes, reply: Reply, check: Check
     ) -> Answer:

@@ -10,6 +10,7 @@ from fedlora.adapter.product import distance, norm
 from fedlora.config import GeneratorPart
 from fedlora.generators.contract import Generator, TrainingBank
 from fedlora.server.context import ServerContext
+from fedlora.spans import span
 
 PHASE = "generator"
 STEPS = 100  # of a progress bar
@@ -41,6 +42,7 @@ def digest(folder: Path) -> str:
     return total.hexdigest()
 
 
+@span("generator")
 def _fit(context: ServerContext, part: GeneratorPart, bank: TrainingBank, keep: bool) -> Generator:
     """A fitted generator; with `keep`, its losses go into the run's metrics as they come."""
     context.observer.phase(f"learn {part.name}", STEPS)

@@ -11,11 +11,13 @@ from fedlora.generators.contract import Generator
 from fedlora.server.bank import Bank, Record
 from fedlora.server.context import ServerContext
 from fedlora.server.describing import Described
+from fedlora.spans import span
 from fedlora.wire.message import Message
 
 Candidates = dict[int, dict[str, LoraAdapter]]
 
 
+@span("generator")
 def make_candidates(
     context: ServerContext,
     learned: Mapping[str, Generator],

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from fedlora import frame
 from fedlora.errors import FedloraError
+from fedlora.spans import span
 
 Purpose = Literal["control", "task_vector", "train", "adapter", "evaluation"]
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
@@ -33,6 +34,7 @@ class Message:
     meta: Mapping[str, JSON] = field(default_factory=dict)
 
 
+@span("serialisation")
 def encode(message: Message) -> bytes:
     """One safetensors frame; equal messages, equal bytes.
 
@@ -46,6 +48,7 @@ def encode(message: Message) -> bytes:
     return frame.pack(message.tensors, _KEY, text)
 
 
+@span("serialisation")
 def decode(data: bytes, limit: int) -> Message:
     """The inverse of `encode`, for bytes from anybody.
 

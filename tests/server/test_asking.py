@@ -1,0 +1,60 @@
+import pytest
+
+from fedlora.config import RoundsConfig
+from fedlora.server.asking import Asker
+from fedlora.server.journal import Journal
+from fedlora.server.observer import Silent
+from fedlora.wire.exchange import Reply
+from fedlora.wire.ledger import Entry
+from fedlora.wire.message import Message, encode
+
+
+class Scripted:
+    """A transport whose replies are written down beforehand."""
+
+    def __init__(self, *replies):
+        self.replies = replies
+
+    def exchange(self, requests):
+        assert [r.client for r in requests] == [r.client for r in self.replies]
+        yield from self.replies
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    """The ledger's lines after asking each client of these replies."""
+
+    def ask(*replies):
+        journal = Journal(tmp_path / "journal.sqlite")
+        asker = Asker(Scripted(*replies), journal, RoundsConfig(), Silent(), limit=1 << 20)
+        messages = {reply.client: Message("train") for reply in replies}
+        asker.ask("warm_start", 1, messages, lambda client, message: None)
+        lines = [Entry.from_line(line) for line in journal.lines("ledger")]
+        journal.close()
+        return lines
+
+    return ask
+
+
+def test_a_request_that_was_sent_twice_has_two_lines(ledger):
+    answered = encode(Message("train"))
+    lines = ledger(Reply(0, answered), Reply(1, answered, tries=2))
+
+    sent = [(e.client, e.status) for e in lines if e.direction == "down"]
+    assert sorted(sent) == [(0, "ok"), (1, "lost"), (1, "ok")]
+    assert {e.serialised for e in lines if e.direction == "down"} == {len(encode(Message("train")))}
+
+
+def test_bytes_on_the_wire_stand_in_each_line_and_are_counted_once(ledger):
+    answered = encode(Message("train"))
+    lines = ledger(
+        Reply(0, answered, socket=(700, 900)),
+        Reply(1, answered, tries=2, socket=(500, 400)),
+        Reply(2, None, "boom", socket=(300, 200)),
+        Reply(3, answered, socket=(100, 100)),
+    )
+
+    assert sum(e.socket for e in lines if e.direction == "down") == 1600
+    assert sum(e.socket for e in lines if e.direction == "up") == 1600
+    [lost] = [e for e in lines if e.client == 2 and e.direction == "up"]
+    assert (lost.payload, lost.serialised, lost.status) == (0, 0, "lost")
