@@ -1,5 +1,7 @@
 """What the training harness trains, and how long."""
 
+from abc import ABC, abstractmethod
+
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -7,16 +9,16 @@ from torch import Tensor, nn
 from fedlora.section import Section
 
 
-class Learner(nn.Module):
+class Learner(nn.Module, ABC):
     """A network that the harness can train."""
 
+    @abstractmethod
     def losses(self, *batch: Tensor, done: float, noise: torch.Generator) -> dict[str, Tensor]:
         """Named scalars of one batch; "loss" is the one that is minimised.
 
         done: the share of the training that lies behind, 0 to 1, for schedules.
         noise: a CPU generator for every random number of this step.
         """
-        raise NotImplementedError
 
 
 class Plan(Section):

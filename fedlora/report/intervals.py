@@ -1,26 +1,19 @@
 """Means with 95% intervals, and the honest comparison of two methods on the same tasks."""
 
-import math
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Literal
 
 import numpy as np
-from scipy import stats
 
+from fedlora.evaluation import table
 from fedlora.report.results import Interval, MethodSummary, Results, Row
 
 
 def interval(values: Sequence[float]) -> Interval:
-    """Mean and its 95% interval by Student's t; only the mean for a single value."""
-    n = len(values)
-    if n == 0:
-        return Interval()
-    mean = float(np.mean(values))
-    if n == 1:
-        return Interval(mean=mean, n=1)
-    half = float(stats.t.ppf(0.975, n - 1) * np.std(values, ddof=1) / math.sqrt(n))
-    return Interval(mean=mean, low=mean - half, high=mean + half, n=n)
+    """The table's own interval; one of no values is empty."""
+    return Interval(**asdict(table.interval(list(values)))) if values else Interval()
 
 
 def summary(results: Results) -> list[MethodSummary]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from fedlora.evaluation.table import METHODS
 from fedlora.report.formats import printable
 
 
@@ -82,7 +83,7 @@ _KNOWN = (
     ),
 )
 _BY_NAME = {method.name: method for method in _KNOWN}
-_ORDER = {method.name: place for place, method in enumerate(_KNOWN)}
+_ORDER = {name: place for place, name in enumerate(METHODS)}
 
 
 def method(name: str, few_labels: int | None = None) -> Method:
