@@ -1,6 +1,7 @@
 """Files and folders that are there whole or not at all."""
 
 import errno
+import fcntl
 import os
 import re
 import secrets
@@ -82,6 +83,26 @@ def folder(path: Path) -> Iterator[Path]:
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
             shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Keep a folder to this process while the block runs; a killed process lets it go.
+
+    Raises:
+        FedloraError: another process works in it, or it cannot be written to.
+    """
+    with _explained(path):
+        path.mkdir(parents=True, exist_ok=True)
+        lock = (path / ".lock").open("w")
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise FedloraError(
+                f"{path}: another process works in this folder; wait for it, or stop it"
+            ) from None
+        yield
 
 
 @contextmanager

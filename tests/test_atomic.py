@@ -92,3 +92,12 @@ def test_a_write_cut_short_leaves_what_was_there(tmp_path: Path, write: str) -> 
     assert "FedloraError: cannot write" in done.stderr
     assert (tmp_path / "file").read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_folder_is_kept_to_one_process_at_a_time(tmp_path):
+    folder = tmp_path / "run"
+    refused = pytest.raises(FedloraError, match="another process")
+    with atomic.alone(folder), refused, atomic.alone(folder):
+        pass
+    with atomic.alone(folder):
+        pass

@@ -82,12 +82,13 @@ def live(config: RunConfig, folder: Path, observer: Observer, serve: Serve) -> d
     Raises:
         FedloraError: as for `run`.
     """
-    for seed in unfinished(config, folder):
-        if len(config.seeds) > 1:
-            observer.note(f"seed {seed}")
-        serve(config, seed, _story(config, seed, seed_folder(folder, seed), observer))
-    results = compile_results(config, folder) | {"peak_memory_bytes": peak_memory()}
-    atomic.write_text(folder / "results.json", json.dumps(results, indent=1))
+    with atomic.alone(folder):
+        for seed in unfinished(config, folder):
+            if len(config.seeds) > 1:
+                observer.note(f"seed {seed}")
+            serve(config, seed, _story(config, seed, seed_folder(folder, seed), observer))
+        results = compile_results(config, folder) | {"peak_memory_bytes": peak_memory()}
+        atomic.write_text(folder / "results.json", json.dumps(results, indent=1))
     return results
 
 
