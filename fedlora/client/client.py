@@ -1,15 +1,15 @@
 """A client: it answers the server's messages from its own data and nothing else."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 
 from fedlora.backbone import open_slot
 from fedlora.client.actions import ACTIONS
 from fedlora.client.desk import Desk, open_desk
+from fedlora.client.encoded_task import TaskCache, encode_task
 from fedlora.client.lessons import LESSONS, Lesson
 from fedlora.client.workplace import Workplace
 from fedlora.config import RunConfig
@@ -24,8 +24,8 @@ from fedlora.wire.codecs.contract import Codec
 from fedlora.wire.exchange import Reply, Request, lost, one_by_one
 from fedlora.wire.message import Message, decode, encode
 
-# Clients whose encoded data one process keeps; the least recently used goes first.
-DESKS = 128
+# Bytes of encoded tasks that one process keeps.
+TASKS = 256 << 20
 # A message to a client carries at most this many adapters: the candidates of an evaluation.
 MOST_ADAPTERS = 32
 
@@ -67,7 +67,7 @@ class Client:
         self.codec: Codec = config.codec.build()
         self.family = config.tasks.build()
         self.seats = seats(config)
-        self.desk: Callable[[int], Desk] = lru_cache(DESKS)(self._open_desk)
+        self.tasks = TaskCache(TASKS)
         self.states = ActivationCache(self.slot, runtime.activation_cache << 20)
         self.trainer = Trainer(runtime.training, runtime.group)
 
@@ -126,8 +126,18 @@ class Client:
         return place, message, action
 
     @span("data")
-    def _open_desk(self, client: int) -> Desk:
-        return open_desk(self.config, self.family, self.seats[client], self.slot, self.seed)
+    def desk(self, client: int) -> Desk:
+        """What a client of this run works with.
+
+        Raises:
+            FedloraError: its data is missing or too little.
+        """
+        seat, config = self.seats[client], self.config
+        task = self.tasks.get(
+            seat.task,
+            lambda: encode_task(config, self.family, seat.task, seat.role, self.slot, self.seed),
+        )
+        return open_desk(seat, task, config.shards.min_examples)
 
     def _limit(self, desk: Desk) -> int:
         head = sum(parameter.numel() for parameter in desk.objective.head().values())

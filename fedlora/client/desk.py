@@ -1,19 +1,15 @@
-"""All that one client works with: its task, its shard, encoded once."""
+"""All that one client works with: its task, its shard."""
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from fedlora import seeding
-from fedlora.backbone import AdapterSlot
-from fedlora.config import RunConfig
+from fedlora.client.encoded_task import EncodedTask
 from fedlora.errors import FedloraError
-from fedlora.finetune.objectives import Objective, Rows, objective_for
+from fedlora.finetune.objectives import Objective, Rows
 from fedlora.finetune.objectives.contract import take
 from fedlora.roster import Seat
-from fedlora.tasks.contract import TaskFamily, check_split
-from fedlora.tasks.shards import shard
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,34 +33,19 @@ class Desk:
         return take(self.train, order[:count])
 
 
-def open_desk(
-    config: RunConfig, family: TaskFamily, seat: Seat, slot: AdapterSlot, seed: int
-) -> Desk:
-    """Load a client's task and deal it its shard.
+def open_desk(seat: Seat, task: EncodedTask, least: int) -> Desk:
+    """Seat a client at its task, with its shard alone to train on.
 
     Raises:
-        FedloraError: the data is missing, a split is empty, or the shard is too small.
+        FedloraError: the client has fewer than `least` training examples.
     """
-    task = family.load(seat.task)
-    for split, examples in task.splits.items():
-        check_split(task.name, split, examples)
-    train = task.splits["train"]
-    if seat.role == "bank":
-        labels = np.zeros(len(train), np.int64) if train.labels is None else train.labels
-        shards = shard(labels, config.shards, seeding.derive(seed, "shards", task.name))
-        train = train.take(shards[seat.shard])
-    if len(train) < config.shards.min_examples:
+    train = task.train
+    if task.shards is not None:
+        train = take(train, torch.from_numpy(task.shards[seat.shard]))
+    desk = Desk(seat, task.objective, train, task.validation, task.test)
+    if desk.examples < least:
         raise FedloraError(
-            f"task '{task.name}': {len(train)} training examples, fewer than"
-            f" shards.min_examples={config.shards.min_examples}"
+            f"task '{seat.task}': {desk.examples} training examples, fewer than"
+            f" shards.min_examples={least}"
         )
-    objective = objective_for(
-        slot, task.kind, task.label_names, config.lora.head, config.backbone.max_length
-    )
-    return Desk(
-        seat=seat,
-        objective=objective,
-        train=objective.encode(train),
-        validation=objective.encode(task.splits["validation"]),
-        test=objective.encode(task.splits["test"]),
-    )
+    return desk

@@ -13,8 +13,8 @@ from fedlora.errors import FedloraError
 def shard(labels: np.ndarray, config: ShardsConfig, seed: int) -> list[np.ndarray]:
     """Disjoint sorted row numbers, one int64 array a shard, that cover every row.
 
-    With one shard nothing is imported; with more, the partitioners of flwr-datasets deal.
-    iid: a shuffle in equal parts. dirichlet: every class by proportions from Dirichlet(alpha)
+    iid: a shuffle in equal parts; the others are the partitioners of flwr-datasets, whose import
+    takes seconds. dirichlet: every class by proportions from Dirichlet(alpha)
     (Hsu, Qi, Brown 2019, arXiv:1909.06335). pathological: `classes_per_shard` classes a shard
     (McMahan et al. 2017, arXiv:1602.05629).
 
@@ -38,10 +38,11 @@ def shard(labels: np.ndarray, config: ShardsConfig, seed: int) -> list[np.ndarra
 
 
 def _partition(labels: np.ndarray, config: ShardsConfig, seed: int) -> list[np.ndarray]:
+    order = np.random.default_rng(seeding.derive(seed, "shards")).permutation(len(labels))
+    if config.partition == "iid":
+        return [np.sort(part) for part in np.array_split(order, config.per_task)]
     from datasets import Dataset
 
-    # The IID partitioner deals in order, so the order must mean nothing.
-    order = np.random.default_rng(seeding.derive(seed, "shards")).permutation(len(labels))
     partitioner = _partitioner(labels, config, seeding.derive(seed, "partition") % 2**31)
     partitioner.dataset = Dataset.from_dict({"label": labels[order], "row": order})
     try:
@@ -56,8 +57,6 @@ def _partition(labels: np.ndarray, config: ShardsConfig, seed: int) -> list[np.n
 def _partitioner(labels: np.ndarray, config: ShardsConfig, seed: int) -> Any:
     from flwr_datasets import partitioner
 
-    if config.partition == "iid":
-        return partitioner.IidPartitioner(config.per_task)
     if config.partition == "dirichlet":
         return partitioner.DirichletPartitioner(
             config.per_task, "label", config.alpha, config.min_examples, seed=seed

@@ -1,5 +1,6 @@
 """Requests answered together are answered as one at a time."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -58,7 +59,8 @@ def test_a_client_that_fails_costs_its_own_answer_only(monkeypatch: pytest.Monke
         if number == 2:
             raise OSError("no such file")
         if number == 3:
-            good(3).train["labels"] += 100
+            desk = good(3)
+            return replace(desk, train=desk.train | {"labels": desk.train["labels"] + 100})
         return good(number)
 
     monkeypatch.setattr(client, "desk", desk)
