@@ -27,11 +27,12 @@ class FedAvg(Aggregator):
     @override
     def aggregate(self, adapters: Sequence[LoraAdapter], weights: Sequence[float]) -> LoraAdapter:
         spec = adapters[0].spec
-        if any(adapter.spec != spec for adapter in adapters):
-            raise FedloraError(
-                "warm_start.aggregation: fedavg averages adapters of one rank and one base only"
-            )
         values = torch.zeros(spec.size, dtype=torch.float64)
+        # One at a time: thousands may be on the disk alone.
         for adapter, share in zip(adapters, shares(weights), strict=True):
+            if adapter.spec != spec:
+                raise FedloraError(
+                    "warm_start.aggregation: fedavg averages adapters of one rank and one base only"
+                )
             values += share * adapter.flatten().double()
         return LoraAdapter.from_flat(spec, values.float())

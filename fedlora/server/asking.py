@@ -1,6 +1,6 @@
 """One round: ask clients, keep what they answer, go on without those that fail."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from fedlora.config import RoundsConfig
@@ -16,6 +16,35 @@ Check = Callable[[int, Message], None]
 QUIET = ("spec",)  # what an answer's metrics need not repeat
 
 
+class Answers(Mapping[int, Message]):
+    """The good answers of a round by client, in order; each is read from the journal when asked.
+
+    So a round of any size takes no more memory than the answers that somebody holds.
+    """
+
+    def __init__(
+        self, journal: Journal, phase: str, round: int, clients: Sequence[int], limit: int
+    ) -> None:
+        self._journal = journal
+        self._place = (phase, round)
+        self._clients = dict.fromkeys(clients)
+        self._limit = limit
+
+    def __getitem__(self, client: int) -> Message:
+        if client not in self._clients:
+            raise KeyError(client)
+        return decode(self._journal.frame(*self._place, client), self._limit)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._clients)
+
+    def __len__(self) -> int:
+        return len(self._clients)
+
+    def __contains__(self, client: object) -> bool:
+        return client in self._clients
+
+
 @dataclass
 class Asker:
     """Asks through a transport and remembers through a journal.
@@ -29,9 +58,7 @@ class Asker:
     observer: Observer
     limit: int
 
-    def ask(
-        self, phase: str, round: int, messages: Mapping[int, Message], check: Check
-    ) -> dict[int, Message]:
+    def ask(self, phase: str, round: int, messages: Mapping[int, Message], check: Check) -> Answers:
         """Send each client its message; the good answers, in the order of the clients.
 
         An answer that `check` refuses costs its own client only. What the journal holds is not
@@ -42,7 +69,8 @@ class Asker:
         """
         self.observer.phase(f"{phase.replace('_', ' ')} {round}" if round else phase, len(messages))
         known = self.journal.answers(phase, round)
-        frames = {c: encode(message) for c, message in messages.items() if c not in known}
+        unknown = {c: message for c, message in messages.items() if c not in known}
+        frames = _frames(unknown)
         self.observer.advance(len(messages) - len(frames))
         with span("waiting"):
             for reply in self.transport.exchange([Request(c, f) for c, f in frames.items()]):
@@ -50,7 +78,8 @@ class Asker:
                     phase, round, messages[reply.client], frames[reply.client], reply, check
                 )
                 self.observer.advance()
-        return self._good(phase, round, messages, known)
+        self.journal.seal()
+        return self._good(phase, round, len(messages), known)
 
     def refuse(self, phase: str, round: int, client: int, reason: str) -> None:
         """Lose an answer that was good by itself but does not fit the others."""
@@ -60,8 +89,8 @@ class Asker:
     @span("storing")
     def _receive(
         self, phase: str, round: int, sent: Message, frame: bytes, reply: Reply, check: Check
-    ) -> Answer:
-        """Check one reply and write it down with its bytes, whatever it is worth."""
+    ) -> str:
+        """Check one reply and write it down, whatever it is worth; why it is lost, or ""."""
         error, message = reply.error, None
         if reply.frame is None:
             error = error or "no answer"
@@ -77,29 +106,26 @@ class Asker:
         entries = _entries(phase, round, sent, frame, reply, message)
         metrics = {k: v for k, v in message.meta.items() if k not in QUIET} if message else None
         self.journal.record(phase, round, reply.client, answer, entries, metrics)
-        return answer
+        return answer.error
 
-    def _good(
-        self,
-        phase: str,
-        round: int,
-        messages: Mapping[int, Message],
-        answers: Mapping[int, Answer],
-    ) -> dict[int, Message]:
-        good = {
-            client: decode(answer.frame, self.limit)
-            for client, answer in sorted(answers.items())
-            if answer.frame is not None
-        }
-        if len(good) < self.rounds.min_answers * len(messages):
-            reasons = [answer.error for answer in answers.values() if answer.error]
+    def _good(self, phase: str, round: int, asked: int, known: Mapping[int, str]) -> Answers:
+        good = sorted(client for client, error in known.items() if not error)
+        if len(good) < self.rounds.min_answers * asked:
+            reasons = [error for error in known.values() if error]
             self.journal.forget_lost(phase, round)  # so that a resumed run asks them again
             raise FedloraError(
-                f"{phase} {round}: {len(good)} of {len(messages)} clients answered, fewer than"
+                f"{phase} {round}: {len(good)} of {asked} clients answered, fewer than"
                 f" rounds.min_answers={self.rounds.min_answers} asks for;"
                 f" one said: {reasons[-1] if reasons else 'nothing'}"
             )
-        return good
+        return Answers(self.journal, phase, round, good, self.limit)
+
+
+def _frames(messages: Mapping[int, Message]) -> dict[int, bytes]:
+    """Each client's message encoded; a message that goes to many of them once."""
+    different = {id(message): message for message in messages.values()}
+    encoded = {key: encode(message) for key, message in different.items()}
+    return {client: encoded[id(message)] for client, message in messages.items()}
 
 
 def _entries(

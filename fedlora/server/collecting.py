@@ -1,5 +1,7 @@
 """Phase three: every client fine-tunes for its own task, and the bank keeps what comes back."""
 
+from collections.abc import Callable
+
 from fedlora.adapter import LoraAdapter
 from fedlora.errors import FedloraError
 from fedlora.server.bank import Bank, Record
@@ -27,7 +29,7 @@ def collect(context: ServerContext, start: LoraAdapter | None, clients: list[Des
 
     def check(client: int, answer: Message) -> None:
         context.check_task(client, answer)
-        if not 1 <= len(_records(context, client, answer)) <= expected:
+        if not 1 <= len(_records(context, client, answer, context.adapter)) <= expected:
             raise FedloraError(f"answer with {len(answer.tensors)} adapters, not 1 to {expected}")
 
     asked = {client.seat.client: message for client in clients}
@@ -42,14 +44,20 @@ def collect(context: ServerContext, start: LoraAdapter | None, clients: list[Des
 
 
 def _keep(context: ServerContext, bank: Bank, client: Described, answer: Message) -> None:
-    for record, adapter in _records(context, client.seat.client, answer):
-        bank.add(record, adapter, client.vector)
+    vector = client.vector
+    for record, adapter in _records(context, client.seat.client, answer, context.screened):
+        bank.add(record, adapter, vector)
 
 
 def _records(
-    context: ServerContext, client: int, answer: Message
+    context: ServerContext,
+    client: int,
+    answer: Message,
+    read: Callable[[Message, str], LoraAdapter],
 ) -> list[tuple[Record, LoraAdapter]]:
     """The samples of an answer; their scores are the client's own word and decide nothing.
+
+    read: gives an adapter of the answer by its name.
 
     Raises:
         FedloraError: an adapter is refused, or the scores are not a mapping of numbers for each.
@@ -61,7 +69,7 @@ def _records(
     for sample, score in enumerate(scores):
         if not isinstance(score, dict):
             raise FedloraError("answer whose scores are not numbers by name")
-        adapter = context.adapter(answer, str(sample))
+        adapter = read(answer, str(sample))
         rank = max(layer.rank for layer in adapter.spec.layers)
         task = context.seats[client].task
         found.append((Record(task, client, 0, sample, rank, context.seed, score), adapter))

@@ -79,12 +79,20 @@ class ServerContext:
         Raises:
             FedloraError: it is missing, malformed, not finite, or larger than believable.
         """
+        adapter = self.screened(message, name)
+        screen(adapter, self.spec, self.config.rounds.max_norm)
+        return adapter
+
+    def screened(self, message: Message, name: str) -> LoraAdapter:
+        """An adapter of an answer that was screened when it came.
+
+        Raises:
+            FedloraError: it is missing or malformed.
+        """
         tensor = message.tensors.get(f"adapter.{name}")
         if tensor is None:
             raise FedloraError(f"answer lacks the adapter '{name}'")
-        adapter = self.codec.decode(tensor, self.spec)
-        screen(adapter, self.spec, self.config.rounds.max_norm)
-        return adapter
+        return self.codec.decode(tensor, self.spec)
 
     def check_task(self, client: int, message: Message) -> None:
         """Refuse an answer that speaks for another task than the client's own."""

@@ -1,7 +1,7 @@
 """Phase one, and a newcomer's first word: every client says what its task is like."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -21,13 +21,15 @@ METRICS = ("accuracy", "nll")
 
 @dataclass(frozen=True)
 class Described:
-    """A client that said what its task is like.
-
-    vector: (c,) float32, the task vector.
-    """
+    """A client that said what its task is like; `said` holds its answer."""
 
     seat: Seat
-    vector: Tensor
+    said: Mapping[int, Message]
+
+    @property
+    def vector(self) -> Tensor:
+        """(c,) float32, the task vector."""
+        return self.said[self.seat.client].tensors["vector"]
 
 
 def describe(context: ServerContext, phase: str, seats: Sequence[Seat]) -> list[Described]:
@@ -44,14 +46,17 @@ def describe(context: ServerContext, phase: str, seats: Sequence[Seat]) -> list[
 
     message = context.message("control", "describe")
     answers = context.asker.ask(phase, 0, {seat.client: message for seat in seats}, check)
-    profiles = {client: _profile(context.spec, answer) for client, answer in answers.items()}
+    profiles: dict[int, Profile] = {}
+    alike: dict[Profile, Profile] = {}
+    for client, answer in answers.items():
+        profile = _profile(context.spec, answer)
+        profiles[client] = alike.setdefault(profile, profile)
     if context.profile is None:
         context.settle(Counter(profiles.values()).most_common(1)[0][0])
     described = []
-    for client, answer in answers.items():
-        if profiles[client] == context.profile:
-            seat, vector = context.seats[client], answer.tensors["vector"]
-            described.append(Described(seat, vector))
+    for client, profile in profiles.items():
+        if profile == context.profile:
+            described.append(Described(context.seats[client], answers))
         else:
             reason = "another head, labels, metric or size of task vector than most clients"
             context.asker.refuse(phase, 0, client, reason)

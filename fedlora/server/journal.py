@@ -50,7 +50,11 @@ class Lost:
 
 
 class Journal:
-    """Answers and outcomes of one run, each written whole or not at all (SQLite)."""
+    """Answers and outcomes of one run, each written whole or not at all (SQLite).
+
+    What was written survives a kill at any moment. A machine that loses power may lose the latest
+    answers of a round that is not sealed yet, which are then asked for again.
+    """
 
     def __init__(self, file: Path) -> None:
         """Open or create.
@@ -62,7 +66,9 @@ class Journal:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(file, check_same_thread=False)
-            self._db.execute("pragma synchronous = full")
+            # In a write-ahead log an answer costs no wait for the disk; not every disk has one.
+            (mode,) = self._db.execute("pragma journal_mode = wal").fetchone()
+            self._db.execute(f"pragma synchronous = {'normal' if mode == 'wal' else 'full'}")
             self._db.executescript(SCHEMA)
         except (sqlite3.Error, OSError) as error:
             raise self._refused(error) from None
@@ -71,12 +77,23 @@ class Journal:
         """Release the file."""
         self._db.close()
 
-    def answers(self, phase: str, round: int) -> dict[int, Answer]:
-        """The answers of a round that are already here, by client."""
+    def answers(self, phase: str, round: int) -> dict[int, str]:
+        """Who has answered in a round, in order: client -> why the answer is lost, or ""."""
         rows = self._read(
-            "select client, frame, error from answers where phase = ? and round = ?", phase, round
+            "select client, error from answers where phase = ? and round = ? order by client",
+            phase,
+            round,
         )
-        return {int(client): Answer(frame, error) for client, frame, error in rows}
+        return {int(client): str(error) for client, error in rows}
+
+    def frame(self, phase: str, round: int, client: int) -> bytes:
+        """One good answer of a round that is not concluded."""
+        query = "select frame from answers where phase = ? and round = ? and client = ?"
+        return bytes(self._read(query, phase, round, client)[0][0])
+
+    def seal(self) -> None:
+        """Wait until all that was written is on the disk."""
+        self._read("pragma wal_checkpoint(full)")
 
     def lost(self) -> list[Lost]:
         """Every contribution that failed, by phase, round and client."""

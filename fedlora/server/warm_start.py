@@ -1,5 +1,8 @@
 """Phase two: rounds of federated averaging, so that every client fine-tunes from one place."""
 
+from collections.abc import Sequence
+from typing import overload
+
 import numpy as np
 import torch
 
@@ -7,7 +10,7 @@ from fedlora import seeding
 from fedlora.adapter import LoraAdapter
 from fedlora.aggregation.contract import Aggregator
 from fedlora.errors import FedloraError
-from fedlora.server.asking import number
+from fedlora.server.asking import Answers, number
 from fedlora.server.context import ServerContext
 from fedlora.server.describing import Described
 from fedlora.wire.message import Message
@@ -51,10 +54,31 @@ def _round(
             raise FedloraError("answer with an unbelievable number of examples")
 
     answers = context.asker.ask("warm_start", round, dict.fromkeys(chosen, message), check)
-    return aggregator.aggregate(
-        [context.adapter(answer, "trained") for answer in answers.values()],
-        [number(answer, "examples") for answer in answers.values()],
-    )
+    weights = [number(answer, "examples") for answer in answers.values()]
+    return aggregator.aggregate(_Adapters(context, answers), weights)
+
+
+class _Adapters(Sequence[LoraAdapter]):
+    """The adapters of a round in the order of their clients, each read when it is asked for."""
+
+    def __init__(self, context: ServerContext, answers: Answers) -> None:
+        self._context = context
+        self._answers = answers
+        self._clients = list(answers)
+
+    def __len__(self) -> int:
+        return len(self._clients)
+
+    @overload
+    def __getitem__(self, at: int) -> LoraAdapter: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> list[LoraAdapter]: ...
+
+    def __getitem__(self, at: int | slice) -> LoraAdapter | list[LoraAdapter]:
+        if isinstance(at, slice):
+            return [self[number] for number in range(*at.indices(len(self)))]
+        return self._context.screened(self._answers[self._clients[at]], "trained")
 
 
 def _start(common: LoraAdapter | None) -> dict[str, LoraAdapter]:
