@@ -83,4 +83,6 @@ class Backlog:
             return min(self._together, waiting)
         enough, least = (int(s / max(self._cost, 1e-6)) for s in (self._pack_seconds, LEAST))
         share = math.ceil(waiting / AHEAD)
-        return min(max(self._together, min(enough, max(share, least))), waiting)
+        size = max(self._together, min(enough, max(share, least)))
+        # Whole groups, so that who trains together does not depend on how long packs take.
+        return min(size - size % self._together, waiting)

@@ -88,3 +88,17 @@ def test_packs_hold_what_is_answered_together():
     rest = backlog.deal(first[1:])
 
     assert [len(flight.requests) for flight in first + rest] == [8, 8, 4]
+
+
+@settings(deadline=None)
+@given(count=st.integers(1, 200), cost=st.floats(0, 0.5), together=st.integers(1, 40))
+def test_who_is_answered_together_does_not_depend_on_how_long_packs_take(count, cost, together):
+    backlog = Backlog(1.0, together)
+    fill(backlog, [count])
+    packs = []
+
+    while dealt := backlog.deal([]):
+        packs += dealt
+        backlog.learn(cost * len(dealt[0].requests), len(dealt[0].requests))
+
+    assert all(len(pack.requests) % together == 0 for pack in packs[:-1])
