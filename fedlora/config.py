@@ -35,6 +35,12 @@ class AggregatorPart(Part):
     room: ClassVar[str] = "aggregation"
 
 
+class PolicyPart(Part):
+    """An adoption policy by name."""
+
+    room: ClassVar[str] = "adoption"
+
+
 class CodecPart(Part):
     """A codec by name."""
 
@@ -121,11 +127,28 @@ class TaskVectorConfig(Section):
 
 
 class AdoptionConfig(Section):
-    """What a newcomer does with what it was given."""
+    """What a newcomer is given, and what it makes of it with labels of its own."""
 
-    policy: Literal["generated", "mean", "nearest", "topk", "ridge", "warm"] = "generated"
-    refine_epochs: int = Field(0, ge=0)
+    policy: PolicyPart = _part(PolicyPart, "given")
+    labels: int | None = Field(
+        None, ge=1, description="labelled examples it chooses and refines with; all when absent"
+    )
+    refine: Literal["never", "gated", "always"] = Field(
+        "never", description="gated: only where cross-validation on the labels says it helps"
+    )
+    refine_epochs: int = Field(10, ge=1)
     contribute: bool = Field(False, description="send the refined adapter to the bank")
+
+    @property
+    def title(self) -> str:
+        """What the table calls it."""
+        suffix = {"never": "", "gated": "_gated", "always": "_refined"}[self.refine]
+        return f"{self.policy.build().title}{suffix}"
+
+    @property
+    def plain(self) -> bool:
+        """One method's adapter as it comes: a row that the table has anyway."""
+        return self.refine == "never" and self.policy.name == "given"
 
 
 class EvaluationConfig(Section):
@@ -135,6 +158,9 @@ class EvaluationConfig(Section):
         default_factory=lambda: tuple(GeneratorPart(name=name) for name in BASELINES)
     )
     few_labels: int = Field(32, ge=1)
+    adoptions: tuple[AdoptionConfig, ...] = Field(
+        (), description="further ways to adopt, each tried by every newcomer: a row each"
+    )
     one_epoch: bool = Field(True, description="one local epoch from generated and from zero")
 
 
@@ -199,17 +225,23 @@ class RunConfig(Section):
 def _misfit(config: RunConfig) -> str | None:
     """Why sections that are each right by themselves do not fit together."""
     baselines = [part.name for part in config.evaluation.baselines]
-    policy, adoption = config.adoption.policy, config.adoption
+    adoptions = [config.adoption, *config.evaluation.adoptions]
+    titles = [adoption.title for adoption in adoptions]
     if len(set(config.seeds)) < len(config.seeds) or min(config.seeds) < 0:
         return "seeds: each must be different, and none negative"
     if len(set(baselines)) < len(baselines):
         return "evaluation.baselines: each may stand once"
-    if adoption.contribute and not adoption.refine_epochs:
-        return "adoption.contribute: there is nothing to give back; set adoption.refine_epochs"
-    if policy == "warm" and not config.warm_start.rounds:
-        return "adoption.policy: 'warm' needs warm_start.rounds of at least 1"
-    if policy not in ("generated", "warm", *baselines):
-        return f"adoption.policy: '{policy}' must stand in evaluation.baselines"
+    if config.adoption.contribute and config.adoption.refine == "never":
+        return "adoption.contribute: there is nothing to give back; set adoption.refine=always"
+    if any(adoption.contribute for adoption in config.evaluation.adoptions):
+        return "evaluation.adoptions: what is only tried gives nothing back; leave contribute out"
+    if len(set(titles)) < len(titles):
+        return "evaluation.adoptions: each, and adoption itself, must be different"
+    for method in {m for adoption in adoptions for m in adoption.policy.build().methods}:
+        if method == "warm" and not config.warm_start.rounds:
+            return "adoption.policy: 'warm' needs warm_start.rounds of at least 1"
+        if method not in ("generated", "warm", *baselines):
+            return f"adoption.policy: '{method}' must stand in evaluation.baselines"
     return None
 
 

@@ -3,9 +3,13 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+from fedlora.adoption.contract import Offer
+from fedlora.adoption.gate import refine_if_it_helps
+from fedlora.client.few_labels import FewLabels
 from fedlora.client.trial import local_methods, score
 from fedlora.client.workplace import Workplace
-from fedlora.finetune.local import train
+from fedlora.config import AdoptionConfig, RunConfig
+from fedlora.errors import FedloraError
 from fedlora.finetune.task_vector import task_vector
 from fedlora.spans import span
 from fedlora.wire.message import JSON, Message
@@ -29,19 +33,43 @@ def describe(place: Workplace, _message: Message) -> Message:
 
 
 def adopt(place: Workplace, message: Message) -> Message:
-    """Use what was received at once; refine it and give it back if the run says so."""
-    desk, config = place.desk, place.config.adoption
-    adapter = place.read(message, "received")
-    received = score(desk.objective, adapter, desk.test)
-    meta: dict[str, JSON] = {"task": desk.seat.task, "received": received}
-    if not config.refine_epochs:
-        return Message("evaluation", {}, meta)
-    settings = place.config.finetune.model_copy(update={"epochs": config.refine_epochs})
-    with span("training"):
-        refined = train(*place.job(adapter, settings, place.purpose("refine"))).adapters[-1]
-    meta["refined"] = score(desk.objective, refined, desk.test)
-    given = place.write({"refined": refined}) if config.contribute else {}
-    return Message("adapter" if config.contribute else "evaluation", given, meta)
+    """Settle on an adapter out of what was offered, refine it if the run says so, and use it."""
+    desk, adoption = place.desk, _adoption(place.config, message)
+    trial = FewLabels(place, adoption)
+    chosen = adoption.policy.build().choose(_offer(place, message), trial)
+    used = chosen
+    if adoption.refine == "always":
+        used = trial.refine(chosen)
+    elif adoption.refine == "gated":
+        used = refine_if_it_helps(chosen, trial, place.purpose("gate"))
+    meta: dict[str, JSON] = {
+        "task": desk.seat.task,
+        "value": score(desk.objective, used, desk.test),
+        "refined": used is not chosen,
+    }
+    given = place.write({"refined": used}) if adoption.contribute else {}
+    return Message("adapter" if adoption.contribute else "evaluation", given, meta)
+
+
+def _adoption(config: RunConfig, message: Message) -> AdoptionConfig:
+    """The run's own way to adopt, or the one of those that are tried that the message names."""
+    number = message.meta.get("adoption")
+    if number is None:
+        return config.adoption
+    tried = config.evaluation.adoptions
+    if not isinstance(number, int) or not 0 <= number < len(tried):
+        raise FedloraError(f"message asks for adoption {number!a:.40}, which the run has not")
+    return tried[number]
+
+
+def _offer(place: Workplace, message: Message) -> Offer:
+    names = [name.removeprefix("adapter.") for name in message.tensors]
+    distances = message.meta.get("distances")
+    if not isinstance(distances, dict) or not all(
+        isinstance(value, float) for value in distances.values()
+    ):
+        raise FedloraError("message lacks the distances of its offer")
+    return Offer({name: place.read(message, name) for name in names}, distances)
 
 
 def evaluate(place: Workplace, message: Message) -> Message:

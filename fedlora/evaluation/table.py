@@ -31,7 +31,6 @@ METHODS = (
     "zero_one_epoch",
     "warm_one_epoch",
     "generated_one_epoch",
-    "refined",
     "local",
 )
 

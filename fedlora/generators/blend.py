@@ -55,8 +55,11 @@ class Blend(Generator):
 
     @override
     def sample(self, conditions: Tensor, *, seed: int) -> list[LoraAdapter]:
-        weights = self.weigh(self._standard(conditions)) @ self._shares
-        return [self._span.combine(row, self._span.spec) for row in weights]
+        return self.combine(self.weigh(self.standard(conditions)))
+
+    def combine(self, weights: Tensor) -> list[LoraAdapter]:
+        """The bank's tasks added up, one adapter for each row of weights (m, t)."""
+        return [self._span.combine(row, self._span.spec) for row in weights @ self._shares]
 
     @override
     def save(self, folder: Path) -> None:
@@ -67,8 +70,8 @@ class Blend(Generator):
         }
         tensors |= {"shares": self._shares, "conditions": self._conditions}
         tensors |= {
-            "condition_mean": self._standard.mean,
-            "condition_spread": self._standard.spread,
+            "condition_mean": self.standard.mean,
+            "condition_spread": self.standard.spread,
         }
         name = type(self).__module__.rpartition(".")[2]
         config = self.config.model_dump(mode="json")
@@ -96,6 +99,6 @@ class Blend(Generator):
         self, adapters: list[LoraAdapter], shares: Tensor, conditions: Tensor, standard: Standard
     ) -> None:
         self._adapters, self._shares = adapters, shares
-        self._conditions, self._standard = conditions, standard
+        self._conditions, self.standard = conditions, standard
         self._span = AdapterSpan(adapters)
         self.known = standard(conditions)

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
+from fedlora.adapter import LoraAdapter
 from fedlora.generators.blend import Blend
 from fedlora.section import Section
 
@@ -16,6 +17,29 @@ class Nearest(Blend):
     """The mean DeltaW of the task nearest in Euclidean distance of standardised task vectors."""
 
     Config = NearestConfig
+
+    @override
+    def learn(self, products: Tensor) -> None:
+        apart = torch.cdist(self.known.double(), self.known.double()) ** 2
+        apart.fill_diagonal_(torch.inf)
+        nearest = apart.amin(1)
+        usual = float(nearest[nearest.isfinite()].mean()) if len(apart) > 1 else 1.0
+        self.facts["usual"] = usual if usual > 0 else 1.0
+
+    def neighbours(self, condition: Tensor, count: int) -> list[tuple[LoraAdapter, float]]:
+        """The mean adapters of the nearest tasks, nearest first, with their squared distances.
+
+        Args:
+            condition: (c,), a task vector.
+            count: tasks at most.
+
+        Returns:
+            Distances in units of what is usual between a task of the bank and its nearest.
+        """
+        apart = torch.cdist(self.standard(condition[None]).double(), self.known.double())[0] ** 2
+        closest, index = apart.topk(min(count, len(apart)), largest=False)
+        tasks = torch.eye(len(apart), dtype=torch.float64)[index]
+        return list(zip(self.combine(tasks), (closest / self.facts["usual"]).tolist(), strict=True))
 
     @override
     def weigh(self, conditions: Tensor) -> Tensor:

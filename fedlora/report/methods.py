@@ -11,6 +11,7 @@ class Needs(StrEnum):
     """What a newcomer has to do for its adapter; methods compete within one of these."""
 
     NOTHING = "Given at once, no training"
+    LABELS = "Settled on with labels of its own"
     EPOCH = "After one local epoch"
     TRAINING = "After local training"
 
@@ -68,13 +69,6 @@ _KNOWN = (
         marker="s",
     ),
     Method(
-        "refined",
-        "Received, refined",
-        "local training from what the newcomer received",
-        Needs.TRAINING,
-        marker="D",
-    ),
-    Method(
         "local",
         "Local LoRA",
         "local training on all local data: the ceiling",
@@ -82,6 +76,9 @@ _KNOWN = (
         marker="o",
     ),
 )
+_BY_LABELS = ("label_mix", "best_of")
+_REFINED = ("_gated", "_refined")
+"""How ways to adopt are named that use labels."""
 _BY_NAME = {method.name: method for method in _KNOWN}
 _ORDER = {name: place for place, name in enumerate(METHODS)}
 
@@ -91,9 +88,12 @@ def method(name: str, few_labels: int | None = None) -> Method:
     if name == "few_labels" and few_labels:
         known = _BY_NAME[name]
         return Method(name, f"LoRA on {few_labels} labels", known.about, known.needs, marker="s")
-    return _BY_NAME.get(name) or Method(
-        name, printable(name, 26), "a further generator", marker="h"
-    )
+    if name in _BY_NAME:
+        return _BY_NAME[name]
+    label = printable(name.replace("_", " "), 26)
+    if name.startswith(_BY_LABELS) or name.endswith(_REFINED):
+        return Method(name, label, "a further way to adopt", Needs.LABELS, marker="d")
+    return Method(name, label, "a further generator", marker="h")
 
 
 def order(name: str) -> tuple[int, str]:

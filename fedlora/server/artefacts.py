@@ -5,6 +5,7 @@ import shutil
 from hashlib import sha256
 
 from fedlora.adapter import LoraAdapter, peft_folder
+from fedlora.adoption.given import Given
 from fedlora.backbone import open_slot
 from fedlora.server.bank import Bank, Record
 from fedlora.server.context import ServerContext
@@ -30,14 +31,15 @@ def write_adapters(
         )
         facts = f"Task: {record.task}. Fine-tuned by client {record.client}."
         _write(context, name, bank.load(record.digest), facts)
-    policy = context.config.adoption.policy
+    policy = context.config.adoption.policy.build()
+    method = policy.title if isinstance(policy, Given) else "generated"
     arrived = Bank.open(context.folder / "newcomers", context.spec, create=True)
     for newcomer in newcomers:
-        seat, adapter = newcomer.seat, candidates[newcomer.seat.client][policy]
+        seat, adapter = newcomer.seat, candidates[newcomer.seat.client][method]
         rank = max(layer.rank for layer in adapter.spec.layers)
         handed = Record(seat.task, seat.client, 0, 0, rank, context.seed, {})
         arrived.add(handed, adapter, newcomer.vector)
-        facts = f"Task: {seat.task}. Handed to a newcomer; method: {policy}."
+        facts = f"Task: {seat.task}. Handed to a newcomer; method: {method}."
         _write(context, folder_name(seat.task), adapter, facts)
 
 

@@ -21,6 +21,7 @@ from fedlora.server.journal import Journal
 from fedlora.server.judging import judge
 from fedlora.server.learning import digest, learn
 from fedlora.server.observer import Observer
+from fedlora.server.offering import Offering
 from fedlora.server.serving import make_candidates, serve
 from fedlora.server.warm_start import warm_start
 from fedlora.wire.exchange import Transport
@@ -61,13 +62,14 @@ def _live(context: ServerContext) -> Bank:
     members = describe(context, "describe", [s for s in context.seats if s.role == "bank"])
     warm = warm_start(context, members)
     bank = collect(context, warm, members)
-    learned = learn(context, bank.training_bank(rounds={0}))  # not what newcomers gave back
+    known = bank.training_bank(rounds={0})  # not what newcomers gave back
+    learned = learn(context, known)
     arriving = [seat for seat in context.seats if seat.role == "newcomer"]
     newcomers = describe(context, "arrive", arriving) if arriving else []
     candidates = make_candidates(context, learned, warm, newcomers) if newcomers else {}
-    refined = serve(context, candidates, newcomers, bank)
+    reached = serve(context, Offering(context, learned, warm, known), newcomers, bank)
     write_adapters(context, bank, candidates, newcomers)
-    judge(context, candidates, newcomers, refined)
+    judge(context, candidates, newcomers, reached)
     return bank
 
 

@@ -17,11 +17,11 @@ def judge(
     context: ServerContext,
     candidates: Candidates,
     newcomers: list[Described],
-    refined: Mapping[int, float],
+    reached: Mapping[str, Mapping[int, float]],
 ) -> None:
     """Every method's value on every newcomer's test split; table.json beside the bank.
 
-    refined: what newcomers reached with their own refinement, one more method of the table.
+    reached: what newcomers reached by each further way to adopt, one more method of the table.
     """
     metric = context.profile.metric if context.profile else "accuracy"
     asked = {
@@ -43,8 +43,7 @@ def judge(
         client = newcomer.seat.client
         if client in answers:
             values = _values(answers[client], metric)
-            if client in refined:
-                values["refined"] = refined[client]
+            values |= {way: found[client] for way, found in reached.items() if client in found}
             own = rows(context.seed, newcomer.seat.task, client, values, metric == "accuracy")
             table += [asdict(row) for row in own]
     document = {"metric": metric, "rows": table}

@@ -6,11 +6,13 @@ import torch
 
 from fedlora import seeding
 from fedlora.adapter import LoraAdapter
+from fedlora.config import AdoptionConfig
 from fedlora.errors import FedloraError
 from fedlora.generators.contract import Generator
 from fedlora.server.bank import Bank, Record
 from fedlora.server.context import ServerContext
 from fedlora.server.describing import Described
+from fedlora.server.offering import Offering
 from fedlora.spans import span
 from fedlora.wire.message import Message
 
@@ -44,42 +46,73 @@ def make_candidates(
 
 
 def serve(
-    context: ServerContext, candidates: Candidates, newcomers: list[Described], bank: Bank
-) -> dict[int, float]:
-    """Hand every newcomer its adapter; keep what it gives back, if the run says so.
+    context: ServerContext, offering: Offering, newcomers: list[Described], bank: Bank
+) -> dict[str, dict[int, float]]:
+    """Offer every newcomer its adapter; keep what it gives back, if the run says so.
+
+    The other ways to adopt that the run tries follow, one after another; their bytes count as
+    evaluation.
 
     Returns:
-        What each newcomer reached after refining its adapter; empty when none refines.
+        For each way that the table would not show anyway, what each newcomer reached.
     """
     if not newcomers:
         return {}
-    metric = context.profile.metric if context.profile else ""
-    policy, contribute = context.config.adoption.policy, context.config.adoption.contribute
+    ways = [context.config.adoption, *context.config.evaluation.adoptions]
+    reached = {}
+    for number, way in enumerate(ways):
+        answers = _adopt(context, offering, newcomers, way, number)
+        if way.contribute:
+            _keep(context, newcomers, answers, bank)
+        if not way.plain:
+            reached[way.title] = {c: _value(context, answer) for c, answer in answers.items()}
+    return reached
+
+
+def _adopt(
+    context: ServerContext,
+    offering: Offering,
+    newcomers: list[Described],
+    way: AdoptionConfig,
+    number: int,
+) -> dict[int, Message]:
+    """Every newcomer's answer to one way to adopt; the first is the run's own."""
+    policy = way.policy.build()
 
     def check(client: int, answer: Message) -> None:
         context.check_task(client, answer)
-        value_of(answer.meta.get("received"), metric)
-        if context.config.adoption.refine_epochs:
-            value_of(answer.meta.get("refined"), metric)
-        if contribute:
+        _value(context, answer)
+        if way.contribute:
             context.adapter(answer, "refined")
 
-    asked = {
-        client: context.message("adapter", "adopt", {"received": adapters[policy]})
-        for client, adapters in candidates.items()
-    }
-    answers = context.asker.ask("adopt", 0, asked, check)
+    asked = {}
     for newcomer in newcomers:
-        answer = answers.get(newcomer.seat.client)
-        if contribute and answer is not None:
-            adapter = context.adapter(answer, "refined")
+        offer = offering.make(policy, newcomer.vector)
+        asked[newcomer.seat.client] = context.message(
+            "evaluation" if number else "adapter",
+            "adopt",
+            offer.adapters,
+            distances=offer.distances,
+            adoption=number - 1 if number else None,
+        )
+    return context.asker.ask("adopt", number, asked, check)
+
+
+def _keep(
+    context: ServerContext, newcomers: list[Described], answers: dict[int, Message], bank: Bank
+) -> None:
+    for newcomer in newcomers:
+        seat = newcomer.seat
+        if seat.client in answers:
+            adapter = context.adapter(answers[seat.client], "refined")
             rank = max(layer.rank for layer in adapter.spec.layers)
-            seat = newcomer.seat
             record = Record(seat.task, seat.client, 1, 0, rank, context.seed, {})
             bank.add(record, adapter, newcomer.vector)
-    if not context.config.adoption.refine_epochs:
-        return {}
-    return {c: value_of(answer.meta.get("refined"), metric) for c, answer in answers.items()}
+
+
+def _value(context: ServerContext, answer: Message) -> float:
+    metric = context.profile.metric if context.profile else ""
+    return value_of(answer.meta.get("value"), metric)
 
 
 def value_of(scores: object, metric: str) -> float:

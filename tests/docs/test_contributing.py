@@ -10,6 +10,7 @@ import torch
 
 from fedlora import registry
 from fedlora.adapter import AdapterSpec, LayerSpec, LoraAdapter
+from fedlora.adoption.contract import Hand, Neighbour
 from fedlora.generators.contract import TrainingBank
 from tests.docs.examples import ROOT, blocks
 
@@ -92,6 +93,21 @@ def test_the_generator_gives_a_known_task_its_own_adapter_and_survives_the_disk(
         assert torch.allclose(answer.delta("q"), known.delta("q"), atol=1e-4)
 
 
+def test_the_policy_keeps_what_fits_the_labels(placed):
+    policy = placed("adoption", "coin")
+    generated, near = adapters(2)
+    hand = Hand(lambda name, sample: generated, lambda count: [Neighbour(near, 0.5)])
+    made = policy(policy.Config())
+
+    class Labels:
+        examples = 8
+
+        def loss(self, adapter, rows=None):
+            return 0.1 if adapter is near else 0.2
+
+    assert made.choose(made.offer(hand), Labels()) is near
+
+
 def test_the_aggregator_shrugs_at_an_outlier(placed):
     aggregator = placed("aggregation", "factor_median")
     honest = adapters(1)[0]
@@ -119,5 +135,5 @@ def test_every_example_is_one_of_these():
     assert rooms == {
         "fedlora/tasks/sources": "text_folders", "fedlora/tasks": "one_against_rest",
         "fedlora/generators": "shepard", "fedlora/aggregation": "factor_median",
-        "fedlora/wire/codecs": "int8_whole",
+        "fedlora/wire/codecs": "int8_whole", "fedlora/adoption": "coin",
     }  # fmt: skip

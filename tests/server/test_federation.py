@@ -172,12 +172,15 @@ def test_a_round_that_failed_is_asked_again(config: RunConfig, tmp_path: Path):
 
 
 def test_what_newcomers_give_back_is_kept_but_not_learned_from(tmp_path: Path):
-    config = small_config(adoption={"refine_epochs": 1, "contribute": True, "policy": "topk"})
+    topk = {"name": "given", "method": "topk"}
+    config = small_config(
+        adoption={"policy": topk, "refine": "always", "refine_epochs": 1, "contribute": True}
+    )
     first = live(config, tmp_path)
     records = Bank.open(tmp_path / "bank").records()
     assert {r.client for r in records if r.round == 1} == {6, 7}
     table = json.loads((tmp_path / "table.json").read_text())
-    assert "refined" in {row["method"] for row in table["rows"]}
+    assert "topk_refined" in {row["method"] for row in table["rows"]}
     (tmp_path / "facts.json").unlink()  # as if killed just before the end
     assert live(config, tmp_path) == first
 
@@ -219,3 +222,25 @@ def test_a_killed_run_ends_as_if_it_had_not_been(config: RunConfig, tmp_path: Pa
         child.send_signal(signal.SIGKILL)
         assert child.wait() == -signal.SIGKILL
     assert live(config, tmp_path / "killed") == whole
+
+
+def test_every_way_to_adopt_that_is_tried_has_a_row_for_every_newcomer(tmp_path: Path):
+    ways = [
+        {"policy": {"name": "label_mix", "candidates": 3}, "labels": 16},
+        {"policy": {"name": "best_of", "samples": 2}, "labels": 16},
+        {"refine": "gated", "labels": 16, "refine_epochs": 2},
+        {"policy": {"name": "given", "method": "topk"}, "refine": "always", "refine_epochs": 1},
+    ]
+    config = small_config(evaluation={"adoptions": ways})
+    first = live(config, tmp_path / "once")
+    table = json.loads((tmp_path / "once" / "table.json").read_text())
+    clients = {row["client"] for row in table["rows"]}
+    for way in ("label_mix", "best_of_2", "generated_gated", "topk_refined"):
+        assert {row["client"] for row in table["rows"] if row["method"] == way} == clients
+    lines = [json.loads(x) for x in (tmp_path / "once" / "ledger.jsonl").read_text().splitlines()]
+    down = [x for x in lines if x["phase"] == "adopt" and x["direction"] == "down"]
+    sizes = {number: {x["payload"] for x in down if x["round"] == number} for number in range(5)}
+    [one] = sizes[0]
+    assert [sizes[number] for number in (1, 2, 3, 4)] == [{4 * one}, {2 * one}, {one}, {one}]
+    assert {x["purpose"] for x in down if x["round"]} == {"evaluation"}
+    assert live(config, tmp_path / "twice") == first

@@ -1,0 +1,1 @@
+"""What a newcomer gets, and what it makes of it: one policy a file."""

@@ -1,0 +1,98 @@
+"""What an adoption policy is: the server offers adapters, the newcomer settles on one."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
+
+from torch import Tensor
+
+from fedlora.adapter import LoraAdapter
+from fedlora.section import Section
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A task of the bank beside a newcomer's.
+
+    adapter: the task's mean DeltaW at the bank's rank.
+    distance: squared distance of the task vectors; 1 is what is usual between a task of the bank
+        and its nearest.
+    """
+
+    adapter: LoraAdapter
+    distance: float
+
+
+@dataclass(frozen=True)
+class Hand:
+    """What the server can give to one newcomer.
+
+    method: (name, sample) -> the adapter that a method of the table answers with; methods that
+        draw at random answer differently for each sample.
+    nearest: count -> that many tasks of the bank at most, the nearest first.
+    """
+
+    method: Callable[[str, int], LoraAdapter]
+    nearest: Callable[[int], list[Neighbour]]
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What travels to the newcomer.
+
+    adapters: by name, in an order that both sides see.
+    distances: of those that stand for a task of the bank.
+    """
+
+    adapters: Mapping[str, LoraAdapter]
+    distances: Mapping[str, float] = field(default_factory=dict)
+
+
+class Trial(Protocol):
+    """A newcomer's few labelled examples; its own, and seen by nobody else."""
+
+    @property
+    def examples(self) -> int:
+        """How many there are."""
+        ...
+
+    def loss(self, adapter: LoraAdapter, rows: Tensor | None = None) -> float:
+        """Mean loss of an adapter on the examples, or on these rows of them."""
+        ...
+
+    def refine(self, adapter: LoraAdapter, rows: Tensor | None = None) -> LoraAdapter:
+        """The adapter after local training on the examples, or on these rows of them."""
+        ...
+
+
+class Policy(ABC):
+    """One way to adopt; one file a policy in `adoption/`."""
+
+    Config: ClassVar[type[Section]]
+    uses_labels: ClassVar[bool] = False
+
+    def __init__(self, config: Any) -> None:
+        self.config = config
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Methods of the table that the server must have fitted for this policy."""
+        return ()
+
+    @property
+    @abstractmethod
+    def title(self) -> str:
+        """What the policy is called in the table."""
+
+    @abstractmethod
+    def offer(self, hand: Hand) -> Offer:
+        """On the server: what is sent."""
+
+    @abstractmethod
+    def choose(self, offer: Offer, trial: Trial) -> LoraAdapter:
+        """On the newcomer: what is used.
+
+        Raises:
+            FedloraError: the offer is not what `offer` makes.
+        """

@@ -1,0 +1,49 @@
+"""A newcomer's labelled examples, put at the disposal of an adoption policy."""
+
+from torch import Tensor
+
+from fedlora.adapter import LoraAdapter
+from fedlora.client.trial import score
+from fedlora.client.workplace import Workplace
+from fedlora.config import AdoptionConfig
+from fedlora.finetune.local import train
+from fedlora.finetune.objectives import Rows
+from fedlora.finetune.objectives.contract import take
+from fedlora.spans import span
+
+
+class FewLabels:
+    """A `Trial` on `adoption.labels` training examples, the same for every policy and method."""
+
+    def __init__(self, place: Workplace, adoption: AdoptionConfig) -> None:
+        self._place = place
+        count = adoption.labels or place.desk.examples
+        self._rows = place.desk.few(count, place.purpose("evaluate"))
+        self._settings = place.config.finetune.model_copy(
+            update={"epochs": adoption.refine_epochs, "patience": None}
+        )
+
+    @property
+    def examples(self) -> int:
+        """How many there are."""
+        return len(next(iter(self._rows.values())))
+
+    def loss(self, adapter: LoraAdapter, rows: Tensor | None = None) -> float:
+        """Mean loss on the examples, or on these rows of them."""
+        return score(self._place.desk.objective, adapter, self._chosen(rows))["loss"]
+
+    def refine(self, adapter: LoraAdapter, rows: Tensor | None = None) -> LoraAdapter:
+        """The adapter after `adoption.refine_epochs` on the examples, or on these rows of them."""
+        with span("training"):
+            trained = train(
+                self._place.desk.objective,
+                adapter,
+                self._chosen(rows),
+                None,
+                self._settings,
+                self._place.purpose("refine"),
+            )
+        return trained.adapters[-1]
+
+    def _chosen(self, rows: Tensor | None) -> Rows:
+        return self._rows if rows is None else take(self._rows, rows)

@@ -1,0 +1,111 @@
+"""Every policy keeps the contract; each one's own rule is checked against the plain formula."""
+
+import math
+
+import pytest
+import torch
+
+from fedlora import registry
+from fedlora.adapter import AdapterSpec, LayerSpec, LoraAdapter
+from fedlora.adapter.product import norm
+from fedlora.adoption.contract import Hand, Neighbour, Offer
+from fedlora.errors import FedloraError
+
+SPEC = AdapterSpec("base", (LayerSpec("q", 6, 5, 2), LayerSpec("v", 6, 4, 2)), 4.0)
+
+
+def adapter(seed):
+    draw = torch.Generator().manual_seed(seed)
+    return LoraAdapter.from_flat(SPEC, torch.randn(SPEC.size, generator=draw))
+
+
+def dense(found, layer):
+    return found.spec.alpha / 2 * found.up[layer].double() @ found.down[layer].double()
+
+
+class Scored:
+    """Examples on which an adapter's loss is its distance in size from a wanted norm."""
+
+    examples = 32
+
+    def __init__(self, wanted=3.0):
+        self.wanted = wanted
+
+    def loss(self, found, rows=None):
+        return abs(norm(found) - self.wanted)
+
+    def refine(self, found, rows=None):
+        raise AssertionError("a policy chooses; whether to refine is the gate's")
+
+
+def hand(tasks=5):
+    near = [Neighbour(adapter(place), 0.5 + place) for place in range(tasks)]
+    return Hand(lambda name, sample: adapter(100 + sample), lambda count: near[:count])
+
+
+@pytest.fixture(params=registry.names("adoption"))
+def policy(request):
+    part = registry.find("adoption", request.param)
+    return part(part.Config())
+
+
+def test_what_is_chosen_fits_where_the_offer_came_from(policy):
+    chosen = policy.choose(policy.offer(hand()), Scored())
+
+    assert chosen.spec == SPEC
+    assert bool(torch.isfinite(chosen.flatten()).all())
+    again = policy.choose(policy.offer(hand()), Scored())
+    assert torch.equal(chosen.flatten(), again.flatten())
+
+
+def test_an_empty_offer_is_refused_in_one_line(policy):
+    with pytest.raises(FedloraError, match=r"^offer without an adapter$"):
+        policy.choose(Offer({}), Scored())
+
+
+def test_a_bank_of_one_task_can_be_offered(policy):
+    assert policy.choose(policy.offer(hand(tasks=1)), Scored()).spec == SPEC
+
+
+def test_the_mix_weighs_candidates_by_loss_and_distance():
+    part = registry.find("adoption", "label_mix")
+    policy = part(part.Config(candidates=4, generated=False, temperature=0.7, distance_weight=0.2))
+    trial, near = Scored(), hand().nearest(4)
+
+    chosen = policy.choose(policy.offer(hand()), trial)
+
+    raw = [math.exp(-trial.loss(n.adapter) / 0.7 - 0.2 * n.distance) for n in near]
+    for layer in ("q", "v"):
+        mixed = sum(
+            weight / sum(raw) * dense(n.adapter, layer) for weight, n in zip(raw, near, strict=True)
+        )
+        left, singular, right = torch.linalg.svd(mixed)
+        best = left[:, :2] * singular[:2] @ right[:2]
+        assert torch.allclose(dense(chosen, layer), best, atol=1e-5)
+
+
+def test_the_generated_adapter_stands_as_near_as_the_nearest_task():
+    part = registry.find("adoption", "label_mix")
+    offer = part(part.Config(candidates=2)).offer(hand())
+
+    assert list(offer.adapters) == ["near0", "near1", "generated"]
+    assert offer.distances["generated"] == offer.distances["near0"] < offer.distances["near1"]
+
+
+def test_the_best_draw_is_the_one_with_the_lowest_loss():
+    part = registry.find("adoption", "best_of")
+    policy = part(part.Config(samples=6))
+    sizes = [norm(adapter(100 + sample)) for sample in range(6)]
+    wanted = sizes[4] + 1e-4
+
+    chosen = policy.choose(policy.offer(hand()), Scored(wanted))
+
+    assert torch.equal(chosen.flatten(), adapter(104).flatten())
+
+
+def test_a_given_adapter_comes_alone():
+    part = registry.find("adoption", "given")
+    policy = part(part.Config(method="topk"))
+    assert list(policy.offer(hand()).adapters) == ["topk"]
+    with pytest.raises(FedloraError, match="offer of 2 adapters"):
+        policy.choose(Offer({"a": adapter(0), "b": adapter(1)}), Scored())
