@@ -75,7 +75,7 @@ def _adopt(
     newcomers: list[Described],
     way: AdoptionConfig,
     number: int,
-) -> dict[int, Message]:
+) -> Mapping[int, Message]:
     """Every newcomer's answer to one way to adopt; the first is the run's own."""
     policy = way.policy.build()
 
@@ -99,7 +99,7 @@ def _adopt(
 
 
 def _keep(
-    context: ServerContext, newcomers: list[Described], answers: dict[int, Message], bank: Bank
+    context: ServerContext, newcomers: list[Described], answers: Mapping[int, Message], bank: Bank
 ) -> None:
     for newcomer in newcomers:
         seat = newcomer.seat
