@@ -4,8 +4,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from scipy import stats
-
 # Local training that gains less than this has no gap worth a share (accuracy or nats a token).
 SMALLEST_GAP = 0.02
 # What a newcomer reports beside the adapters it was sent.
@@ -122,6 +120,8 @@ def interval(values: list[float]) -> Interval:
     if n == 1:
         return Interval(mean, None, None, 1)
     spread = (sum((value - mean) ** 2 for value in values) / (n - 1)) ** 0.5
+    from scipy import stats  # half a second, which a run should not wait for before it starts
+
     half = float(stats.t.ppf(0.975, n - 1)) * spread / n**0.5
     return Interval(mean, mean - half, mean + half, n)
 
