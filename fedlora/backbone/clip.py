@@ -1,0 +1,172 @@
+"""CLIP's two towers: images on one side, class names on the other (arXiv 2103.00020)."""
+
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from transformers import (
+    AutoConfig,
+    AutoTokenizer,
+    CLIPConfig,
+    CLIPModel,
+    CLIPVisionModelWithProjection,
+)
+from transformers.utils import cached_file  # type: ignore[attr-defined]
+
+from fedlora.errors import FedloraError
+from fedlora.registry import nearest
+
+TEMPLATES = ("a photo of a {}.",)
+
+# Of the pixels that CLIP was trained on, for models without a preprocessor_config.json.
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+@dataclass(frozen=True)
+class ImageInput:
+    """How images become what a vision tower takes.
+
+    size: height and width in pixels; channels: of the tower.
+    mean, std: of each channel, of pixels in [0, 1].
+    """
+
+    size: int
+    channels: int
+    mean: tuple[float, ...] = CLIP_MEAN
+    std: tuple[float, ...] = CLIP_STD
+
+    def prepare(self, images: Tensor) -> Tensor:
+        """(n, c, h, w) in [0, 1] -> (n, channels, size, size), scaled, repeated, normalised.
+
+        Raises:
+            FedloraError: the images have neither one channel nor those of the tower.
+        """
+        if images.ndim != 4 or images.shape[1] not in (1, self.channels):
+            raise FedloraError(
+                f"images of shape {tuple(images.shape)}: this model takes (n, 1 or"
+                f" {self.channels}, height, width)"
+            )
+        if images.shape[-2:] != (self.size, self.size):
+            images = functional.interpolate(
+                images, (self.size, self.size), mode="bicubic", antialias=True
+            ).clamp(0, 1)
+        mean = images.new_tensor(self.mean).reshape(-1, 1, 1)
+        std = images.new_tensor(self.std).reshape(-1, 1, 1)
+        return (images.expand(-1, self.channels, -1, -1) - mean) / std
+
+
+@dataclass(frozen=True, eq=False)
+class ClipTowers:
+    """A CLIPModel, its tokenizer if it has one, and its way with images."""
+
+    model: Any
+    tokenizer: Any | None
+    images: ImageInput
+    reference: str
+
+    def vision(self) -> Any:
+        """The vision tower and its projection as transformers' own class, sharing weights."""
+        with torch.device("meta"):
+            tower = CLIPVisionModelWithProjection(self.model.config.vision_config)
+        tower.vision_model = self.model.vision_model
+        tower.visual_projection = self.model.visual_projection
+        return tower.eval()
+
+    def tokens(self, texts: Sequence[str]) -> dict[str, Tensor]:
+        """input_ids and attention_mask, (n, longest).
+
+        Raises:
+            FedloraError: there is no tokenizer.
+        """
+        if self.tokenizer is None:
+            raise FedloraError(
+                f"'{self.reference}' has no tokenizer, so class names cannot be read; save one"
+                " beside the model"
+            )
+        longest = int(self.model.config.text_config.max_position_embeddings)
+        encoded = self.tokenizer(
+            list(texts), truncation=True, max_length=longest, padding=True, return_tensors="pt"
+        )
+        return {"input_ids": encoded["input_ids"], "attention_mask": encoded["attention_mask"]}
+
+    def name_rows(self, names: Sequence[str], templates: Sequence[str] = TEMPLATES) -> Tensor:
+        """`name_rows` of the class names in every template."""
+        tokens = self.tokens(fill(templates, names))
+        tokens = {key: column.to(self.model.device) for key, column in tokens.items()}
+        with torch.no_grad():
+            return name_rows(self.model, tokens, len(names))
+
+
+def fill(templates: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Every name in every template, the templates of a name side by side.
+
+    Raises:
+        FedloraError: a template has no place for a name.
+    """
+    for template in templates:
+        if "{}" not in template:
+            raise FedloraError(f"prompt '{template}': put {{}} where the class name belongs")
+    return [template.replace("{}", name) for name in names for template in templates]
+
+
+def name_rows(model: Any, tokens: dict[str, Tensor], classes: int) -> Tensor:
+    """A classifier's rows from the prompts of its class names (section 3.1.4 of CLIP's paper).
+
+    Args:
+        model: a CLIPModel.
+        tokens: of classes * templates prompts, as `fill` orders them.
+        classes: how many classes.
+
+    Returns:
+        (classes, width): exp(logit_scale) times the mean embedding of each name's prompts, of
+        unit length; its product with an image's embedding of unit length is a logit.
+    """
+    pooled = model.text_model(**tokens).pooler_output
+    prompts = functional.normalize(model.text_projection(pooled), dim=-1)
+    means = functional.normalize(prompts.unflatten(0, (classes, -1)).mean(1), dim=-1)
+    rows: Tensor = model.logit_scale.exp() * means
+    return rows
+
+
+def load_clip(where: str, dtype: torch.dtype = torch.float32) -> ClipTowers:
+    """The towers in a folder or hub id that `locate` gave.
+
+    Raises:
+        FedloraError: the model is not a CLIP.
+        OSError, ValueError: its files are missing or damaged.
+    """
+    described = AutoConfig.from_pretrained(where)
+    if not isinstance(described, CLIPConfig):
+        hint = nearest(str(described.model_type), ["clip"])
+        raise FedloraError(
+            f"'{where}' is a model of type '{described.model_type}', no CLIP; {hint}"
+        )
+    model: Any = CLIPModel.from_pretrained(where, dtype=dtype)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(where)
+    except (OSError, ValueError, KeyError, TypeError):  # transformers has no one error for "none"
+        tokenizer = None
+    return ClipTowers(model.eval(), tokenizer, image_input(described, where), where)
+
+
+def image_input(config: Any, where: str | None = None) -> ImageInput:
+    """Size and channels of a CLIPConfig, and the normalisation that was saved beside the model."""
+    vision = config.vision_config
+    saved: dict[str, Any] = {}
+    if where is not None:
+        with suppress(OSError):  # no such file there
+            file = cached_file(where, "preprocessor_config.json")
+            saved = json.loads(Path(str(file)).read_text("utf-8"))
+    return ImageInput(
+        int(vision.image_size),
+        int(vision.num_channels),
+        tuple(saved.get("image_mean") or CLIP_MEAN),
+        tuple(saved.get("image_std") or CLIP_STD),
+    )

@@ -1,0 +1,225 @@
+"""An image classifier on a CLIP with the four methods of a federated model."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from fedlora.backbone.clip import TEMPLATES, ClipTowers, fill, load_clip, name_rows
+from fedlora.backbone.weights import locate
+from fedlora.errors import FedloraError
+
+EVALUATION_BATCH = 256
+
+
+class FederatedCLIPModel(nn.Module):
+    """CLIP's vision tower and a head of `num_classes` rows.
+
+    With class names the head is zero-shot: the names, in prompts, through the text tower. It is
+    frozen, or the start of training with `trainable_head`. Without names a head starts at zero
+    and is trained. The vision tower and its projection train; the text tower is frozen, and where
+    an adapter trains in it the head is computed anew in every pass.
+
+    Args:
+        model_name: "tiny_clip", a folder that `save_pretrained` wrote, a hub id, or loaded towers.
+        num_classes: rows of the head.
+        class_names: one for each class.
+        templates: prompts, with {} where the name belongs; their embeddings are averaged.
+        trainable_head: whether the head trains; None for "only without class names".
+        learning_rate: of AdamW in `train_step`.
+
+    Raises:
+        FedloraError: the model cannot be loaded or is no CLIP, num_classes and class_names
+            disagree, or names are given and there is no tokenizer.
+    """
+
+    def __init__(
+        self,
+        model_name: str | ClipTowers,
+        num_classes: int,
+        class_names: Sequence[str] | None = None,
+        templates: Sequence[str] = TEMPLATES,
+        trainable_head: bool | None = None,
+        learning_rate: float = 5e-4,
+    ) -> None:
+        super().__init__()
+        _check_classes(num_classes, class_names, trainable_head)
+        towers = open_towers(model_name) if isinstance(model_name, str) else model_name
+        self.clip = towers.model
+        self.images = towers.images
+        self.reference = towers.reference
+        self.num_classes = num_classes
+        self.class_names = None if class_names is None else tuple(class_names)
+        self.trainable_head = class_names is None if trainable_head is None else trainable_head
+        self.learning_rate = learning_rate
+        self.clip.requires_grad_(True)
+        for frozen in (self.clip.text_model, self.clip.text_projection, self.clip.logit_scale):
+            frozen.requires_grad_(False)
+        self.classifier = nn.Linear(self.clip.config.projection_dim, num_classes)
+        self.classifier.to(self.clip.dtype).requires_grad_(self.trainable_head)
+        nn.init.zeros_(self.classifier.weight)
+        nn.init.zeros_(self.classifier.bias)
+        self._prompts: tuple[str, ...] = ()
+        if class_names is not None:
+            tokens = towers.tokens(fill(templates, class_names))
+            for name, column in tokens.items():
+                self.register_buffer(f"prompt_{name}", column, persistent=False)
+            self._prompts = tuple(tokens)
+            self._refresh_head()
+        self._optimizer: tuple[list[nn.Parameter], torch.optim.Optimizer] | None = None
+        self.register_load_state_dict_post_hook(  # type: ignore[no-untyped-call]
+            lambda *_: self.parameters_changed()
+        )
+
+    def prepare(self, images: Tensor) -> Tensor:
+        """Images (n, c, h, w) in [0, 1], grey or in colour -> what the vision tower takes."""
+        return self.images.prepare(images)
+
+    def forward(self, pixel_values: Tensor) -> Tensor:
+        """Logits (n, classes) of prepared images (n, channels, size, size)."""
+        pooled = self.clip.vision_model(pixel_values=pixel_values).pooler_output
+        features = functional.normalize(self.clip.visual_projection(pooled), dim=-1)
+        if self._text_trains():
+            return functional.linear(features, self._name_rows())
+        logits: Tensor = self.classifier(self.clip.logit_scale.detach().exp() * features)
+        return logits
+
+    def train_step(self, data: Any, labels: Any) -> float:
+        """One step of AdamW on a batch; the loss before it.
+
+        Args:
+            data: prepared images (n, channels, size, size).
+            labels: (n,) integers below num_classes.
+
+        Raises:
+            FedloraError: data and labels disagree in number, or a label has no class.
+        """
+        pixels, truth = self._batch(data, labels)
+        self.train()
+        optimizer = self._current_optimizer()
+        loss = functional.cross_entropy(self(pixels), truth)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        return float(loss.detach())
+
+    @torch.no_grad()
+    def evaluate(self, data: Any, labels: Any) -> dict[str, float]:
+        """Mean "loss" and "accuracy" on prepared images; arguments and errors as `train_step`."""
+        pixels, truth = self._batch(data, labels)
+        was_training = self.training
+        self.eval()
+        logits = torch.cat([self(part) for part in pixels.split(EVALUATION_BATCH)]).float()
+        self.train(was_training)
+        return {
+            "loss": float(functional.cross_entropy(logits, truth)),
+            "accuracy": float((logits.argmax(-1) == truth).float().mean()),
+        }
+
+    def get_parameters(self) -> list[np.ndarray]:
+        """The whole model, both towers and the head, as copies."""
+        return [t.detach().cpu().float().numpy().copy() for t in self.state_dict().values()]
+
+    def set_parameters(self, parameters: Sequence[Any]) -> None:
+        """Take what another's `get_parameters` gave; a new round begins with a new optimiser.
+
+        Raises:
+            FedloraError: another number or shape; nothing is then changed.
+        """
+        own = self.state_dict()
+        shapes = [tuple(tensor.shape) for tensor in own.values()]
+        given = [tuple(np.shape(value)) for value in parameters]
+        if given != shapes:
+            at = next((i for i, pair in enumerate(zip(given, shapes)) if pair[0] != pair[1]), None)  # noqa: B905
+            what = f"{len(given)} parameters" if at is None else f"'{list(own)[at]}' as {given[at]}"
+            right = len(shapes) if at is None else shapes[at]
+            raise FedloraError(f"set_parameters: {what} given, {right} expected")
+        with torch.no_grad():
+            for tensor, value in zip(own.values(), parameters, strict=True):
+                tensor.copy_(torch.as_tensor(value))
+        self.parameters_changed()
+
+    def parameters_changed(self) -> None:
+        """Tensors were written from outside: the zero-shot head and the optimiser begin anew."""
+        self._optimizer = None
+        if self._prompts and not self.trainable_head:
+            self._refresh_head()
+
+    def _refresh_head(self) -> None:
+        with torch.no_grad():
+            rows = self._name_rows() / self.clip.logit_scale.exp()
+            self._head().copy_(rows)
+
+    def _head(self) -> Tensor:
+        """The head's weight, under an adapter as well."""
+        layer: Any = self.classifier
+        weight: Tensor = layer.weight
+        return weight
+
+    def _name_rows(self) -> Tensor:
+        tokens = {name: getattr(self, f"prompt_{name}") for name in self._prompts}
+        return name_rows(self.clip, tokens, self.num_classes)
+
+    def _text_trains(self) -> bool:
+        if not self._prompts or self.trainable_head:
+            return False
+        parts = (self.clip.text_model, self.clip.text_projection)
+        return any(p.requires_grad for part in parts for p in part.parameters())
+
+    def _current_optimizer(self) -> torch.optim.Optimizer:
+        """AdamW over what requires gradients now, made anew when that has changed."""
+        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        same = self._optimizer is not None and [id(p) for p in self._optimizer[0]] == [
+            id(p) for p in trained
+        ]
+        if self._optimizer is None or not same:
+            made = torch.optim.AdamW(trained, lr=self.learning_rate, weight_decay=0.0)
+            self._optimizer = (trained, made)
+        return self._optimizer[1]
+
+    def _batch(self, data: Any, labels: Any) -> tuple[Tensor, Tensor]:
+        device, dtype = self.clip.device, self.clip.dtype
+        pixels = torch.as_tensor(data).to(device, dtype)
+        truth = torch.as_tensor(labels).to(device, torch.int64)
+        if len(pixels) != len(truth) or len(truth) == 0:
+            raise FedloraError(f"{len(pixels)} images and {len(truth)} labels: give one for each")
+        low, high = int(truth.min()), int(truth.max())
+        if low < 0 or high >= self.num_classes:
+            wrong = low if low < 0 else high
+            raise FedloraError(
+                f"label {wrong} in the data, but num_classes={self.num_classes}: labels count"
+                " from 0; raise num_classes or mend the labels"
+            )
+        return pixels, truth
+
+
+def open_towers(model_name: str) -> ClipTowers:
+    """Load a CLIP by name.
+
+    Raises:
+        FedloraError: it cannot be found or read, or is no CLIP.
+    """
+    try:
+        return load_clip(locate(model_name, key="model_name"))
+    except (OSError, ValueError) as error:
+        first_line = str(error).strip().splitlines()[0]
+        raise FedloraError(
+            f"model_name: '{model_name}' cannot be loaded ({first_line}); without a network,"
+            " name tiny_clip or a local folder"
+        ) from None
+
+
+def _check_classes(
+    num_classes: int, names: Sequence[str] | None, trainable_head: bool | None
+) -> None:
+    if num_classes < 2:
+        raise FedloraError(f"num_classes={num_classes}: at least two are needed")
+    if names is not None and len(names) != num_classes:
+        raise FedloraError(
+            f"num_classes={num_classes}, but class_names has {len(names)}: give one a class"
+        )
+    if names is None and trainable_head is False:
+        raise FedloraError("class_names: a zero-shot head needs them; or set trainable_head=True")

@@ -1,0 +1,110 @@
+"""The wrapper for CLIP: adapters in the towers, the projections, the head."""
+
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+from typing_extensions import override
+
+from fedlora.errors import FedloraError
+from fedlora.lora.clip_model import FederatedCLIPModel
+from fedlora.lora.config import CLIP_TARGETS, LoRAConfig
+from fedlora.lora.targets import adaptable_layers, check_targets, matches
+from fedlora.lora.wrapper import LoRAWrapper
+from fedlora.registry import nearest
+
+Component = Literal["encoder", "text_encoder", "classifier", "projection"]
+COMPONENTS: tuple[Component, ...] = get_args(Component)
+
+TOWERS = {"encoder": "clip.vision_model", "text_encoder": "clip.text_model"}
+PROJECTIONS = {"encoder": "clip.visual_projection", "text_encoder": "clip.text_projection"}
+
+
+class CLIPLoRAWrapper(LoRAWrapper):
+    """A federated CLIP with adapters in some of its components.
+
+    Args:
+        federated_clip_model: what to wrap.
+        lora_config: rank, layers and the rest; `target_modules="auto"` takes query, key, value
+            and both layers of the MLP.
+        target_components: `encoder` (the vision tower), `text_encoder`, `classifier`, and
+            `projection`, which is the named towers', or the vision tower's alone.
+
+    Raises:
+        FedloraError: the model is none, or a component is unknown.
+    """
+
+    def __init__(
+        self,
+        federated_clip_model: FederatedCLIPModel,
+        lora_config: LoRAConfig | None = None,
+        target_components: Sequence[str] = ("encoder",),
+    ) -> None:
+        super().__init__(federated_clip_model, lora_config)
+        if not isinstance(federated_clip_model, FederatedCLIPModel):
+            raise FedloraError(
+                f"{type(federated_clip_model).__name__} is no FederatedCLIPModel; LoRAWrapper"
+                " takes other models"
+            )
+        _check_components(target_components, federated_clip_model.trainable_head)
+        self.target_components = tuple(target_components)
+
+    @override
+    def target_layers(self) -> list[str]:
+        parts = self.target_components
+        towers = [part for part in parts if part in TOWERS]
+        single = ["classifier"] if "classifier" in parts else []
+        if "projection" in parts:
+            single += [PROJECTIONS[part] for part in towers or ["encoder"]]
+        inside = {part: list(adaptable_layers(self.model, TOWERS[part])) for part in towers}
+        given = self.lora_config.target_modules
+        targets = CLIP_TARGETS if given == "auto" else given
+        if towers or given != "auto":
+            check_targets(
+                [*single, *(name for names in inside.values() for name in names)], targets
+            )
+        chosen = set(single)
+        for part, names in inside.items():
+            found = {n for n in names if any(matches(n, target) for target in targets)}
+            if not found:
+                raise FedloraError(
+                    f"target_components: '{part}' has none of {', '.join(targets)}; leave it out"
+                )
+            chosen |= found
+        return [name for name, _ in self.model.named_modules() if name in chosen]
+
+    @override
+    def trained_beside(self) -> list[str]:
+        model = self.model
+        assert isinstance(model, FederatedCLIPModel)
+        if not model.trainable_head or "classifier" in self.target_components:
+            return []
+        return [f"classifier.{name}" for name, _ in model.classifier.named_parameters()]
+
+
+def quick_clip_lora(
+    model_name: str,
+    num_classes: int,
+    lora_r: int = 16,
+    class_names: Sequence[str] | None = None,
+) -> CLIPLoRAWrapper:
+    """A CLIP with an adapter of rank `lora_r` and alpha 2 * `lora_r` in its vision tower.
+
+    Arguments and errors are those of `FederatedCLIPModel` and `LoRAConfig`.
+    """
+    config = LoRAConfig.for_clip_model(r=lora_r)
+    model = FederatedCLIPModel(model_name, num_classes, class_names)
+    return CLIPLoRAWrapper(model, config, ["encoder"]).apply_lora_to_federated_model()
+
+
+def _check_components(wanted: Sequence[str], trainable_head: bool) -> None:
+    if isinstance(wanted, str) or not wanted:
+        raise FedloraError("target_components: give a list, such as [encoder]")
+    for component in wanted:
+        if component not in COMPONENTS:
+            hint = nearest(component, list(COMPONENTS))
+            raise FedloraError(f"target_components: no component is called '{component}'; {hint}")
+    if "text_encoder" in wanted and (trainable_head or "classifier" in wanted):
+        raise FedloraError(
+            "target_components: 'text_encoder' trains the zero-shot head; leave 'classifier' out,"
+            " and give class_names without trainable_head"
+        )

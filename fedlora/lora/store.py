@@ -1,0 +1,176 @@
+"""Configurations and adapters on disk, by name."""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fedlora import atomic, frame
+from fedlora.errors import FedloraError
+from fedlora.lora.config import LoRAConfig, LoRAFields
+from fedlora.lora.wrapper import LoRAWrapper
+from fedlora.registry import nearest
+from fedlora.section import parse
+
+CONFIGS, MODELS = Path("lora_configs"), Path("lora_models")
+WEIGHTS, INFO = "model.safetensors", "info.json"
+
+
+class LoRAConfigManager:
+    """Configurations as JSON files, in `lora_configs` unless a folder is given."""
+
+    @staticmethod
+    def save_config(config: LoRAConfig, name: str, folder: Path | str = CONFIGS) -> Path:
+        """Write NAME.json, whole or not at all; one of that name is replaced.
+
+        Raises:
+            FedloraError: the name is not one, or the file cannot be written.
+        """
+        path = Path(folder) / f"{checked(name)}.json"
+        atomic.write_text(path, config.model_dump_json(indent=2) + "\n")
+        return path
+
+    @staticmethod
+    def load_config(name: str, folder: Path | str = CONFIGS) -> LoRAConfig:
+        """Read NAME.json.
+
+        Raises:
+            FedloraError: there is none, or it is not a configuration.
+        """
+        path = Path(folder) / f"{checked(name)}.json"
+        if not path.is_file():
+            raise _missing(
+                "configuration", name, [file.stem for file in path.parent.glob("*.json")]
+            )
+        try:
+            return LoRAConfig(**dict(parse(LoRAFields, frame.read_json(path.read_text("utf-8")))))
+        except (FedloraError, OSError, UnicodeDecodeError) as error:
+            raise FedloraError(f"{path}: {error}") from None
+
+
+class LoRAModelManager:
+    """Trained wrappers as folders of safetensors and JSON, in `lora_models` unless given."""
+
+    @staticmethod
+    def save_model(wrapper: LoRAWrapper, name: str, folder: Path | str = MODELS) -> Path:
+        """Write NAME/, whole or not at all: what `get_parameters` gives, and what it belongs to.
+
+        Raises:
+            FedloraError: the name is not one, there is no adapter yet, a value is not finite, or
+                the folder cannot be written.
+        """
+        path = Path(folder) / checked(name)
+        info = _described(wrapper)
+        weights = frame.pack(wrapper.shared_tensors(), "format", "pt")
+        with atomic.folder(path) as draft:
+            (draft / WEIGHTS).write_bytes(weights)
+            (draft / INFO).write_text(json.dumps(info, indent=2, sort_keys=True) + "\n", "utf-8")
+        return path
+
+    @staticmethod
+    def load_model(name: str, wrapper: LoRAWrapper, folder: Path | str = MODELS) -> LoRAWrapper:
+        """Put saved tensors into a wrapper of the same model, rank and layers; gives it back.
+
+        Raises:
+            FedloraError: there is no such model, it is damaged, or it belongs to another
+                architecture, base model, rank or set of layers; nothing is then changed.
+        """
+        info = LoRAModelManager.get_model_info(name, folder)
+        path = Path(folder) / name / WEIGHTS
+        own = _described(wrapper)
+        for key, what in _MUST_AGREE.items():
+            if info.get(key) != own[key]:
+                raise FedloraError(
+                    f"'{name}' was saved with another {what}: {_short(info.get(key))}, and this"
+                    f" wrapper has {_short(own[key])}"
+                )
+        try:
+            data = path.read_bytes()
+            tensors, _ = frame.unpack(data, len(data))
+            missing = set(wrapper.injection.trained) - set(tensors)
+            if missing:
+                raise FedloraError(f"tensor '{min(missing)}' is missing")
+            wrapper.write(tensors)
+        except (FedloraError, OSError) as error:
+            raise FedloraError(f"{path}: {error}") from None
+        return wrapper
+
+    @staticmethod
+    def get_model_info(name: str, folder: Path | str = MODELS) -> dict[str, Any]:
+        """What was saved: architecture, configuration, layers, counts, bytes of the weights.
+
+        Raises:
+            FedloraError: there is no such model, or its description is damaged.
+        """
+        path = Path(folder) / checked(name)
+        if not (path / INFO).is_file() or not (path / WEIGHTS).is_file():
+            raise _missing(
+                "model", name, [file.parent.name for file in path.parent.glob(f"*/{INFO}")]
+            )
+        try:
+            info = frame.read_json((path / INFO).read_text("utf-8"))
+        except (FedloraError, OSError, UnicodeDecodeError) as error:
+            raise FedloraError(f"{path / INFO}: {error}") from None
+        if not isinstance(info, dict):
+            raise FedloraError(f"{path / INFO}: not a description; save the model again")
+        return {**info, "bytes": (path / WEIGHTS).stat().st_size}
+
+
+_MUST_AGREE = {
+    "architecture": "architecture",
+    "rank": "rank",
+    "alpha": "alpha",
+    "layers": "set of adapted layers",
+    "base": "base model",
+}
+
+
+def checked(name: str) -> str:
+    """A name that is safe as a file's.
+
+    Raises:
+        FedloraError: it is not.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}", name):
+        raise FedloraError(
+            f"name '{name}': use letters, digits, '_', '-' and '.', no path, at most 80"
+        )
+    return name
+
+
+def _described(wrapper: LoRAWrapper) -> dict[str, Any]:
+    """All that a saved adapter belongs to."""
+    injection, config = wrapper.injection, wrapper.lora_config
+    trained = set(injection.trained)
+    digest, shapes = hashlib.sha256(), hashlib.sha256()
+    for name, tensor in sorted(injection.tensors(trained_only=False).items()):
+        if name in trained:
+            continue
+        shapes.update(f"{name.replace('.base_layer', '')}:{tuple(tensor.shape)};".encode())
+        if config.save_only_trainable:
+            values = tensor.cpu().contiguous()
+            digest.update(name.encode() + values.flatten().view(torch.uint8).numpy().tobytes())
+    return {
+        "architecture": f"{type(wrapper.model).__name__} {shapes.hexdigest()[:12]}",
+        "base": digest.hexdigest(),
+        "rank": config.r,
+        "alpha": config.lora_alpha,
+        "layers": list(injection.layers),
+        "config": config.model_dump(mode="json"),
+        "parameters": wrapper.parameter_counts(),
+    }
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list):
+        endings = sorted({str(name).rpartition(".")[2] for name in value})
+        return f"{len(value)} layers ({', '.join(endings)})"
+    return str(value)[:48]
+
+
+def _missing(what: str, name: str, known: list[str]) -> FedloraError:
+    hint = nearest(name, sorted(known)) if known else "none is saved there"
+    return FedloraError(f"no saved {what} '{name}'; {hint}")

@@ -1,0 +1,236 @@
+"""Any federated torch model, wrapped: the same four methods, with an adapter underneath."""
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from fedlora.errors import FedloraError
+from fedlora.lora.config import LoRAConfig
+from fedlora.lora.injection import Injection
+from fedlora.lora.targets import adaptable_layers, find_layers
+
+INTERFACE = ("get_parameters", "set_parameters", "train_step", "evaluate")
+
+
+class LoRAWrapper(nn.Module):
+    """A federated model and, once applied, its adapter.
+
+    The wrapper has the model's four methods and passes every other attribute on, so a training
+    script sees no difference: `train_step` and `evaluate` are the model's own, and an optimiser
+    that the model made for itself goes on with the adapter.
+
+    Args:
+        model: a torch module with `get_parameters`, `set_parameters`, `train_step`, `evaluate`.
+        lora_config: rank, layers and the rest; its defaults when left out.
+
+    Raises:
+        FedloraError: the model is no module, or lacks one of the methods.
+    """
+
+    def __init__(self, model: nn.Module, lora_config: LoRAConfig | None = None) -> None:
+        super().__init__()
+        missing = [name for name in INTERFACE if not callable(getattr(model, name, None))]
+        if not isinstance(model, nn.Module) or missing:
+            raise FedloraError(
+                f"{type(model).__name__} cannot be wrapped: it must be a torch module with"
+                f" {', '.join(INTERFACE)}" + (f"; {missing[0]} is missing" if missing else "")
+            )
+        self.lora_config = lora_config or LoRAConfig()
+        self._injection: Injection | None = None
+        self.model = model
+
+    @property
+    def applied(self) -> bool:
+        """Whether the adapter is in the model."""
+        return self._injection is not None
+
+    @property
+    def injection(self) -> Injection:
+        """The adapter in the model.
+
+        Raises:
+            FedloraError: there is none yet.
+        """
+        if self._injection is None:
+            raise FedloraError(
+                "the model has no adapter yet; call apply_lora_to_federated_model() first"
+            )
+        return self._injection
+
+    def apply_lora_to_federated_model(self) -> Self:
+        """Put the adapter into the model, in place; a second call does nothing.
+
+        Outputs stay as they were, since `up` starts at zero. `down` is drawn from torch's global
+        generator, as PEFT does.
+
+        Raises:
+            FedloraError: no layer matches; the model is then unchanged.
+        """
+        if self._injection is None:
+            layers, beside = self.target_layers(), self.trained_beside()
+            self._injection = Injection(self.model, self.lora_config, layers, beside)
+            self._changed()
+        return self
+
+    def target_layers(self) -> list[str]:
+        """Full names of the layers to adapt, in the model's order.
+
+        Raises:
+            FedloraError: no layer matches.
+        """
+        return find_layers(adaptable_layers(self.model), self.lora_config.target_modules)
+
+    def trained_beside(self) -> list[str]:
+        """Names of the model's own parameters that train beside the adapter."""
+        return []
+
+    def enable_lora_layers(self) -> None:
+        """Use the adapter again."""
+        self.injection.enable(True)
+        self._changed()
+
+    def disable_lora_layers(self) -> None:
+        """Use the frozen model alone; the adapter is kept."""
+        self.injection.enable(False)
+        self._changed()
+
+    def enable_gradient_checkpointing(self) -> None:
+        """Keep a block's input only and compute the block again in the backward pass.
+
+        Raises:
+            FedloraError: the model has no transformer of transformers that can.
+        """
+        for part in self._checkpointable():
+            # the name since transformers 5.1, and the one before
+            start = getattr(part, "activation_checkpointing_enable", None)
+            (start or part.gradient_checkpointing_enable)()
+
+    def disable_gradient_checkpointing(self) -> None:
+        """Keep all activations again.
+
+        Raises:
+            FedloraError: as for enabling.
+        """
+        for part in self._checkpointable():
+            stop = getattr(part, "activation_checkpointing_disable", None)
+            (stop or part.gradient_checkpointing_disable)()
+
+    def merge_and_unload(self) -> nn.Module:
+        """Add the adapter to the weights and give the model back as it was before wrapping."""
+        self.injection.merge()
+        self._injection = None
+        self._changed()
+        return self.model
+
+    def parameter_counts(self) -> dict[str, int]:
+        """How many values are "trainable", and how many there are in "total", adapter included."""
+        names = set(self.injection.trained)
+        sizes = {name: p.numel() for name, p in self.model.named_parameters()}
+        trainable = sum(size for name, size in sizes.items() if name in names)
+        return {"trainable": trainable, "total": sum(sizes.values())}
+
+    def shared_tensors(self) -> dict[str, Tensor]:
+        """What `get_parameters` and saved files hold, by name, without copies."""
+        return self.injection.tensors(self.lora_config.save_only_trainable)
+
+    def get_parameters(self) -> list[np.ndarray]:
+        """The trained tensors, or all of them with save_only_trainable=False, as copies."""
+        if self._injection is None:
+            own: list[np.ndarray] = self.model.get_parameters()  # type: ignore[operator]
+            return own
+        return [_array(tensor) for tensor in self.shared_tensors().values()]
+
+    def set_parameters(self, parameters: Sequence[Any]) -> None:
+        """Take what another client's or the server's `get_parameters` gave.
+
+        Raises:
+            FedloraError: another number or shape; nothing is then changed.
+        """
+        if self._injection is None:
+            self.model.set_parameters(parameters)  # type: ignore[operator]
+            return
+        tensors = self.shared_tensors()
+        if len(parameters) != len(tensors):
+            raise FedloraError(
+                f"{len(parameters)} parameters given, {len(tensors)} expected: rank, layers and"
+                " save_only_trainable must be the same on both sides"
+            )
+        self.write(dict(zip(tensors, parameters, strict=True)))
+
+    def write(self, values: dict[str, Any]) -> None:
+        """Copy values into tensors of the model by name, all or none.
+
+        Raises:
+            FedloraError: a name or shape is not the model's; nothing is then changed.
+        """
+        own = self.injection.tensors(trained_only=False)
+        for name, value in values.items():
+            if name not in own:
+                raise FedloraError(f"the model has no tensor '{name}'; was it wrapped otherwise?")
+            if tuple(np.shape(value)) != tuple(own[name].shape):
+                raise FedloraError(
+                    f"parameter '{name}' is {tuple(np.shape(value))}, not {tuple(own[name].shape)}"
+                )
+        with torch.no_grad():
+            for name, value in values.items():
+                own[name].copy_(torch.as_tensor(value))
+        self._changed()
+
+    def train_step(self, data: Any, labels: Any) -> Any:
+        """The model's own: one step, the loss."""
+        return self.model.train_step(data, labels)  # type: ignore[operator]
+
+    def evaluate(self, data: Any, labels: Any) -> Any:
+        """The model's own: metrics by name."""
+        return self.model.evaluate(data, labels)  # type: ignore[operator]
+
+    def forward(self, *inputs: Any, **named: Any) -> Any:
+        """The model's own."""
+        return self.model(*inputs, **named)
+
+    def _changed(self) -> None:
+        """Tell a model that wants to know (`parameters_changed`) that its tensors have changed."""
+        told = getattr(self.model, "parameters_changed", None)
+        if callable(told):
+            told()
+
+    def _checkpointable(self) -> list[Any]:
+        parts = [
+            part
+            for part in self.model.modules()
+            if isinstance(part, PreTrainedModel) and part.supports_gradient_checkpointing
+        ]
+        if not parts:
+            raise FedloraError(
+                f"{type(self.model).__name__} has no transformer whose blocks can be checkpointed"
+            )
+        return parts
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            modules = self.__dict__.get("_modules", {})
+            if "model" not in modules:
+                raise
+            return getattr(modules["model"], name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """What the model has is set on the model: `wrapped.learning_rate = 0.1` is meant for it."""
+        model = self.__dict__.get("_modules", {}).get("model")
+        own = name in self.__dict__ or hasattr(type(self), name) or name == "model"
+        if model is not None and not own and hasattr(model, name):
+            setattr(model, name, value)
+        else:
+            super().__setattr__(name, value)
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    """A copy; numpy has no bfloat16, and float32 holds every value of it."""
+    values = tensor.detach().cpu()
+    values = values.float() if values.dtype == torch.bfloat16 else values
+    return np.array(values.numpy(), copy=True)

@@ -1,0 +1,219 @@
+"""Wrapped, any federated model keeps its ways."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from fedlora.errors import FedloraError
+from fedlora.lora import LoRAConfig, LoRAWrapper
+from tests.lora.small import Plain
+
+
+def data(seed: int = 0):
+    draw = torch.Generator().manual_seed(seed)
+    x = torch.randn(64, 6, generator=draw)
+    return x, (x[:, 0] > 0).long() + 2 * (x[:, 1] > 0).long()
+
+
+def federated_script(model):
+    """A round of somebody's federation."""
+    x, y = data()
+    model = model.to("cpu")
+    model.set_parameters(model.get_parameters())
+    losses = [model.train_step(x, y) for _ in range(60)]
+    return losses, model.evaluate(x, y)["accuracy"]
+
+
+def plain_torch_script(model):
+    """The same without the four methods: an optimiser over everything."""
+    x, y = data()
+    model.train()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
+    losses = []
+    for _ in range(60):
+        loss = functional.cross_entropy(model(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    model.eval()
+    return losses, model.evaluate(x, y)["accuracy"]
+
+
+def adapted(**config) -> LoRAWrapper:
+    torch.manual_seed(0)
+    settings = LoRAConfig(**{"r": 3, "lora_alpha": 6, "lora_dropout": 0.0} | config)
+    return LoRAWrapper(Plain(), settings).apply_lora_to_federated_model()
+
+
+@pytest.mark.parametrize("script", [federated_script, plain_torch_script])
+def test_one_script_trains_a_plain_and_a_wrapped_model(script):
+    plain, wrapped = Plain(), adapted()
+    frozen = {n: p.clone() for n, p in wrapped.model.named_parameters() if not p.requires_grad}
+
+    (before, *_, after), accuracy = script(plain)
+    (before_lora, *_, after_lora), accuracy_lora = script(wrapped)
+
+    assert before_lora == pytest.approx(before, abs=1e-6)
+    assert after < before / 2
+    assert after_lora < before / 2
+    assert min(accuracy, accuracy_lora) > 0.8
+    own = dict(wrapped.model.named_parameters())
+    assert all(torch.equal(own[name], value) for name, value in frozen.items())
+
+
+def test_an_attribute_of_the_model_is_read_and_set_through_the_wrapper():
+    wrapper = adapted()
+
+    wrapper.learning_rate = 0.7
+    wrapper.note = "the wrapper's own"
+
+    assert wrapper.model.learning_rate == wrapper.learning_rate == 0.7
+    assert not hasattr(wrapper.model, "note")
+    with pytest.raises(AttributeError, match="no_such_thing"):
+        _ = wrapper.no_such_thing
+
+
+def test_the_model_s_own_optimiser_forgets_the_adapter_when_it_is_merged():
+    wrapper, (x, y) = adapted(), data()
+    optimizer = wrapper.model.optimizer
+    wrapper.train_step(x, y)
+    assert len(optimizer.param_groups[0]["params"]) == 8
+
+    model = wrapper.merge_and_unload()
+    before = model.first.weight.clone()
+    model.train_step(x, y)
+
+    assert [id(p) for p in optimizer.param_groups[0]["params"]] == [
+        id(p) for p in model.parameters()
+    ]
+    assert not torch.equal(model.first.weight, before)
+
+
+@pytest.mark.parametrize(("bias", "tensors"), [("none", 4), ("lora_only", 6), ("all", 6)])
+def test_what_trains_is_what_travels(bias, tensors):
+    wrapper, (x, y) = adapted(bias=bias), data()
+    plain = Plain().eval()
+    before = [value.copy() for value in wrapper.get_parameters()]
+    for _ in range(3):
+        wrapper.train_step(x, y)
+    wrapper.eval()
+    trained = wrapper(x)
+
+    wrapper.disable_lora_layers()
+    assert torch.equal(wrapper(x), plain(x))
+    values = wrapper.get_parameters()  # the adapter's, enabled or not
+    assert len(values) == tensors
+    assert all(not np.array_equal(a, b) for a, b in zip(values, before, strict=True))
+    wrapper.enable_lora_layers()
+    assert torch.equal(wrapper(x), trained)
+
+
+def test_an_adapter_alone_and_a_whole_model_go_there_and_back():
+    for only in (True, False):
+        one, two, (x, y) = (
+            adapted(save_only_trainable=only),
+            adapted(save_only_trainable=only),
+            data(),
+        )
+        one.train_step(x, y)
+        one.eval(), two.eval()
+        assert not torch.equal(one(x), two(x))
+
+        two.set_parameters(one.get_parameters())
+
+        assert torch.equal(one(x), two(x))
+        assert len(one.get_parameters()) == (4 if only else 8)
+
+
+def test_targets_are_full_names_or_their_ends_and_nothing_else():
+    class Deep(Plain):
+        def __init__(self):
+            super().__init__()
+            self.inner = nn.ModuleDict({"first": nn.Linear(2, 2), "not_first": nn.Linear(2, 2)})
+
+    both = LoRAWrapper(Deep(), LoRAConfig(r=1, target_modules=["first"]))
+    one = LoRAWrapper(Deep(), LoRAConfig(r=1, target_modules=["inner.first"]))
+
+    assert both.target_layers() == ["first", "inner.first"]
+    assert one.apply_lora_to_federated_model().injection.layers == ("inner.first",)
+    assert type(one.model.first) is nn.Linear
+
+
+def test_layers_that_are_read_and_never_called_are_left_alone():
+    class Encoder(Plain):
+        def __init__(self):
+            super().__init__()
+            self.block = nn.TransformerEncoderLayer(4, 2, 8)
+
+    assert LoRAWrapper(Encoder()).target_layers() == ["first", "second"]
+    with pytest.raises(FedloraError, match="no layer is called 'linear1'"):
+        LoRAWrapper(Encoder(), LoRAConfig(target_modules=["linear1"])).target_layers()
+
+
+def test_bad_input_is_named_and_leaves_the_model_unchanged():
+    with pytest.raises(
+        FedloraError, match=r"Linear cannot be wrapped.*; get_parameters is missing"
+    ):
+        LoRAWrapper(nn.Linear(2, 2))
+    with pytest.raises(
+        FedloraError, match=r"target_modules: no layer .*'frist'; did you mean 'first'"
+    ):
+        adapted(target_modules=["frist"])
+    with pytest.raises(FedloraError, match="list is empty"):
+        adapted(target_modules=[])
+    with pytest.raises(FedloraError, match="call apply_lora_to_federated_model"):
+        LoRAWrapper(Plain()).disable_lora_layers()
+    with pytest.raises(FedloraError, match="Plain has no transformer"):
+        adapted().enable_gradient_checkpointing()
+
+    model = Plain()
+    names = [name for name, _ in model.named_parameters()]
+    with pytest.raises(FedloraError):
+        LoRAWrapper(
+            model, LoRAConfig(target_modules=["first", "third"])
+        ).apply_lora_to_federated_model()
+    assert [name for name, p in model.named_parameters() if p.requires_grad] == names
+
+
+@pytest.mark.parametrize("spoil", [
+    lambda v: v[:-1],
+    lambda v: [*v[:-1], v[-1][:1]],
+    lambda v: [v[0] + 1, *v[1:-1], v[-1].T],
+])  # fmt: skip
+def test_parameters_that_do_not_fit_change_nothing(spoil):
+    wrapper = adapted()
+    before = wrapper.get_parameters()
+
+    with pytest.raises(FedloraError, match=r"parameters? .*, (4 expected|not \()"):
+        wrapper.set_parameters(spoil(before))
+
+    assert all(np.array_equal(a, b) for a, b in zip(before, wrapper.get_parameters(), strict=True))
+
+
+@pytest.mark.parametrize(("setting", "message"), [
+    ({"r": 0}, "r: .*greater than or equal to 1"),
+    ({"lora_dropout": 1.0}, "lora_dropout"),
+    ({"rank": 4}, "rank: unknown key; choose one of .*"),
+    ({"bias": "some"}, "bias: "),
+])  # fmt: skip
+def test_a_wrong_setting_is_one_line(setting, message):
+    with pytest.raises(FedloraError, match=message):
+        LoRAConfig(**setting)
+
+
+def test_the_defaults_and_presets_are_these():
+    config = LoRAConfig()
+    head = LoRAConfig.for_classification_head()
+
+    assert (config.r, config.lora_alpha, config.lora_dropout) == (16, 32, 0.1)
+    assert (config.target_modules, config.bias, config.save_only_trainable) == (
+        "auto",
+        "none",
+        True,
+    )
+    assert [LoRAConfig.for_clip_model(r).lora_alpha for r in (8, 16, 32)] == [16, 32, 64]
+    assert LoRAConfig.for_clip_model(r=8, lora_alpha=8).lora_alpha == 8
+    assert (head.r, head.lora_alpha) == (8, 16)
