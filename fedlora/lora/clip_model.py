@@ -68,11 +68,8 @@ class FederatedCLIPModel(nn.Module):
             for name, column in tokens.items():
                 self.register_buffer(f"prompt_{name}", column, persistent=False)
             self._prompts = tuple(tokens)
-            self._refresh_head()
+            self.refresh_head()
         self._optimizer: tuple[list[nn.Parameter], torch.optim.Optimizer] | None = None
-        self.register_load_state_dict_post_hook(  # type: ignore[no-untyped-call]
-            lambda *_: self.parameters_changed()
-        )
 
     def prepare(self, images: Tensor) -> Tensor:
         """Images (n, c, h, w) in [0, 1], grey or in colour -> what the vision tower takes."""
@@ -143,21 +140,13 @@ class FederatedCLIPModel(nn.Module):
         self.parameters_changed()
 
     def parameters_changed(self) -> None:
-        """Tensors were written from outside: the zero-shot head and the optimiser begin anew."""
+        """Tensors were written from outside: what the optimiser remembers is of other values."""
         self._optimizer = None
-        if self._prompts and not self.trainable_head:
-            self._refresh_head()
 
-    def _refresh_head(self) -> None:
+    def refresh_head(self) -> None:
+        """Put the class names through the text tower as it now is."""
         with torch.no_grad():
-            rows = self._name_rows() / self.clip.logit_scale.exp()
-            self._head().copy_(rows)
-
-    def _head(self) -> Tensor:
-        """The head's weight, under an adapter as well."""
-        layer: Any = self.classifier
-        weight: Tensor = layer.weight
-        return weight
+            self.classifier.weight.copy_(self._name_rows() / self.clip.logit_scale.exp())
 
     def _name_rows(self) -> Tensor:
         tokens = {name: getattr(self, f"prompt_{name}") for name in self._prompts}

@@ -73,6 +73,14 @@ class CLIPLoRAWrapper(LoRAWrapper):
         return [name for name, _ in self.model.named_modules() if name in chosen]
 
     @override
+    def merge_and_unload(self) -> FederatedCLIPModel:
+        model = super().merge_and_unload()
+        assert isinstance(model, FederatedCLIPModel)
+        if "text_encoder" in self.target_components:
+            model.refresh_head()
+        return model
+
+    @override
     def trained_beside(self) -> list[str]:
         model = self.model
         assert isinstance(model, FederatedCLIPModel)

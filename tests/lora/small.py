@@ -49,7 +49,10 @@ def clip(names=NAMES, seed: int = 0, width: int = 16, **options) -> FederatedCLI
 def wrapped(parts=("encoder",), model: FederatedCLIPModel | None = None, **config):
     """A wrapper whose adapter changes something."""
     settings = LoRAConfig(**{"r": 2, "lora_alpha": 4, "lora_dropout": 0.0} | config)
-    wrapper = CLIPLoRAWrapper(model or clip(), settings, parts).apply_lora_to_federated_model()
+    wrapper = CLIPLoRAWrapper(model or clip(), settings, parts)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        wrapper.apply_lora_to_federated_model()
     stir(wrapper)
     return wrapper
 
