@@ -23,3 +23,24 @@ def main_bench(out: OutOption = Path("results/main.json"), json: AsJson = False)
     with watching() as observer:
         results = bench_main(out, observer)
     show(claims_table([results]), json)
+
+
+OnlyOption = Annotated[
+    list[str] | None,
+    typer.Option(help="A workload to measure alone; written only where --out is given."),
+]
+SimOutOption = Annotated[
+    Path | None, typer.Option(help="The results file.", show_default="results/sim.json")
+]
+
+
+@app.command("sim")
+def sim_bench(only: OnlyOption = None, out: SimOutOption = None, json: AsJson = False) -> None:
+    """Measure simulation speed beside a plain loop, Flower and pfl-research."""
+    from fedlora.bench.sim.bench import bench_sim
+    from fedlora.results import claims_table
+
+    target = out if only else out or Path("results/sim.json")
+    with watching() as observer:
+        results = bench_sim(target, only or [], observer)
+    show(claims_table([results]), json)

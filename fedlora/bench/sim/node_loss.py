@@ -1,0 +1,69 @@
+"""A Ray machine killed in the middle of a round: whether the run ends with the same numbers."""
+
+from pathlib import Path
+from typing import Any
+
+from fedlora import config as configuration
+from fedlora.config import RunConfig
+from fedlora.runtime import run as running
+from fedlora.server.observer import Silent
+
+KILLED_IN = "finetune"
+_CONFIG = Path("configs/quickstart.yaml")
+_SMALL = (
+    "tasks.bank=8",
+    "tasks.held_out=2",
+    "tasks.splits.train=64",
+    "warm_start.rounds=1",
+    "finetune.epochs=12",
+    "generator={name: mean}",
+)
+
+
+def survives_node_loss(root: Path) -> bool:
+    """Whether hashes of bank, generator and table equal those of an undisturbed run.
+
+    Two Ray machines on this one; the second is killed at the first answer of a round, and a run
+    in which nothing was lost and asked again does not count.
+
+    Raises:
+        FedloraError: a run fails.
+    """
+    from ray.cluster_utils import Cluster
+
+    expected = _run(configuration.load(_CONFIG, _SMALL), root / "whole", Silent())
+    cluster: Any = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    try:
+        second = cluster.add_node(num_cpus=1)
+        config = configuration.load(
+            _CONFIG, [*_SMALL, "runtime.name=ray", f"runtime.address={cluster.address}"]
+        )
+        killer = _Killer(lambda: cluster.remove_node(second, allow_graceful=False))
+        found = _run(config, root / "disturbed", killer)
+    finally:
+        cluster.shutdown()
+    lost = '"lost"' in (root / "disturbed" / "seed-0" / "ledger.jsonl").read_text()
+    return lost and bool(found["fingerprint"] == expected["fingerprint"])
+
+
+class _Killer(Silent):
+    """Kills once, when the first client has answered in `KILLED_IN`."""
+
+    def __init__(self, kill: Any) -> None:
+        self._kill = kill
+        self._waits = True
+        self._phase = ""
+
+    def phase(self, title: str, total: int) -> None:  # noqa: ARG002 - an Observer's
+        """Note where the run is."""
+        self._phase = title
+
+    def advance(self, steps: int = 1) -> None:
+        """An answer has come."""
+        if self._waits and steps and self._phase == KILLED_IN:
+            self._waits = False
+            self._kill()
+
+
+def _run(config: RunConfig, folder: Path, observer: Silent) -> dict[str, Any]:
+    return running.run(config, running.create_at(config, folder), observer)

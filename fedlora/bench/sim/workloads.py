@@ -1,0 +1,161 @@
+"""What is trained: how many clients, on which model, with how much data of which size."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from fedlora import config as configuration
+from fedlora.config import RunConfig
+
+GROUP = 16
+"""Clients that fedlora trains at once in the batched sides."""
+
+_RATES = {"tiny_vit": 5e-3, "minilm": 1e-3, "smollm2": 1e-3}
+_RANKS = {"tiny_vit": 2, "minilm": 8, "smollm2": 4}
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One federated round of a kind of client.
+
+    backbone: one of the embedded models.
+    clients, examples: how many there are, and what each holds.
+    batch, length, epochs: of the local training; `length` in tokens.
+    layers: the blocks that are adapted; all when None.
+    warm_up: clients of the round that is not timed.
+    slices: of a side, the clients of a timed round, where all would take too long; the clients
+        beyond the largest slice are not made.
+    group: clients trained at once.
+    """
+
+    name: str
+    backbone: str
+    clients: int
+    examples: int
+    batch: int
+    length: int = 128
+    epochs: int = 1
+    layers: tuple[int, ...] | None = None
+    warm_up: int = 4
+    slices: Mapping[str, int] = field(default_factory=dict)
+    group: int = GROUP
+
+    def timed(self, side: str) -> int:
+        """Clients of one timed round of a side."""
+        return min(self.slices.get(side, self.slices.get("*", self.clients)), self.clients)
+
+    def config(self, **runtime: Any) -> RunConfig:
+        """The run whose warm start is this round.
+
+        Raises:
+            FedloraError: the sizes do not fit the data.
+        """
+        settings = {
+            "name": "sim",
+            "backbone": {"name": self.backbone, "max_length": self.length},
+            "lora": {
+                "rank": _RANKS[self.backbone],
+                "alpha": 2 * _RANKS[self.backbone],
+                "layers": self.layers,
+            },
+            **self._data(),
+            "warm_start": {
+                "rounds": 2,
+                "train": {
+                    "epochs": self.epochs,
+                    "batch_size": self.batch,
+                    "learning_rate": _RATES[self.backbone],
+                },
+            },
+            "task_vector": {"samples": 8},
+            "runtime": {"group": self.group, "activation_cache": 0, **runtime},
+        }
+        return configuration.from_dict(settings, origin=f"workload {self.name}")
+
+    def _data(self) -> dict[str, Any]:
+        """Images: a domain a client. Texts: one task dealt to all. A language model: a domain."""
+        sizes = {"train": self.examples, "validation": 8, "test": 8}
+        clothes = {"name": "clothing_reviews", "label": "department"}
+        if self.backbone == "tiny_vit":
+            steps = math.isqrt(self.clients) + 2
+            factors = {
+                "rotation": {"low": 0, "high": 90, "steps": steps},
+                "contrast": {"low": 0.3, "high": 1.0, "steps": steps},
+            }
+            tasks = {"name": "image_domains", "factors": factors, "bank": self.clients}
+            per_task = 1
+        elif self.backbone == "smollm2":
+            tasks = {
+                "name": "domains",
+                "source": clothes,
+                "column": "class",
+                "language_modelling": True,
+                "block_words": self.length,
+                "bank": self.clients,
+            }
+            per_task = 1
+        else:
+            tasks = {"name": "class_subsets", "source": clothes, "classes_per_task": 5, "bank": 1}
+            sizes["train"] = self.clients * self.examples
+            per_task = self.clients
+        tasks |= {"held_out": 1, "splits": sizes}
+        return {"tasks": tasks, "shards": {"per_task": per_task, "min_examples": self.examples}}
+
+
+SECOND = Workload("minilm 10 x 64", "minilm", 10, 64, 16, 64, slices={"flower_stock": 4, "pfl": 4})
+"""Clients of a second or more."""
+
+FEW = [
+    Workload(
+        name=f"minilm 100 x 32, batch {batch}, length {length}",
+        backbone="minilm",
+        clients=100,
+        examples=32,
+        batch=batch,
+        length=length,
+        warm_up=GROUP,
+        slices={"*": GROUP},
+    )
+    for batch in (1, 4)
+    for length in (16, 32)
+]
+"""Few examples at once, where the hardware idles most."""
+
+TINY_100 = Workload(
+    "tiny ViT 100 x 16", "tiny_vit", 100, 16, 4, warm_up=50, slices={"flower_stock": 24}
+)
+TINY_1000 = Workload(
+    name="tiny ViT 1,000 x 16",
+    backbone="tiny_vit",
+    clients=1000,
+    examples=16,
+    batch=4,
+    warm_up=100,
+    slices={"plain": 250, "pfl": 250, "inprocess": 250, "auto": 250, "flower_stock": 24},
+)
+LANGUAGE = Workload("SmolLM2 4 x 8", "smollm2", 4, 8, 4, 64, layers=(26, 27, 28, 29), warm_up=2)
+
+TOP = Workload("minilm top 2 of 6", "minilm", 8, 32, 8, 32, epochs=5, layers=(4, 5), warm_up=2)
+"""Most of the model lies below the lowest adapter."""
+
+COLD = [
+    Workload(
+        name=f"tiny ViT {clients:,} x 16, cold",
+        backbone="tiny_vit",
+        clients=clients,
+        examples=16,
+        batch=4,
+        warm_up=0,
+        slices={"inprocess": 64},
+    )
+    for clients in (1000, 10000)
+]
+"""One round of a process that has loaded nothing yet."""
+
+GPU = [
+    Workload(f"minilm {k} x 32, batch {batch}, GPU", "minilm", k, 32, batch, 32, warm_up=k, group=k)
+    for k in (64, 256)
+    for batch in (1, 4)
+]
+"""On a card, as many adapters at once as there are clients."""
