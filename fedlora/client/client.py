@@ -20,12 +20,15 @@ from fedlora.finetune.local import train
 from fedlora.finetune.trainer import Done, Trainer
 from fedlora.roster import seats
 from fedlora.spans import span
+from fedlora.tasks.cache import cache_root
 from fedlora.wire.codecs.contract import Codec
 from fedlora.wire.exchange import Reply, Request, lost, one_by_one
 from fedlora.wire.message import Message, decode, encode
 
 # Bytes of encoded tasks that one process keeps.
 TASKS = 256 << 20
+# In the cache: how many clients are best trained at once, as found before.
+MEMORY = "training.json"
 # A message to a client carries at most this many adapters: the candidates of an evaluation.
 MOST_ADAPTERS = 32
 
@@ -69,7 +72,7 @@ class Client:
         self.seats = seats(config)
         self.tasks = TaskCache(TASKS)
         self.states = ActivationCache(self.slot, runtime.activation_cache << 20)
-        self.trainer = Trainer(runtime.training, runtime.group)
+        self.trainer = Trainer(runtime.training, runtime.group, cache_root() / MEMORY)
 
     def handle(self, client: int, frame: bytes) -> bytes:
         """Answer one encoded message with another.

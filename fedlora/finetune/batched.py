@@ -1,6 +1,6 @@
 """Many clients trained at once on one frozen base model."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,11 @@ Outcome = Trained | Exception
 """What became of a job."""
 
 
-def train_many(jobs: Sequence[Job]) -> list[Outcome]:
+class GivenUpError(Exception):
+    """The caller did not want a group to go on."""
+
+
+def train_many(jobs: Sequence[Job], go_on: Callable[[int], bool] = lambda _: True) -> list[Outcome]:
     """What `local.train` gives for each job, from passes that all of them share.
 
     Each job sees the batches, learning rates, clipping and dropout that it would see alone, and
@@ -32,9 +36,11 @@ def train_many(jobs: Sequence[Job]) -> list[Outcome]:
     Args:
         jobs: on one slot and of one kind; data sizes, batch sizes, ranks, heads and settings may
             differ.
+        go_on: asked after each step, given the examples that it trained on; False ends it all.
 
     Raises:
         FedloraError: the jobs do not go together, or the architecture mixes the rows of a batch.
+        GivenUpError: `go_on` said no.
     """
     if not jobs:
         return []
@@ -43,7 +49,9 @@ def train_many(jobs: Sequence[Job]) -> list[Outcome]:
     with many_adapters(slot) as routing:
         group = _Group(jobs, routing)
         while group.courses:
-            group.step()
+            examples = group.step()
+            if group.courses and not go_on(examples):
+                raise GivenUpError
         return [group.outcomes[number] for number in range(len(jobs))]
 
 
@@ -59,9 +67,13 @@ class _Group:
         self.courses = [_Running(number, job) for number, job in enumerate(jobs)]
         self.outcomes: dict[int, Outcome] = {}
 
-    def step(self) -> None:
-        """One optimiser step of every job; those whose epoch is over are judged."""
+    def step(self) -> int:
+        """One optimiser step of every job; those whose epoch is over are judged.
+
+        Returns: the examples in it.
+        """
         batches = [running.next_batch() for running in self.courses]
+        examples = sum(len(next(iter(rows.values()))) for rows in batches)
         losses = self._losses(batches)
         torch.stack(losses).sum().backward()
         assert self.stack.values.grad is not None
@@ -70,6 +82,7 @@ class _Group:
         for running, loss in zip(self.courses, losses, strict=True):
             running.losses.append(loss.detach())
         self._settle()
+        return examples
 
     def _losses(self, batches: Sequence[Rows]) -> list[Tensor]:
         joined, lanes = join(batches)

@@ -4,18 +4,16 @@ import math
 import time
 from collections import defaultdict, deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
 
 from fedlora.config import Training
-from fedlora.finetune.batched import Outcome, train_many
+from fedlora.finetune.batched import GivenUpError, Outcome, train_many
 from fedlora.finetune.job import Job, Trained
 from fedlora.finetune.local import train
-
-LADDER = 4
-"""Each group size that `auto` tries is this many times the one before."""
-
-TRIES = 2
-"""Timings before a group size is judged: the first may have paid for something else."""
+from fedlora.finetune.pace import Pace
+from fedlora.finetune.remembered import Remembered, setting
 
 
 @dataclass(frozen=True)
@@ -32,41 +30,20 @@ class Done:
         return self.outcome
 
 
-@dataclass
-class Timings:
-    """Seconds an example of one shape of work, by the size of the group."""
-
-    of: dict[int, list[float]] = field(default_factory=lambda: defaultdict(list))
-
-    def note(self, size: int, seconds: float) -> None:
-        """Keep the first few timings of each size."""
-        if len(self.of[size]) < TRIES:
-            self.of[size].append(seconds)
-
-    def size(self, waiting: int, most: int) -> int:
-        """The next group: one more try of a larger size while sizes get faster, or the fastest."""
-        best = 1
-        for size in _ladder(most):
-            if len(self.of[size]) < TRIES:
-                return size if size <= waiting else min(best, waiting)
-            if min(self.of[size]) > min(self.of[best]):
-                break
-            best = size
-        return min(best, waiting)
-
-
 class Trainer:
     """Trains jobs on one base model.
 
     mode: `sequential` trains one job after another; `batched` trains `most` at once; `auto` finds
-        out which is faster from the work itself, for each shape of it, and remembers.
+        out which is faster from the work itself, for each shape of it, and keeps to it.
     most: jobs trained at once at most; memory for activations grows with it.
+    memory: the file in which `auto` keeps what it found for the next process; None for nowhere.
     """
 
-    def __init__(self, mode: Training, most: int) -> None:
+    def __init__(self, mode: Training, most: int, memory: Path | None = None) -> None:
         self.mode = mode
         self.most = most
-        self._timings: dict[object, Timings] = defaultdict(Timings)
+        self._remembered = Remembered(memory)
+        self._paces: dict[str, Pace] = {}
 
     def train(self, jobs: Sequence[Job]) -> list[Done]:
         """Train every job; a fault in one costs the others nothing but time.
@@ -74,40 +51,90 @@ class Trainer:
         Jobs of the same shape share a group, those with the most steps first, so that a group's
         jobs end at about the same time.
         """
-        alike: dict[object, list[int]] = defaultdict(list)
+        alike: dict[str, list[int]] = defaultdict(list)
         for number, job in enumerate(jobs):
             alike[_shape(job)].append(number)
         done: dict[int, Done] = {}
         for shape, numbers in alike.items():
-            waiting = deque(sorted(numbers, key=lambda number: -jobs[number].steps))
-            while waiting:
-                size = self._size(shape, len(waiting))
-                group = [waiting.popleft() for _ in range(size)]
-                done |= zip(group, self._timed(shape, [jobs[n] for n in group]), strict=True)
+            order = sorted(numbers, key=lambda number: -jobs[number].steps)
+            finished = self._train_alike(shape, [jobs[number] for number in order])
+            done |= zip(order, finished, strict=True)
         return [done[number] for number in range(len(jobs))]
 
-    def _size(self, shape: object, waiting: int) -> int:
-        if self.mode == "sequential":
-            return 1
-        if self.mode == "batched":
-            return min(self.most, waiting)
-        return self._timings[shape].size(waiting, self.most)
+    def _train_alike(self, shape: str, jobs: Sequence[Job]) -> list[Done]:
+        """Train jobs of one shape in groups, in their order."""
+        waiting, done = deque(jobs), list[Done]()
+        pace = self._pace(shape, jobs[0]) if self.mode == "auto" else None
+        settled = pace and pace.settled
+        while waiting:
+            size = self._size(pace, waiting)
+            group = list(islice(waiting, size))
+            finished = _trained(group, pace)
+            done += finished
+            for _ in finished:
+                waiting.popleft()
+        if pace and pace.settled and not settled:
+            self._remembered.keep(self._work(shape, jobs[0]), pace.settled)
+        return done
 
-    def _timed(self, shape: object, jobs: Sequence[Job]) -> list[Done]:
-        started = time.perf_counter()
-        outcomes = _together(jobs) if len(jobs) > 1 else [_alone(jobs[0])]
-        seconds = time.perf_counter() - started
-        work = [job.examples * job.settings.epochs for job in jobs]
-        self._timings[shape].note(len(jobs), seconds / sum(work))
-        shares = [seconds * own / sum(work) for own in work]
-        return [Done(*pair) for pair in zip(outcomes, shares, strict=True)]
+    def _size(self, pace: Pace | None, waiting: deque[Job]) -> int:
+        if pace:
+            return pace.size(len(waiting), _planned([waiting[0]]), waiting[0].steps)
+        return 1 if self.mode == "sequential" else min(self.most, len(waiting))
+
+    def _pace(self, shape: str, job: Job) -> Pace:
+        if shape not in self._paces:
+            work = self._work(shape, job)
+            self._paces[shape] = Pace(self.most, self._remembered.find(work))
+        return self._paces[shape]
+
+    def _work(self, shape: str, job: Job) -> str:
+        return f"{setting(job.objective.slot)}; {shape}; groups up to {self.most}"
 
 
-def _together(jobs: Sequence[Job]) -> list[Outcome]:
+class _Watch:
+    """Times one group, and says after each step of a trial whether it should go on."""
+
+    def __init__(self, jobs: Sequence[Job], pace: Pace | None) -> None:
+        self._size, self._planned, self._pace = len(jobs), _planned(jobs), pace
+        self._began = time.perf_counter()
+        self.examples = 0
+
+    @property
+    def seconds(self) -> float:
+        return time.perf_counter() - self._began
+
+    def go_on(self, examples: int) -> bool:
+        self.examples += examples
+        if self._pace is None:
+            return True
+        part, rate = self.examples / self._planned, self.seconds / self.examples
+        return not self._pace.hopeless(self._size, part, rate)
+
+
+def _trained(jobs: Sequence[Job], pace: Pace | None) -> list[Done]:
+    """A group's outcomes; none of them if it was given up."""
+    watch = _Watch(jobs, pace)
+    whole = True
     try:
-        return train_many(jobs)
+        outcomes = train_many(jobs, watch.go_on) if len(jobs) > 1 else [_alone(jobs[0])]
+    except GivenUpError:
+        assert pace is not None
+        pace.given_up(len(jobs), watch.seconds, watch.examples)
+        return []
     except Exception:  # noqa: BLE001 - whoever is at fault fails again, alone
-        return [_alone(job) for job in jobs]
+        whole = False
+        if pace:
+            pace.given_up(len(jobs), watch.seconds, 0)
+        outcomes = [_alone(job) for job in jobs]
+    seconds = watch.seconds
+    trained = [outcome for outcome in outcomes if isinstance(outcome, Trained)]
+    if pace and whole and len(trained) == len(jobs):
+        pairs = zip(jobs, trained, strict=True)
+        pace.note(len(jobs), seconds, sum(job.examples * len(t.curve) for job, t in pairs))
+    planned = _planned(jobs)
+    shares = [seconds * _planned([job]) / planned for job in jobs]
+    return [Done(*pair) for pair in zip(outcomes, shares, strict=True)]
 
 
 def _alone(job: Job) -> Outcome:
@@ -117,19 +144,17 @@ def _alone(job: Job) -> Outcome:
         return error
 
 
-def _shape(job: Job) -> object:
+def _planned(jobs: Sequence[Job]) -> int:
+    """Examples that the jobs train on if nothing stops them early, epochs counted."""
+    return sum(job.examples * job.settings.epochs for job in jobs)
+
+
+def _shape(job: Job) -> str:
     """What the speed of a group depends on: batch size and the sizes of a row, texts roughly."""
-    sizes = [(name, *map(_rough, column.shape[1:])) for name, column in job.rows.items()]
-    return (type(job.objective), job.settings.batch_size, *sizes)
+    sizes = {name: [_rough(size) for size in column.shape[1:]] for name, column in job.rows.items()}
+    described = " ".join(f"{name}{sizes[name]}" for name in sorted(sizes))
+    return f"{type(job.objective).__name__}, batches of {job.settings.batch_size}, {described}"
 
 
 def _rough(size: int) -> int:
     return 16 * math.ceil(size / 16)
-
-
-def _ladder(most: int) -> list[int]:
-    """1, 4, 16, ... and the most itself."""
-    sizes = [1]
-    while sizes[-1] * LADDER < most:
-        sizes.append(sizes[-1] * LADDER)
-    return [*sizes, most] if most > 1 else sizes

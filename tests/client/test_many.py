@@ -31,7 +31,10 @@ def read(reply: Reply) -> Message:
 
 
 @pytest.mark.parametrize("training", ["sequential", "batched", "auto"])
-def test_answers_are_those_of_one_message_at_a_time(training: str):
+def test_answers_are_those_of_one_message_at_a_time(
+    training: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("FEDLORA_DATA", str(tmp_path))
     changes = {"finetune": {"repeats": 2, "patience": 1, "epochs": 3}}
     alone = Client(small_config(**changes), 0)
     client = Client(small_config(**changes, runtime={"training": training, "group": 4}), 0)
