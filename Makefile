@@ -21,7 +21,7 @@ export OMP_WAIT_POLICY ?= passive
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-all lint types layers data docs results bench-main clean
+.PHONY: help install demo test test-all lint types layers data docs results bench-main bench-sim clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -80,6 +80,17 @@ results: $(VENV)/.core  ## write docs/RESULTS.md and the README's table from res
 
 bench-main: $(VENV)/.core  ## measure the claims of results/main.json
 	@$(BIN)/fedlora bench main
+
+.cache/pfl/.peer: simulations/peers/install_pfl.sh constraints.txt
+	@echo "installing pfl-research in .cache/pfl"
+	@sh simulations/peers/install_pfl.sh $(PYTHON)
+	@touch $@
+
+# Without pfl-research, which needs Python 3.10 to 3.12, the other sides are measured all the same.
+bench-sim: $(VENV)/.core  ## measure the claims of results/sim.json beside other systems
+	@$(BIN)/python scripts/fetch_data.py --only clothing_reviews
+	@$(MAKE) --no-print-directory .cache/pfl/.peer || true
+	@$(BIN)/fedlora bench sim
 
 clean:  ## remove what can be built again; runs and .venv stay
 	@rm -rf docs/_build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build dist

@@ -144,7 +144,7 @@ class Bench:
         finally:
             process.close()
         measured.peak = process.peak
-        (folder / "replies").replace(folder / f"replies-{name}")
+        (folder / "replies").replace(folder / f"replies-{name}-{threads}")
         return measured
 
 
@@ -162,15 +162,15 @@ def _joined(before: Measured | None, now: Measured) -> Measured:
 def _compare(found: dict[str, Measured], reference: str, folder: Path) -> None:
     """Note how far each side's replies of its last round are from the reference's."""
     start = flat(load_file(folder / START))
-    expected = _replies(folder, reference)
+    expected = _replies(folder, reference, found[reference].threads)
     for side, measured in found.items():
-        replies = _replies(folder, side)
+        replies = _replies(folder, side, measured.threads)
         common = sorted(set(replies) & set(expected))
         measured.difference = max(
             float((replies[k] - expected[k]).norm() / (expected[k] - start).norm()) for k in common
         )
 
 
-def _replies(folder: Path, side: str) -> dict[int, Tensor]:
-    held = load_file(folder / f"replies-{side}")
+def _replies(folder: Path, side: str, threads: int) -> dict[int, Tensor]:
+    held = load_file(folder / f"replies-{side}-{threads}")
     return dict(zip(held["clients"].tolist(), held["values"].to(torch.float64), strict=True))
