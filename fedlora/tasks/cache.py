@@ -1,14 +1,9 @@
-"""Where fetched data lies: $FEDLORA_DATA, or ~/.cache/fedlora."""
+"""Where fetched data lies."""
 
-import os
 from pathlib import Path
 
+from fedlora import cache
 from fedlora.errors import FedloraError
-
-
-def cache_root() -> Path:
-    """The data cache; it need not exist."""
-    return Path(os.environ.get("FEDLORA_DATA") or "~/.cache/fedlora").expanduser()
 
 
 def cached(source: str, name: str = "") -> Path:
@@ -17,7 +12,7 @@ def cached(source: str, name: str = "") -> Path:
     Raises:
         FedloraError: it is not there; the message gives the command that fetches it.
     """
-    path = cache_root() / source / name
+    path = cache.folder() / source / name
     if not path.exists():
         raise FedloraError(
             f"source '{source}': {path} is missing; fetch it with 'make data ONLY={source}'"

@@ -4,8 +4,7 @@ from collections import Counter
 
 import pytest
 
-from fedlora import registry
-from fedlora.tasks.cache import cache_root
+from fedlora import cache, registry
 
 SIZES = {
     "bbc_news": ({}, 2225, 5),
@@ -21,7 +20,7 @@ SIZES = {
 
 @pytest.fixture
 def fetched():
-    return [name for name in SIZES if (cache_root() / name).is_dir()]
+    return [name for name in SIZES if (cache.folder() / name).is_dir()]
 
 
 def test_fetched_sets_have_the_known_sizes_and_classes(fetched):
