@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+import torch
+
 from fedlora.config import Training
 from fedlora.finetune.batched import GivenUpError, Outcome, train_many
 from fedlora.finetune.job import Job, Trained
@@ -97,18 +99,27 @@ class _Watch:
 
     def __init__(self, jobs: Sequence[Job], pace: Pace | None) -> None:
         self._size, self._planned, self._pace = len(jobs), _planned(jobs), pace
-        self._began = time.perf_counter()
         self.examples = 0
+        # What other processes take from this one says nothing of the size of its groups.
+        single = jobs[0].objective.slot.device.type == "cpu" and torch.get_num_threads() == 1
+        self._clock = time.thread_time if single else time.perf_counter
+        self._began, self._started = time.perf_counter(), self._clock()
 
     @property
     def seconds(self) -> float:
+        """On the wall, which is what the job's owner is told."""
         return time.perf_counter() - self._began
+
+    @property
+    def cost(self) -> float:
+        """Seconds that group sizes are compared by."""
+        return self._clock() - self._started
 
     def go_on(self, examples: int) -> bool:
         self.examples += examples
         if self._pace is None:
             return True
-        part, rate = self.examples / self._planned, self.seconds / self.examples
+        part, rate = self.examples / self._planned, self.cost / self.examples
         return not self._pace.hopeless(self._size, part, rate)
 
 
@@ -120,18 +131,18 @@ def _trained(jobs: Sequence[Job], pace: Pace | None) -> list[Done]:
         outcomes = train_many(jobs, watch.go_on) if len(jobs) > 1 else [_alone(jobs[0])]
     except GivenUpError:
         assert pace is not None
-        pace.given_up(len(jobs), watch.seconds, watch.examples)
+        pace.given_up(len(jobs), watch.cost, watch.examples)
         return []
     except Exception:  # noqa: BLE001 - whoever is at fault fails again, alone
         whole = False
         if pace:
-            pace.given_up(len(jobs), watch.seconds, 0)
+            pace.given_up(len(jobs), watch.cost, 0)
         outcomes = [_alone(job) for job in jobs]
-    seconds = watch.seconds
+    cost, seconds = watch.cost, watch.seconds
     trained = [outcome for outcome in outcomes if isinstance(outcome, Trained)]
     if pace and whole and len(trained) == len(jobs):
         pairs = zip(jobs, trained, strict=True)
-        pace.note(len(jobs), seconds, sum(job.examples * len(t.curve) for job, t in pairs))
+        pace.note(len(jobs), cost, sum(job.examples * len(t.curve) for job, t in pairs))
     planned = _planned(jobs)
     shares = [seconds * _planned([job]) / planned for job in jobs]
     return [Done(*pair) for pair in zip(outcomes, shares, strict=True)]

@@ -48,7 +48,8 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[int], float]],
         made = Bench(speed)
         monkeypatch.setattr(trainer, "train", made.alone)
         monkeypatch.setattr(trainer, "train_many", made.together)
-        monkeypatch.setattr(trainer, "time", SimpleNamespace(perf_counter=lambda: made.seconds))
+        clock = SimpleNamespace(perf_counter=lambda: made.seconds, thread_time=lambda: made.seconds)
+        monkeypatch.setattr(trainer, "time", clock)
         return made
 
     return install
