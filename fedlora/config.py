@@ -58,6 +58,9 @@ class BackboneConfig(Section):
     name: str
     dtype: Literal["float32", "bfloat16"] = "float32"
     max_length: int = Field(128, ge=8, description="tokens a text is cut to")
+    prompts: tuple[str, ...] = Field(
+        ("a photo of a {}.",), min_length=1, description="what a CLIP reads class names in"
+    )
 
 
 class LoraSection(Section):

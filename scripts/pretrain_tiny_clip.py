@@ -11,6 +11,7 @@ import argparse
 import json
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ CAPTIONS = (
 UNSEEN_TEMPLATE = "a picture: one small {}."
 # Mean and standard deviation of Fashion-MNIST's training pixels.
 IMAGES = ImageInput(28, 3, (0.286,) * 3, (0.353,) * 3)
+WIDTH = 64  # of the common space
 EPOCHS = 8
 BATCH = 64
 LEARNING_RATE = 1e-3
@@ -60,15 +62,15 @@ def model_config(vocabulary: int) -> CLIPConfig:
     vision = {
         "image_size": IMAGES.size, "patch_size": 7, "num_channels": IMAGES.channels,
         "hidden_size": 128, "intermediate_size": 256,
-        "num_hidden_layers": 4, "num_attention_heads": 4,
+        "num_hidden_layers": 4, "num_attention_heads": 4, "projection_dim": WIDTH,
     }  # fmt: skip
     text = {
         "vocab_size": vocabulary, "max_position_embeddings": 32,
         "hidden_size": 64, "intermediate_size": 128,
-        "num_hidden_layers": 2, "num_attention_heads": 2,
+        "num_hidden_layers": 2, "num_attention_heads": 2, "projection_dim": WIDTH,
         "bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 1,
     }  # fmt: skip
-    return CLIPConfig(text_config=text, vision_config=vision, projection_dim=64)
+    return CLIPConfig(text_config=text, vision_config=vision, projection_dim=WIDTH)
 
 
 def train_tokenizer(captions: list[str]) -> PreTrainedTokenizerFast:
@@ -151,7 +153,7 @@ def zero_shot_accuracy(
     towers: ClipTowers, images: Tensor, labels: Tensor, template: str = TEMPLATES[0]
 ) -> float:
     """The share of images nearest to their own class's name; images (n, 1, 28, 28) in [0, 1]."""
-    rows = towers.name_rows(LABEL_NAMES, (template,))
+    rows = replace(towers, templates=(template,)).name_rows(LABEL_NAMES)
     right = 0
     for x, y in zip(images.split(500), labels.split(500), strict=True):
         features = towers.model.get_image_features(towers.images.prepare(x)).pooler_output

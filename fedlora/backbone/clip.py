@@ -64,12 +64,13 @@ class ImageInput:
 
 @dataclass(frozen=True, eq=False)
 class ClipTowers:
-    """A CLIPModel, its tokenizer if it has one, and its way with images."""
+    """A CLIPModel, its tokenizer if it has one, its way with images, and its prompts."""
 
     model: Any
     tokenizer: Any | None
     images: ImageInput
     reference: str
+    templates: Sequence[str] = TEMPLATES
 
     def vision(self) -> Any:
         """The vision tower and its projection as transformers' own class, sharing weights."""
@@ -96,9 +97,9 @@ class ClipTowers:
         )
         return {"input_ids": encoded["input_ids"], "attention_mask": encoded["attention_mask"]}
 
-    def name_rows(self, names: Sequence[str], templates: Sequence[str] = TEMPLATES) -> Tensor:
+    def name_rows(self, names: Sequence[str]) -> Tensor:
         """`name_rows` of the class names in every template."""
-        tokens = self.tokens(fill(templates, names))
+        tokens = self.tokens(fill(self.templates, names))
         tokens = {key: column.to(self.model.device) for key, column in tokens.items()}
         with torch.no_grad():
             return name_rows(self.model, tokens, len(names))

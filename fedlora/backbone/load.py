@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +18,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from fedlora import cache
+from fedlora.backbone.clip import ClipTowers, load_clip
 from fedlora.backbone.weights import digest, locate
 from fedlora.config import BackboneConfig
 from fedlora.errors import FedloraError
@@ -35,6 +36,8 @@ class BaseModel:
     classifier: the linear head of an image classifier, taken off the model so that the model's
         logits are its pooled features (n, width); None otherwise.
     labels: the names of the classifier's rows.
+    clip: of a CLIP, whose vision tower `model` is, the towers: they make a classifier of any
+        class names; None otherwise.
     reference: what `from_pretrained` takes to load the same model.
     digest: SHA-256 of the weights; an adapter belongs to one digest.
     """
@@ -47,6 +50,7 @@ class BaseModel:
     reference: str
     digest: str
     parameters: int
+    clip: ClipTowers | None = None
 
     @property
     def task_type(self) -> str | None:
@@ -71,12 +75,14 @@ def load_base(config: BackboneConfig) -> BaseModel:
         first_line = str(error).strip().splitlines()[0]
         raise FedloraError(
             f"backbone.name: '{config.name}' cannot be loaded ({first_line}); without a network,"
-            " name an embedded model (tiny_vit, minilm, smollm2) or a local folder"
+            " name an embedded model (tiny_vit, tiny_clip, minilm, smollm2) or a local folder"
         ) from None
 
 
 def _load(where: str, config: BackboneConfig) -> BaseModel:
     described = AutoConfig.from_pretrained(where)
+    if (described.architectures or [""])[0] == "CLIPModel":
+        return _load_clip(where, config)
     modality = _modality(described.architectures or [])
     loader = {
         "vision": AutoModelForImageClassification,
@@ -95,6 +101,16 @@ def _load(where: str, config: BackboneConfig) -> BaseModel:
         tokenizer = AutoTokenizer.from_pretrained(where)
         tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
     return BaseModel(model, modality, tokenizer, classifier, labels, where, identity, parameters)
+
+
+def _load_clip(where: str, config: BackboneConfig) -> BaseModel:
+    """The vision tower takes the adapter; an adapter belongs to the text tower as well."""
+    towers = replace(load_clip(where, getattr(torch, config.dtype)), templates=config.prompts)
+    towers.model.requires_grad_(False)
+    vision = towers.vision()
+    parameters = sum(p.numel() for p in vision.parameters())
+    identity = digest(towers.model)
+    return BaseModel(vision, "vision", None, None, (), where, identity, parameters, towers)
 
 
 def _modality(architectures: list[str]) -> Modality:

@@ -6,6 +6,7 @@ from fedlora.finetune.objectives.contract import Metric, Objective, Rows
 from fedlora.finetune.objectives.image_classification import ImageClassification
 from fedlora.finetune.objectives.language_modelling import LanguageModelling
 from fedlora.finetune.objectives.multiple_choice import MultipleChoice
+from fedlora.finetune.objectives.prompted_images import PromptedImages
 from fedlora.finetune.objectives.text_classification import TextClassification
 from fedlora.tasks.contract import Kind
 
@@ -21,6 +22,8 @@ def objective_for(
         FedloraError: the base model cannot do this kind of task.
     """
     if kind == "image-classification":
+        if slot.base.clip is not None:
+            return PromptedImages(slot, label_names, train_head)
         return ImageClassification(slot, label_names, train_head)
     if kind == "text-classification":
         return TextClassification(slot, label_names, train_head, max_length)

@@ -1,0 +1,140 @@
+"""fedlora's own runs on a CLIP: its vision tower adapted, its class names read."""
+
+import shutil
+
+import pytest
+import torch
+from transformers import CLIPConfig, CLIPModel, CLIPVisionModelWithProjection
+
+from fedlora import registry
+from fedlora.adapter import peft_folder
+from fedlora.backbone import AdapterSlot, load_base
+from fedlora.backbone.weights import ASSETS
+from fedlora.config import BackboneConfig, LoraSection
+from fedlora.errors import FedloraError
+from fedlora.evaluation.results import seed_folder
+from fedlora.finetune.local import fresh, put
+from fedlora.finetune.objectives import objective_for
+from fedlora.runtime import run as running
+from fedlora.server.observer import Silent
+from fedlora.tasks.contract import Examples
+from fedlora.tasks.sources.fashion_mnist import LABEL_NAMES, Config, FashionMnist
+from tests.conftest import small_config
+
+TINY = {"name": "tiny_clip"}
+
+
+def objective(names=LABEL_NAMES, head=False, **backbone):
+    base = load_base(BackboneConfig(**TINY | backbone))
+    slot = AdapterSlot(base, LoraSection(rank=2, alpha=4), torch.device("cpu"))
+    task = objective_for(slot, "image-classification", tuple(names), head, 32)
+    put(task, fresh(task, 0))
+    return task
+
+
+def examples():
+    table = FashionMnist(Config()).load()
+    rows = table.test.nonzero()[0][::10]
+    return table.examples.take(rows)
+
+
+def test_a_clip_classifies_by_the_names_of_a_task():
+    task = objective()
+    rows = task.encode(examples())
+
+    assert task.score(rows)["accuracy"] > 0.85
+    two = examples().labels < 2
+    pair = objective(["trouser", "t-shirt or top"])
+    chosen = Examples(examples().inputs[two], 1 - examples().labels[two])
+    assert pair.score(pair.encode(chosen))["accuracy"] > 0.9
+
+
+def test_prompts_are_averaged_and_matter():
+    one, two = objective(), objective(prompts=["a photo of a {}.", "{}"])
+    assert not torch.equal(one.weight, two.weight)
+    assert torch.allclose(one.weight.norm(dim=1), two.weight.norm(dim=1), rtol=1e-5)
+    with pytest.raises(FedloraError, match="where the class name belongs"):
+        objective(prompts=["a photo"])
+
+
+def test_larger_images_and_colour_are_taken_too():
+    task = objective()
+    grey = torch.rand(2, 1, 28, 28)
+    colour = grey.expand(2, 3, 28, 28)
+    labels = torch.tensor([0, 1]).numpy()
+    features = [
+        task.features(task.encode(Examples(images.numpy(), labels))) for images in (grey, colour)
+    ]
+    assert torch.equal(*features)
+    large = task.encode(Examples(torch.rand(2, 1, 40, 50).numpy(), labels))
+    assert task.features(large).shape == (2, 64)
+    with pytest.raises(FedloraError, match="this model takes"):
+        task.features({"pixel_values": torch.rand(2, 2, 28, 28)})
+
+
+def run(folder, **changes):
+    base = {
+        "backbone": TINY,
+        "tasks": {"splits": {"train": 48}},
+        "shards": {"per_task": 2, "partition": "dirichlet", "alpha": 0.5, "min_examples": 4},
+    }
+    config = small_config(**base | changes)
+    running.create_at(config, folder)
+    return running.run(config, folder, Silent())
+
+
+def test_newcomers_receive_adapters_that_plain_peft_loads(tmp_path):
+    from peft import PeftModel
+
+    results = run(tmp_path / "run")
+
+    assert {row["method"] for row in results["summary"]} >= {"base", "generated", "local"}
+    base = load_base(BackboneConfig(**TINY))
+    images = torch.rand(4, 1, 28, 28)
+    for folder in sorted((seed_folder(tmp_path / "run", 0) / "adapters").iterdir()):
+        tower = CLIPVisionModelWithProjection.from_pretrained(ASSETS / "tiny_clip")
+        plain = PeftModel.from_pretrained(tower, folder).eval()
+        task = objective()
+        put(task, peft_folder.load(folder, base.digest))
+        with torch.inference_mode():
+            theirs = plain(pixel_values=task.images.prepare(images)).image_embeds
+            ours = task.features({"pixel_values": images})
+        assert torch.equal(torch.nn.functional.normalize(theirs, dim=-1), ours)
+
+
+@pytest.mark.parametrize("name", registry.names("aggregation"))
+def test_every_aggregator_carries_a_clip(tmp_path, name):
+    warm = {"rounds": 1, "aggregation": {"name": name}, "train": {"epochs": 1, "batch_size": 8}}
+    results = run(tmp_path / "run", warm_start=warm, evaluation={"one_epoch": False})
+    assert "generated" in {row["method"] for row in results["summary"]}
+
+
+# Those that learn by gradient descent, in a few epochs: what is tested is that they run.
+QUICK = {"cvae": {"training": {"epochs": 3}}}
+
+
+@pytest.mark.parametrize("name", registry.names("generators"))
+def test_every_generator_makes_adapters_of_a_clip(tmp_path, name):
+    part = {"name": name} | QUICK.get(name, {})
+    results = run(tmp_path / "run", generator=part, evaluation={"one_epoch": False})
+    assert "generated" in {row["method"] for row in results["summary"]}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_the_size_of_vit_b_32_goes_through_a_round(tmp_path):
+    config = CLIPConfig(text_config={"bos_token_id": 0, "eos_token_id": 1})
+    CLIPModel(config).save_pretrained(tmp_path / "large")
+    for file in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(ASSETS / "tiny_clip" / file, tmp_path / "large")
+
+    results = run(
+        tmp_path / "run",
+        backbone={"name": str(tmp_path / "large")},
+        tasks={"bank": 4, "held_out": 1, "splits": {"train": 16, "validation": 4, "test": 8}},
+        warm_start={"rounds": 1, "train": {"epochs": 1, "batch_size": 8}},
+        finetune={"epochs": 1, "checkpoints": 1},
+        evaluation={"one_epoch": False, "baselines": [{"name": "mean"}]},
+    )
+
+    assert "generated" in {row["method"] for row in results["summary"]}
