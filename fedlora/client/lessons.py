@@ -80,7 +80,7 @@ def _start(place: Workplace, message: Message, own: int | None = None) -> LoraAd
 
 def _account(place: Workplace, trained: Sequence[Trained], seconds: float) -> dict[str, JSON]:
     last = trained[-1]
-    return {
+    account: dict[str, JSON] = {
         "task": place.desk.seat.task,
         "examples": place.desk.examples,
         "curve": last.curve,
@@ -88,6 +88,7 @@ def _account(place: Workplace, trained: Sequence[Trained], seconds: float) -> di
         "loss": last.curve[-1],
         "seconds": seconds,
     }
+    return account | ({"remark": place.states.remark} if place.states.remark else {})
 
 
 def _integer(message: Message, key: str) -> int:

@@ -18,6 +18,10 @@ RECORDING_BATCH = 64
 TRIAL_ROWS = 8
 
 
+class NothingBelowError(FedloraError):
+    """The adapters start in the first block."""
+
+
 class ActivationCache:
     """The states that enter the lowest adapted block, of as many shards as a budget holds.
 
@@ -32,12 +36,14 @@ class ActivationCache:
 
     Attributes:
         refusal: why nothing is recorded for this model, in one line; empty otherwise.
+        remark: the same for a person, where one may have expected otherwise; empty where
+            the adapters start in the first block, so that there is nothing to record.
     """
 
     def __init__(self, slot: AdapterSlot, budget: int) -> None:
         self.slot = slot
         self.budget = budget
-        self.refusal = ""
+        self.refusal = self.remark = ""
         self._held: OrderedDict[object, Tensor] = OrderedDict()
         self._tried = False
 
@@ -70,8 +76,11 @@ class ActivationCache:
             self._tried = True
             try:
                 _try(objective, batches(rows, TRIAL_ROWS)[0])
+            except NothingBelowError as nothing:
+                self.refusal = str(nothing)
             except FedloraError as refusal:
                 self.refusal = str(refusal)
+                self.remark = f"{refusal}; nothing is kept (runtime.activation_cache=0: no attempt)"
         return not self.refusal
 
 
@@ -118,7 +127,8 @@ def lower_blocks(slot: AdapterSlot) -> list[nn.Module]:
     """The blocks of the adapted stack that lie below every adapter, lowest first.
 
     Raises:
-        FedloraError: there are none, with the reason.
+        NothingBelowError: there are none.
+        FedloraError: the adapters are not in one stack of blocks.
     """
     stacks, numbers = set(), []
     for layer in slot.spec.layers:
@@ -126,10 +136,12 @@ def lower_blocks(slot: AdapterSlot) -> list[nn.Module]:
         at = next((i for i, step in enumerate(steps) if step.isdigit()), 0)
         stacks.add(".".join(steps[:at]))
         numbers.append(int(steps[at]) if at else 0)
+    if min(numbers) == 0:
+        raise NothingBelowError(
+            "activation cache: the first block is adapted, nothing below is frozen"
+        )
     if len(stacks) > 1:
         raise FedloraError("activation cache: adapters lie in several stacks of blocks")
-    if min(numbers) == 0:
-        raise FedloraError("activation cache: the first block is adapted, nothing below is frozen")
     stack: Any = slot.base.model.get_submodule(stacks.pop())
     return list(stack[: min(numbers)])
 

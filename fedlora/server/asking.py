@@ -1,7 +1,7 @@
 """One round: ask clients, keep what they answer, go on without those that fail."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fedlora.config import RoundsConfig
 from fedlora.errors import FedloraError
@@ -13,7 +13,8 @@ from fedlora.wire.ledger import Entry
 from fedlora.wire.message import JSON, Message, decode, encode, payload
 
 Check = Callable[[int, Message], None]
-QUIET = ("spec",)  # what an answer's metrics need not repeat
+QUIET = ("spec", "remark")  # what an answer's metrics need not repeat
+MOST_REMARKS = 5
 
 
 class Answers(Mapping[int, Message]):
@@ -57,6 +58,7 @@ class Asker:
     rounds: RoundsConfig
     observer: Observer
     limit: int
+    remarks: set[str] = field(default_factory=set)
 
     def ask(self, phase: str, round: int, messages: Mapping[int, Message], check: Check) -> Answers:
         """Send each client its message; the good answers, in the order of the clients.
@@ -102,11 +104,20 @@ class Asker:
                 error, message = str(refused), None
         if message is None:
             self.observer.note(f"{phase}: client {reply.client} lost: {error}")
+        else:
+            self._pass_on(message.meta.get("remark"))
         answer = Answer(reply.frame, "") if message else Answer(None, error)
         entries = _entries(phase, round, sent, frame, reply, message)
         metrics = {k: v for k, v in message.meta.items() if k not in QUIET} if message else None
         self.journal.record(phase, round, reply.client, answer, entries, metrics)
         return answer.error
+
+    def _pass_on(self, remark: JSON) -> None:
+        """Tell a person what clients say of their own working, once however many say it."""
+        known = self.remarks
+        if isinstance(remark, str) and remark not in known and len(known) < MOST_REMARKS:
+            self.remarks.add(remark)
+            self.observer.note(f"clients say: {remark!a:.300}")
 
     def _good(self, phase: str, round: int, asked: int, known: Mapping[int, str]) -> Answers:
         good = sorted(client for client, error in known.items() if not error)

@@ -1,7 +1,7 @@
 import pytest
 
 from fedlora.config import RoundsConfig
-from fedlora.server.asking import Asker
+from fedlora.server.asking import MOST_REMARKS, Asker
 from fedlora.server.journal import Journal
 from fedlora.server.observer import Silent
 from fedlora.wire.exchange import Reply
@@ -58,3 +58,26 @@ def test_bytes_on_the_wire_stand_in_each_line_and_are_counted_once(ledger):
     assert sum(e.socket for e in lines if e.direction == "up") == 1600
     [lost] = [e for e in lines if e.client == 2 and e.direction == "up"]
     assert (lost.payload, lost.serialised, lost.status) == (0, 0, "lost")
+
+
+class Listening(Silent):
+    def __init__(self):
+        self.notes = []
+
+    def note(self, text):
+        self.notes.append(text)
+
+
+def test_what_many_clients_remark_is_said_once_and_not_without_end(tmp_path):
+    journal, observer = Journal(tmp_path / "journal.sqlite"), Listening()
+    remarks = ["no cache", "no cache", None, 7, *(f"noise {k}" for k in range(50))]
+    replies = [
+        Reply(client, encode(Message("train", {}, {"remark": remark})))
+        for client, remark in enumerate(remarks)
+    ]
+    asker = Asker(Scripted(*replies), journal, RoundsConfig(), observer, limit=1 << 20)
+    messages = {reply.client: Message("train") for reply in replies}
+    asker.ask("warm_start", 1, messages, lambda client, message: None)
+    journal.close()
+    assert observer.notes[0] == "clients say: 'no cache'"
+    assert len(observer.notes) == len(set(observer.notes)) == MOST_REMARKS
