@@ -110,6 +110,9 @@ def test_states_below_the_adapters_are_kept_within_the_budget():
 @pytest.mark.parametrize(("layers", "said"), [(None, False), ([3], True)])
 def test_a_cache_that_cannot_work_is_remarked_on_where_it_could_have(layers: object, said: bool):
     client = Client(small_config(lora={"layers": layers}), 0)
-    client.slot.base.model.vit.layers[0].train()
-    answer = decode(client.handle(0, request(0, "finetune").frame), 1 << 24)
+    block = client.slot.base.model.vit.layers[0].train()
+    try:
+        answer = decode(client.handle(0, request(0, "finetune").frame), 1 << 24)
+    finally:
+        block.eval()
     assert ("training mode" in str(answer.meta.get("remark"))) == said

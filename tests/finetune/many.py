@@ -22,7 +22,7 @@ from fedlora.finetune.job import Job
 from fedlora.finetune.objectives import Objective, Rows, objective_for
 
 IMAGES = ("tiny_vit", "clip")
-TEXTS = ("minilm", "llama", "gpt2")
+TEXTS = ("minilm", "smollm2_tiny", "gpt2")
 
 
 @lru_cache
@@ -86,7 +86,7 @@ def start(task: Objective, seed: int) -> LoraAdapter:
 
 
 def _base(name: str, dtype: torch.dtype) -> BaseModel:
-    if name in ("tiny_vit", "minilm"):
+    if name in ("tiny_vit", "minilm", "smollm2"):
         base = load_base(BackboneConfig(name=name))
         base.model.to(dtype)
         if base.classifier is not None:
@@ -118,7 +118,10 @@ def _made(name: str) -> nn.Module:
         return GPT2LMHeadModel(GPT2Config(
             vocab_size=64, n_positions=32, n_embd=16, n_layer=3, n_head=2, initializer_range=0.2
         ))  # fmt: skip
+    # SmolLM2-135M, with 3 of its 30 blocks and an eighth of its width a head.
     return LlamaForCausalLM(LlamaConfig(
-        vocab_size=64, hidden_size=16, intermediate_size=32, num_hidden_layers=3,
-        num_attention_heads=4, num_key_value_heads=2, initializer_range=0.2,
+        vocab_size=64, hidden_size=72, intermediate_size=192, num_hidden_layers=3,
+        num_attention_heads=9, num_key_value_heads=3, initializer_range=0.2,
+        tie_word_embeddings=True, rms_norm_eps=1e-5, hidden_act="silu",
+        rope_parameters={"rope_type": "default", "rope_theta": 100000.0},
     ))  # fmt: skip

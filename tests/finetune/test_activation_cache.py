@@ -11,7 +11,7 @@ from fedlora.finetune.objectives.contract import BELOW
 from tests.finetune.many import IMAGES, TEXTS, clients, examples, objective, slot
 from tests.finetune.test_batched import apart, turned
 
-TOP = {"tiny_vit": (2, 3), "clip": (2,), "minilm": (4, 5), "llama": (1, 2), "gpt2": (2,)}
+TOP = {"tiny_vit": (2, 3), "clip": (2,), "minilm": (4, 5), "smollm2_tiny": (1, 2), "gpt2": (2,)}
 PLENTY = 1 << 30
 
 
@@ -78,13 +78,13 @@ def test_a_model_with_nothing_frozen_below_is_refused_in_silence():
 
 @pytest.mark.parametrize("change", ["trains", "in training mode"])
 def test_a_lower_block_that_changes_is_refused(change: str):
-    block = lower_blocks(slot("llama", torch.float64, layers=(2,)))[0]
+    block = lower_blocks(slot("smollm2_tiny", torch.float64, layers=(2,)))[0]
     try:
         if change == "trains":
             block.mlp.up_proj.weight.requires_grad_(True)
         else:
             block.train()
-        assert change in refusal("llama", layers=(2,))
+        assert change in refusal("smollm2_tiny", layers=(2,))
     finally:
         block.mlp.up_proj.weight.requires_grad_(False)
         block.eval()
