@@ -134,11 +134,13 @@ def cell(value: Cell) -> str:
 
 
 def number(value: float | None) -> str:
-    """Four significant digits; whole numbers in full, by thousands."""
+    """Three decimals, or four significant digits; whole numbers in full, by thousands."""
     if value is None:
         return ""
     if float(value).is_integer() and abs(value) < 1e15:
         return f"{int(value):,}"
+    if 0.001 <= abs(value) < 10:
+        return f"{value:.3f}"
     return f"{value:,.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
 
 

@@ -20,7 +20,9 @@ app = typer.Typer(
 
 @app.command("list")
 def list_records(run: RunDir, seed: SeedOption = None, json: AsJson = False) -> None:
-    """List every adapter: its task, client, round, sample, rank and digest."""
+    """Check every adapter's file and list it: its task, client, round, sample, rank and digest."""
+    bank = open_bank(run, seed)
+    bank.check()
     rows = [
         {
             "task": record.task,
@@ -30,7 +32,7 @@ def list_records(run: RunDir, seed: SeedOption = None, json: AsJson = False) -> 
             "rank": record.rank,
             "digest": record.digest if json else record.digest[:12],
         }
-        for record in open_bank(run, seed).records()
+        for record in bank.records()
     ]
     show(rows, json)
 

@@ -44,3 +44,14 @@ def sim_bench(only: OnlyOption = None, out: SimOutOption = None, json: AsJson = 
     with watching() as observer:
         results = bench_sim(target, only or [], observer)
     show(claims_table([results]), json)
+
+
+@app.command("clip")
+def clip_bench(out: OutOption = Path("results/clip.json"), json: AsJson = False) -> None:
+    """Measure the CLIP module: accuracy, bytes, time and memory, exactness."""
+    from fedlora.bench.clip import bench_clip
+    from fedlora.results import claims_table
+
+    with watching() as observer:
+        results = bench_clip(out, observer)
+    show(claims_table([results]), json)

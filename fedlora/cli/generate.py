@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from fedlora.cli.options import AsJson, DataOption, RunDir, SeedOption, TaskOption
+from fedlora.cli.options import (
+    AsJson,
+    DataOption,
+    LabelOption,
+    RunDir,
+    SeedOption,
+    TaskOption,
+    TextOption,
+)
 from fedlora.cli.output import show
 from fedlora.cli.run_folder import folder_of
 from fedlora.errors import FedloraError
@@ -20,6 +28,8 @@ def generate(
     out: Annotated[Path, typer.Option(help="The PEFT folder to write.")],
     task: TaskOption = None,
     data: DataOption = None,
+    text: TextOption = None,
+    label: LabelOption = None,
     task_vector: Annotated[
         Path | None, typer.Option(help="A safetensors file with one tensor 'vector'.")
     ] = None,
@@ -45,7 +55,7 @@ def generate(
             raise FedloraError("name the task once: --task-vector, --task or --data")
         vector = _read_vector(task_vector)
     else:
-        own = open_task(config, task, data)
+        own = open_task(config, task, data, text, label)
         vector = describe(own.objective, own.describing, config.task_vector)
     # The same draw as the run's own newcomers had.
     served = seeding.derive(config.seeds[0] if seed is None else seed, "sample")

@@ -15,4 +15,10 @@ TaskOption = Annotated[
 DataOption = Annotated[
     Path | None, typer.Option("--data", help="Your own data: JSONL, CSV, Parquet, or a folder.")
 ]
+TextOption = Annotated[
+    str | None, typer.Option("--text", help="The column of your own data that holds the text.")
+]
+LabelOption = Annotated[
+    str | None, typer.Option("--label", help="The column of your own data that holds the label.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]

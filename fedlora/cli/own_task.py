@@ -10,6 +10,7 @@ from fedlora.backbone import open_slot
 from fedlora.config import RunConfig
 from fedlora.errors import FedloraError
 from fedlora.finetune.objectives import Objective, Rows, objective_for
+from fedlora.section import parse
 from fedlora.tasks.contract import Examples, Kind
 from fedlora.tasks.sources.files import Files
 from fedlora.tasks.splits import Splits, split_rows, test_mask
@@ -24,13 +25,26 @@ class OwnTask:
     judging: Rows
 
 
-def open_task(config: RunConfig, task: str | None, data: Path | None) -> OwnTask:
+def open_task(
+    config: RunConfig,
+    task: str | None,
+    data: Path | None,
+    text: str | None = None,
+    label: str | None = None,
+) -> OwnTask:
     """The task that the options name, on the run's base model.
 
     Your own data is judged on its test split, or on a fifth of it, and described by the rest.
 
+    Args:
+        config: of the run.
+        task: a name that the run's family knows.
+        data: a path to your own data instead.
+        text: its column of texts; "text" when absent.
+        label: its column of labels; "label" when absent.
+
     Raises:
-        FedloraError: neither or both options are given, or the data cannot be used.
+        FedloraError: neither or both of task and data are given, or the data cannot be used.
     """
     if (task is None) == (data is None):
         raise FedloraError("name the task: either --task NAME or --data PATH")
@@ -39,7 +53,9 @@ def open_task(config: RunConfig, task: str | None, data: Path | None) -> OwnTask
         found = config.tasks.build().load(task)
         splits = found.splits["train"], found.splits["test"]
         return _encode(config, found.kind, found.label_names, *splits)
-    table = Files(Files.Config(path=data)).load()
+    columns = {"text": text, "label": label}
+    named = {key: column for key, column in columns.items() if column is not None}
+    table = Files(parse(Files.Config, {"path": data, **named})).load()
     rows = np.arange(len(table.examples))
     sizes = Splits(train=len(rows), validation=len(rows), test=len(rows))
     drawn = split_rows(rows, test_mask(table, 0), sizes, 0, str(data))

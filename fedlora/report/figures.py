@@ -190,7 +190,7 @@ def _learning(run: RunFolder) -> Section:
             f"A colour a loss, a line a seed.{' ' if facts else ''}{facts}",
             losses.generator([seed.metrics for seed in run.seeds]),
         ),
-        ("Time", "Seconds of all clients together, phase by phase.", seconds.by_phase(metrics)),
+        ("Training time", "Seconds of all clients together, by phase.", seconds.by_phase(metrics)),
     )
     return Section(
         "Learning", figures=[Figure(title, about, svg) for title, about, svg in drawn if svg]

@@ -39,7 +39,7 @@ def text_table(rows: Sequence[Row], columns: Columns) -> Table:
     Raises:
         FedloraError: a column is missing, or a label is not in the label set.
     """
-    kind = columns.kind or _inferred(rows[0][1], columns)
+    kind = columns.kind or _inferred(*rows[0], columns)
     places = [place for place, _ in rows]
     texts = [str(column_of(row, columns.text, place)) for place, row in rows]
     labels: np.ndarray | None = None
@@ -83,10 +83,14 @@ def test_rows(rows: Sequence[Row], columns: Columns) -> np.ndarray | None:
     return marked
 
 
-def _inferred(row: dict[str, Any], columns: Columns) -> Kind:
+def _inferred(place: str, row: dict[str, Any], columns: Columns) -> Kind:
     if columns.choices in row:
         return "multiple-choice"
-    return "text-classification" if columns.label in row else "language-modelling"
+    if columns.label in row:
+        return "text-classification"
+    if "label" in columns.model_fields_set:
+        column_of(row, columns.label, place)  # named, so missed: says what there is
+    return "language-modelling"
 
 
 def _choice(row: dict[str, Any], columns: Columns, place: str) -> tuple[list[str], int]:

@@ -86,11 +86,18 @@ def import_peft(
     ]
 
 
-def folder_name(record: Record) -> str:
-    """A readable name, safe whatever the task is called, and another for every record."""
-    readable = re.sub(r"[^A-Za-z0-9_-]+", "-", record.task)[:60].strip("-")
-    mark = hashlib.sha256(repr(record.key).encode()).hexdigest()[:12]
-    return f"{readable or 'task'}-client{record.client}-round{record.round}-{mark}"
+def folder_name(record: StoredRecord) -> str:
+    """A readable name that ends in the adapter's digest, safe whatever the task is called.
+
+    The digest is of the values; equal values of two tasks are told apart by the rest and, where
+    the readable part is not the whole of a task's name, by a mark of the name.
+    """
+    readable = re.sub(r"[^A-Za-z0-9=.,_-]+", "-", record.task)[:60].strip("-.")
+    if readable != record.task:
+        mark = hashlib.sha256(record.task.encode()).hexdigest()[:8]
+        readable = f"{readable or 'task'}-{mark}"
+    place = f"client{record.client}-round{record.round}-sample{record.sample}"
+    return f"{readable}-{place}-{record.digest[:12]}"
 
 
 def _facts(record: StoredRecord) -> str:

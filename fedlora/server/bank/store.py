@@ -90,6 +90,15 @@ class Bank:
         """Every record by task, client, round and sample, in whatever order they came."""
         return [record for record, _ in self._index.rows()]
 
+    def check(self) -> None:
+        """Read every adapter once.
+
+        Raises:
+            FedloraError: one is damaged or missing; the message names its file.
+        """
+        for digest in {record.digest: None for record in self.records()}:
+            self.load(digest)
+
     def load(self, digest: str) -> LoraAdapter:
         """The adapter of a digest, its values checked against it.
 

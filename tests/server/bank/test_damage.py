@@ -123,6 +123,16 @@ def test_a_missing_file_is_one_line_and_adding_again_mends_it(tmp_path: Path) ->
     assert bank.load(stored.digest).digest() == stored.digest
 
 
+def test_a_truncated_file_is_found_without_being_asked_for(tmp_path: Path) -> None:
+    bank = fill(tmp_path, 3)
+    bank.check()
+    path = sorted((tmp_path / "adapters").iterdir())[1]
+    path.write_bytes(path.read_bytes()[:-1])
+
+    with pytest.raises(FedloraError, match=f"adapter file '{path}' is damaged"):
+        bank.check()
+
+
 def test_files_that_no_row_names_are_harmless(tmp_path: Path) -> None:
     before = contents(fill(tmp_path, 3))
     (tmp_path / "adapters" / f"{'0' * 64}.safetensors").write_bytes(b"orphan")

@@ -58,6 +58,8 @@ def test_the_kind_is_told_from_the_columns(tmp_path):
     assert load(text).examples.labels is None
     assert load(choice).kind == "multiple-choice"
     assert load(choice).examples.labels.tolist() == [1, 0]
+    with pytest.raises(FedloraError, match="no value for 'stars'; the columns are text"):
+        load(text, label="stars")
 
 
 def test_a_split_column_marks_test_rows(tmp_path):
