@@ -1,0 +1,105 @@
+"""Ways to teach a CLIP a task, each federated over skewed shards and with all data in one place."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from fedlora import seeding
+from fedlora.config import ShardsConfig
+from fedlora.lora import CLIPLoRAWrapper, FederatedCLIPModel, LoRAConfig
+from fedlora.tasks.contract import Examples
+from fedlora.tasks.image_transform import ImageTransform
+from fedlora.tasks.shards import shard
+from fedlora.tasks.sources.fashion_mnist import LABEL_NAMES, Config, FashionMnist
+
+Model = CLIPLoRAWrapper | FederatedCLIPModel
+
+# A class subset, a rotation, a corruption: what no image of the CLIP's pretraining looked like.
+TASKS = {
+    "rotation 40": (ImageTransform(rotation=40), tuple(range(10))),
+    "contrast 0.4, inverted": (ImageTransform(contrast=0.4, inversion=True), tuple(range(10))),
+    "tops alone, shear 30": (ImageTransform(shear=30), (0, 2, 3, 4, 6)),
+}
+METHODS = ("zero-shot", "linear head", "LoRA r 4", "LoRA r 8", "LoRA r 16", "full")
+RATES = {"linear head": 3e-2, "full": 5e-4}
+LORA_RATE = 3e-3
+SKEW = 0.5
+BATCH = 32
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is trained: images, clients, rounds of one local epoch each."""
+
+    train: int = 1000
+    test: int = 1000
+    clients: int = 10
+    rounds: int = 10
+
+
+def measure(task: str, method: str, seed: int, size: Size) -> dict[str, float]:
+    """Test accuracy "federated" and "centralised"; both of the same images, epochs and start."""
+    train, test, names = _data(task, seed, size)
+    skew = ShardsConfig(per_task=size.clients, partition="dirichlet", alpha=SKEW, min_examples=4)
+    assert train.labels is not None
+    dealt = shard(train.labels, skew, seeding.derive(seed, "shards", task))
+    whole = [np.arange(len(train))]
+    found = {}
+    for name, shards in (("federated", dealt), ("centralised", whole)):
+        model = _model(method, names, seed)
+        if method != "zero-shot":
+            model.learning_rate = RATES.get(method, LORA_RATE)
+            federated_averaging(model, train, shards, size.rounds, seed)
+        pixels = model.prepare(torch.as_tensor(test.inputs))
+        found[name] = float(model.evaluate(pixels, test.labels)["accuracy"])
+    return found
+
+
+def federated_averaging(
+    model: Model, train: Examples, shards: list[np.ndarray], rounds: int, seed: int
+) -> None:
+    """Rounds of one local epoch and a mean weighted by examples; one shard is plain training."""
+    pixels, labels = model.prepare(torch.as_tensor(train.inputs)), torch.as_tensor(train.labels)
+    order = seeding.generator(seed, "order")
+    shared = model.get_parameters()
+    for _ in range(rounds):
+        mean = [np.zeros(values.shape) for values in shared]
+        for rows in shards:
+            if len(shards) > 1:
+                model.set_parameters(shared)
+            for batch in torch.from_numpy(rows)[torch.randperm(len(rows), generator=order)].split(
+                BATCH
+            ):
+                model.train_step(pixels[batch], labels[batch])
+            share = len(rows) / len(train)
+            mean = [a + share * b for a, b in zip(mean, model.get_parameters(), strict=True)]
+        shared = [values.astype(np.float32) for values in mean]
+    model.set_parameters(shared)
+
+
+def _data(task: str, seed: int, size: Size) -> tuple[Examples, Examples, tuple[str, ...]]:
+    transform, classes = TASKS[task]
+    table = FashionMnist(Config()).load()
+    all_labels = np.asarray(table.examples.labels)
+    assert table.test is not None
+    rng = np.random.default_rng(seeding.derive(seed, "bench clip", task))
+    parts = []
+    for mask, count in ((~table.test, size.train), (table.test, size.test)):
+        rows = rng.permutation(np.flatnonzero(mask & np.isin(all_labels, classes)))[:count]
+        images = transform.apply(np.asarray(table.examples.take(rows).inputs), seed)
+        parts.append(Examples(images, np.searchsorted(classes, all_labels[rows])))
+    return parts[0], parts[1], tuple(LABEL_NAMES[i] for i in classes)
+
+
+def _model(method: str, names: tuple[str, ...], seed: int) -> Model:
+    head_alone = method == "linear head"
+    model = FederatedCLIPModel("tiny_clip", len(names), names, trainable_head=head_alone)
+    if head_alone:
+        model.clip.requires_grad_(False)
+    if not method.startswith("LoRA"):
+        return model
+    with torch.random.fork_rng():
+        torch.manual_seed(seeding.derive(seed, "down"))
+        config = LoRAConfig.for_clip_model(r=int(method.rpartition(" ")[2]))
+        return CLIPLoRAWrapper(model, config).apply_lora_to_federated_model()

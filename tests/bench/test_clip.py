@@ -1,0 +1,24 @@
+"""The CLIP bench in small: what it trains, and that it trains it."""
+
+import pytest
+
+from fedlora.bench.clip_training import TASKS, Size, measure
+
+SMALL = Size(train=160, test=200, clients=2, rounds=3)
+
+
+@pytest.mark.parametrize("method", ["linear head", "LoRA r 4", "full"])
+def test_a_method_learns(method):
+    before = measure("rotation 40", "zero-shot", 0, SMALL)
+    found = measure("rotation 40", method, 0, SMALL)
+
+    assert before["federated"] == before["centralised"] < 0.4
+    assert found["centralised"] > before["centralised"] + 0.1
+    assert found["federated"] != before["federated"]
+
+
+def test_a_task_of_a_few_classes_has_a_head_of_as_many():
+    found = measure("tops alone, shear 30", "zero-shot", 0, SMALL)
+
+    assert len(TASKS["tops alone, shear 30"][1]) == 5
+    assert found["federated"] > 0.25
