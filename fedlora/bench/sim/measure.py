@@ -17,7 +17,7 @@ from fedlora.bench.sim.workloads import Workload
 from fedlora.errors import FedloraError
 from fedlora.server.observer import Observer
 
-TURNS, ROUNDS = 3, 2
+TURNS, ROUNDS = 2, 3
 """Turns of every side, and timed rounds of each: medians are of six."""
 
 TOLERANCE = 1e-3

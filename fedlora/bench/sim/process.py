@@ -13,7 +13,7 @@ import psutil
 
 from fedlora.errors import FedloraError
 
-_EVERY = 0.25
+_EVERY = 0.5
 """Seconds between two looks at the memory."""
 
 
@@ -28,7 +28,8 @@ class SideProcess:
     """A process that says where it is and does a round for each "go".
 
     Attributes:
-        peak: the most resident bytes that the tree had; pages that processes share count in each.
+        peak: the most resident bytes that the tree had; a page that several share counts once where
+            the system tells (Linux), else in each.
     """
 
     def __init__(self, command: list[str], env: dict[str, str], log: Path) -> None:
@@ -111,5 +112,6 @@ class SideProcess:
             total = 0
             for process in self._tree():
                 with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-                    total += process.memory_info().rss
+                    held = process.memory_full_info()
+                    total += getattr(held, "pss", held.rss)
             self.peak = max(self.peak, total)

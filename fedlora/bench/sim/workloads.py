@@ -103,7 +103,7 @@ class Workload:
         return {"tasks": tasks, "shards": {"per_task": per_task, "min_examples": self.examples}}
 
 
-SECOND = Workload("minilm 10 x 64", "minilm", 10, 64, 16, 64, slices={"flower_stock": 4, "pfl": 4})
+SECOND = Workload("minilm 10 x 64", "minilm", 10, 64, 16, 64, slices={"flower_stock": 2, "pfl": 4})
 """Clients of a second or more."""
 
 FEW = [
@@ -115,7 +115,7 @@ FEW = [
         batch=batch,
         length=length,
         warm_up=GROUP,
-        slices={"*": GROUP},
+        slices={"plain": 4, "inprocess": 4, "*": GROUP},
     )
     for batch in (1, 4)
     for length in (16, 32)
