@@ -11,6 +11,7 @@ from fedlora import seeding
 from fedlora.adapter import LoraAdapter
 from fedlora.errors import FedloraError
 from fedlora.finetune.job import Job, Trained
+from fedlora.finetune.text_batches import text_batches
 
 
 class Course:
@@ -23,14 +24,22 @@ class Course:
     def __init__(self, job: Job) -> None:
         self.job = job
         self._order = seeding.generator(job.seed, "order")
+        self._steps = 0
         self._kept: deque[LoraAdapter] = deque(maxlen=job.keep)
         self._curve: list[float] = []
         self._validation: list[float] = []
 
     def shuffle(self) -> list[Tensor]:
-        """The next epoch's batches, as indices of rows."""
+        """The next epoch's batches, as indices of rows; texts of similar length share one."""
         order = torch.randperm(self.job.examples, generator=self._order)
-        return list(order.split(self.job.settings.batch_size))
+        size = self.job.settings.batch_size
+        if "attention_mask" not in self.job.rows:
+            return list(order.split(size))
+        mask = self.job.rows["attention_mask"]  # (n, tokens), or with several answers a row
+        lengths = mask.sum(-1).reshape(len(mask), -1).amax(1)
+        batches = text_batches(order, lengths, size, self._steps)
+        self._steps += len(batches)
+        return batches
 
     def close_epoch(
         self,
