@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
+from fedlora import cache
 from fedlora.backbone import open_slot
 from fedlora.client.actions import ACTIONS
 from fedlora.client.desk import Desk, open_desk
@@ -20,7 +21,6 @@ from fedlora.finetune.local import train
 from fedlora.finetune.trainer import Done, Trainer
 from fedlora.roster import seats
 from fedlora.spans import span
-from fedlora.tasks.cache import cache_root
 from fedlora.wire.codecs.contract import Codec
 from fedlora.wire.exchange import Reply, Request, lost, one_by_one
 from fedlora.wire.message import Message, decode, encode
@@ -72,7 +72,7 @@ class Client:
         self.seats = seats(config)
         self.tasks = TaskCache(TASKS)
         self.states = ActivationCache(self.slot, runtime.activation_cache << 20)
-        self.trainer = Trainer(runtime.training, runtime.group, cache_root() / MEMORY)
+        self.trainer = Trainer(runtime.training, runtime.group, cache.folder() / MEMORY)
 
     def handle(self, client: int, frame: bytes) -> bytes:
         """Answer one encoded message with another.
