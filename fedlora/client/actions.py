@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from fedlora.adoption.contract import Offer
 from fedlora.adoption.gate import refine_if_it_helps
+from fedlora.client.desk import Desk
 from fedlora.client.few_labels import FewLabels
 from fedlora.client.trial import local_methods, score
 from fedlora.client.workplace import Workplace
@@ -24,12 +25,19 @@ def describe(place: Workplace, _message: Message) -> Message:
         "task": desk.seat.task,
         "role": desk.seat.role,
         "examples": desk.examples,
+        "work": _work(desk),
         "metric": desk.objective.metric,
         "spec": place.spec().to_json(),
         # A trained head means something only beside the labels of its rows.
         "labels": list(desk.objective.label_names) if desk.objective.head() else [],
     }
     return Message("task_vector", {"vector": vector}, meta)
+
+
+def _work(desk: Desk) -> float:
+    """What an epoch takes beside other clients' of the run: tokens of texts, or images."""
+    mask = desk.train.get("attention_mask")
+    return float(desk.examples if mask is None else mask.sum())
 
 
 def adopt(place: Workplace, message: Message) -> Message:

@@ -86,6 +86,11 @@ class Carriers:
         """The node that carries a client; None when nobody does."""
         return next((node for node, load in self._loads.items() if client in load), None)
 
+    @property
+    def nodes(self) -> list[int]:
+        """All that have said whom they carry, in the order of their shares."""
+        return sorted(self._loads, key=lambda node: self._loads[node].share)
+
     def share_of(self, node: int) -> int:
         """Which share of the clients a node carries: its partition-id."""
         return self._loads[node].share

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from flwr.app import Message
@@ -10,6 +10,7 @@ from flwr.app import Message
 from fedlora.config import RunConfig
 from fedlora.runtime import pack
 from fedlora.runtime.backlog import Backlog, Flight
+from fedlora.runtime.balance import longest_first
 from fedlora.runtime.carriers import Carriers
 from fedlora.runtime.clientapp import ANSWER
 from fedlora.runtime.relay import Meter, divide
@@ -53,6 +54,7 @@ class FlowerTransport:
         self._seed = seed
         self._timeout = config.rounds.timeout
         self._pack_seconds = pack_seconds
+        self._simulated = pack_seconds is not None
         self._together = config.runtime.together
         self._meter = meter
         self._carriers.wait_for(config.runtime.nodes)
@@ -62,8 +64,7 @@ class FlowerTransport:
         deadline = time.monotonic() + self._timeout
         self._carriers.refresh()
         backlog = Backlog(self._pack_seconds, self._together)
-        for request in requests:
-            node = self._carriers.of(request.client)
+        for node, request in self._placed(requests):
             if node is None:
                 yield _refusal(request, "no node carries it: name it in a node's config")
             else:
@@ -84,6 +85,12 @@ class FlowerTransport:
         late = [request for flight in flying.values() for request in flight.requests]
         for request in [*late, *backlog.drain()]:
             yield _refusal(request, f"no answer within {self._timeout:g} s (rounds.timeout)")
+
+    def _placed(self, requests: Sequence[Request]) -> Iterable[tuple[int | None, Request]]:
+        """Each request with its node; in a simulation, where data is everywhere, as suits best."""
+        if self._simulated:
+            return longest_first(requests, self._carriers.nodes)
+        return [(self._carriers.of(request.client), request) for request in requests]
 
     def _push(self, flights: list[Flight], deadline: float) -> Iterator[tuple[str, Flight]]:
         """Send the packs; a pack that no node has taken by the deadline expires."""

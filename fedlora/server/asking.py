@@ -51,6 +51,7 @@ class Asker:
     """Asks through a transport and remembers through a journal.
 
     limit: the most bytes an answer may have.
+    work: of each client that has described its task, the size of its training data.
     """
 
     transport: Transport
@@ -59,6 +60,7 @@ class Asker:
     observer: Observer
     limit: int
     remarks: set[str] = field(default_factory=set)
+    work: dict[int, float] = field(default_factory=dict)
 
     def ask(self, phase: str, round: int, messages: Mapping[int, Message], check: Check) -> Answers:
         """Send each client its message; the good answers, in the order of the clients.
@@ -75,7 +77,8 @@ class Asker:
         frames = _frames(unknown)
         self.observer.advance(len(messages) - len(frames))
         with span("waiting"):
-            for reply in self.transport.exchange([Request(c, f) for c, f in frames.items()]):
+            requests = [Request(c, f, self.work.get(c, 1.0)) for c, f in frames.items()]
+            for reply in self.transport.exchange(requests):
                 known[reply.client] = self._receive(
                     phase, round, messages[reply.client], frames[reply.client], reply, check
                 )

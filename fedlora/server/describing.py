@@ -10,6 +10,7 @@ from torch import Tensor
 from fedlora.adapter import AdapterSpec
 from fedlora.errors import FedloraError
 from fedlora.roster import Seat
+from fedlora.server.asking import number
 from fedlora.server.context import Profile, ServerContext
 from fedlora.server.screening import check_place
 from fedlora.wire.message import Message
@@ -17,6 +18,7 @@ from fedlora.wire.message import Message
 # No honest description is larger: values of a task vector, and of a head beside the adapter's.
 MOST_VALUES = 1 << 20
 METRICS = ("accuracy", "nll")
+MOST_WORK = 1e9
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ def describe(context: ServerContext, phase: str, seats: Sequence[Seat]) -> list[
     def check(client: int, answer: Message) -> None:
         context.check_task(client, answer)
         _profile(context.spec, answer)
+        number(answer, "work")
 
     message = context.message("control", "describe")
     answers = context.asker.ask(phase, 0, {seat.client: message for seat in seats}, check)
@@ -51,6 +54,7 @@ def describe(context: ServerContext, phase: str, seats: Sequence[Seat]) -> list[
     for client, answer in answers.items():
         profile = _profile(context.spec, answer)
         profiles[client] = alike.setdefault(profile, profile)
+        context.asker.work[client] = min(max(number(answer, "work"), 1.0), MOST_WORK)
     if context.profile is None:
         context.settle(Counter(profiles.values()).most_common(1)[0][0])
     described = []

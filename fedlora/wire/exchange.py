@@ -15,10 +15,14 @@ Answer = Callable[[Sequence["Request"]], list["Reply"]]
 
 @dataclass(frozen=True)
 class Request:
-    """One encoded message for one client."""
+    """One encoded message for one client.
+
+    work: how much it asks for beside other requests, as far as that can be foretold.
+    """
 
     client: int
     frame: bytes
+    work: float = 1.0
 
 
 @dataclass(frozen=True)
