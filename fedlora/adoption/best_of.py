@@ -31,6 +31,11 @@ class BestOf(Policy):
     def title(self) -> str:
         return f"best_of_{self.config.samples}"
 
+    @property
+    @override
+    def adapters(self) -> int:
+        return int(self.config.samples)
+
     @override
     def offer(self, hand: Hand) -> Offer:
         draws = range(self.config.samples)

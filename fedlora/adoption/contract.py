@@ -85,6 +85,11 @@ class Policy(ABC):
     def title(self) -> str:
         """What the policy is called in the table."""
 
+    @property
+    def adapters(self) -> int:
+        """How many adapters an offer holds at most."""
+        return 1
+
     @abstractmethod
     def offer(self, hand: Hand) -> Offer:
         """On the server: what is sent."""

@@ -41,6 +41,11 @@ class LabelMix(Policy):
     def title(self) -> str:
         return "label_mix"
 
+    @property
+    @override
+    def adapters(self) -> int:
+        return int(self.config.candidates) + int(self.config.generated)
+
     @override
     def offer(self, hand: Hand) -> Offer:
         near = hand.nearest(self.config.candidates)

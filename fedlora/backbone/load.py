@@ -1,5 +1,6 @@
 """Load a frozen base model, whatever its architecture."""
 
+import logging
 import os
 import shutil
 from dataclasses import dataclass, replace
@@ -23,6 +24,8 @@ from fedlora.backbone.weights import digest, locate
 from fedlora.config import BackboneConfig
 from fedlora.errors import FedloraError
 
+# What cannot be fetched is said once, by us.
+logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
 transformers_logging.disable_progress_bar()
 transformers_logging.set_verbosity_error()
 

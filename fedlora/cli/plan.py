@@ -43,6 +43,8 @@ def make_plan(config: RunConfig) -> dict[str, int]:
     samples = config.finetune.checkpoints * config.finetune.repeats
     tuned = members * (samples + (1 if rounds else 0))
     candidates = 2 + len(config.evaluation.baselines) + (1 if rounds else 0)
+    offered = config.adoption.policy.build().adapters
+    tried = sum(way.policy.build().adapters for way in config.evaluation.adoptions)
     return {
         "bank clients": members,
         "newcomers": newcomers,
@@ -54,6 +56,6 @@ def make_plan(config: RunConfig) -> dict[str, int]:
         "bytes of one task vector": vector,
         "bytes of training": encoded * (warm + tuned),
         "bytes of task vectors": vector * (members + newcomers),
-        "bytes of adapters for newcomers": encoded * newcomers,
-        "bytes of evaluation": encoded * newcomers * candidates,
+        "bytes of adapters for newcomers": encoded * newcomers * offered,
+        "bytes of evaluation": encoded * newcomers * (candidates + tried),
     }

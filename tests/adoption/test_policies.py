@@ -50,6 +50,8 @@ def policy(request):
 
 
 def test_what_is_chosen_fits_where_the_offer_came_from(policy):
+    offer = policy.offer(hand(tasks=40))
+    assert len(offer.adapters) == policy.adapters
     chosen = policy.choose(policy.offer(hand()), Scored())
 
     assert chosen.spec == SPEC

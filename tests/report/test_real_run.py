@@ -36,7 +36,7 @@ def test_a_real_run_fills_every_section_of_the_page(lived):
         "Warm start",
         "Fine-tuning",
         "Generator",
-        "Time",
+        "Training time",
         "Nothing: every client that was asked answered",
     ):
         assert title in page.text

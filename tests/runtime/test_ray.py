@@ -67,6 +67,10 @@ def test_an_address_without_a_cluster_is_a_clear_error():
 
 
 INTERRUPTED = """
+import signal
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background jobs
+
 from fedlora.runtime import ray
 from fedlora.runtime.clientapp import client_app
 from tests.runtime.echo import ask, small_config, start
