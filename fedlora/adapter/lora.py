@@ -56,6 +56,11 @@ class LoraAdapter:
             if name not in tensors:
                 raise FedloraError(f"adapter lacks the tensor '{name}'")
             _check(name, tensors[name], shape)
+        return cls._of(spec, tensors)
+
+    @classmethod
+    def _of(cls, spec: AdapterSpec, tensors: Mapping[str, Tensor]) -> "LoraAdapter":
+        """What `from_tensors` makes, of tensors that are known to fit."""
         return cls(
             spec=spec,
             down={layer.name: tensors[f"{layer.name}.down"] for layer in spec.layers},
@@ -78,8 +83,11 @@ class LoraAdapter:
             raise FedloraError(f"adapter of {tuple(values.shape)} values, not ({spec.size},)")
         shapes = tensor_shapes(spec)
         parts = values.split([torch.Size(shape).numel() for shape in shapes.values()])
-        named = zip(shapes.items(), parts, strict=True)
-        return cls.from_tensors(spec, {name: part.reshape(shape) for (name, shape), part in named})
+        pairs = zip(shapes.items(), parts, strict=True)
+        named = {name: part.reshape(shape) for (name, shape), part in pairs}
+        if values.dtype == torch.float32 and bool(torch.isfinite(values).all()):
+            return cls._of(spec, named)  # one look at all values, where there are many tensors
+        return cls.from_tensors(spec, named)
 
     def digest(self) -> str:
         """SHA-256 of the spec and the values: equal adapters, equal digests, on any machine."""

@@ -35,7 +35,11 @@ def product_inner(a: LoraAdapter, b: LoraAdapter) -> float:
 
 def norm(a: LoraAdapter) -> float:
     """Frobenius norm over all layers and the head."""
-    return math.sqrt(max(product_inner(a, a), 0.0))
+    squares = [torch.sum(tensor.double() ** 2) for tensor in a.head.values()]
+    for layer in a.spec.layers:
+        down, up = a.down[layer.name].double(), a.up[layer.name].double()
+        squares.append(a.spec.scaling(layer) ** 2 * layer_inner(down, up, down, up))
+    return math.sqrt(max(float(sum(squares)), 0.0))
 
 
 def cosine(a: LoraAdapter, b: LoraAdapter) -> float:

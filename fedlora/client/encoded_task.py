@@ -72,6 +72,7 @@ class TaskCache:
     def __init__(self, budget: int) -> None:
         self.budget = budget
         self._held: OrderedDict[str, EncodedTask] = OrderedDict()
+        self._size = 0
 
     def get(self, name: str, encode: Callable[[], EncodedTask]) -> EncodedTask:
         """The task of a name; `encode` makes it where it is not held."""
@@ -80,7 +81,7 @@ class TaskCache:
             return self._held[name]
         task = encode()
         self._held[name] = task
-        size = sum(held.nbytes for held in self._held.values())
-        while size > self.budget and len(self._held) > 1:
-            size -= self._held.popitem(last=False)[1].nbytes
+        self._size += task.nbytes
+        while self._size > self.budget and len(self._held) > 1:
+            self._size -= self._held.popitem(last=False)[1].nbytes
         return task
