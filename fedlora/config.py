@@ -240,6 +240,9 @@ def _misfit(config: RunConfig) -> str | None:
         return "evaluation.adoptions: what is only tried gives nothing back; leave contribute out"
     if len(set(titles)) < len(titles):
         return "evaluation.adoptions: each, and adoption itself, must be different"
+    draws = any(adoption.policy.build().needs_draws for adoption in adoptions)
+    if draws and not getattr(config.generator.options(), "spread", 0.0):
+        return "generator.spread: best_of needs draws that differ; set it above 0, with cvae"
     for method in {m for adoption in adoptions for m in adoption.policy.build().methods}:
         if method == "warm" and not config.warm_start.rounds:
             return "adoption.policy: 'warm' needs warm_start.rounds of at least 1"

@@ -10,7 +10,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -65,11 +65,13 @@ def recording(folder: Path) -> Iterator[None]:
     """Record this process and all that it starts, and summarise them when the block ends.
 
     Args:
-        folder: gets PID.jsonl from each process that can write there, `times.json` (a list of
+        folder: gets ROLE-PID.jsonl from each process that can write there, `times.json` (a list of
             processes with seconds a kind) and `trace.json`, which Perfetto and chrome://tracing
             open.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    for file in folder.glob("*.jsonl"):
+        file.unlink()  # of an earlier start of the same run
     os.environ[_FOLDER] = str(folder.absolute())
     born = psutil.Process().create_time()
     _note("import", born, time.time() - born)
@@ -79,6 +81,12 @@ def recording(folder: Path) -> Iterator[None]:
         flush()
         del os.environ[_FOLDER]
         _summarise(folder)
+
+
+def serve() -> None:
+    """This process is the run's server."""
+    global _role  # noqa: PLW0603 - a process has one role
+    _role = "server"
 
 
 def inherited() -> dict[str, str]:
@@ -115,12 +123,13 @@ def flush() -> None:
     with _lock:
         lines = [json.dumps(asdict(span)) for span in _waiting]
         _waiting.clear()
-    folder = Path(os.environ.get(_FOLDER, ""))
-    if lines and folder.is_dir():
-        with (folder / f"{os.getpid()}.jsonl").open("a") as file:
+    folder = os.environ.get(_FOLDER)
+    if lines and folder and Path(folder).is_dir():
+        with Path(folder, f"{_role}-{os.getpid()}.jsonl").open("a") as file:
             file.write("\n".join(lines) + "\n")
 
 
+_role = "node"
 _waiting: list[Span] = []
 _lock = threading.Lock()
 
@@ -137,15 +146,25 @@ def _summarise(folder: Path) -> None:
     """times.json and trace.json from the files of the processes."""
     times: list[dict[str, Any]] = []
     events: list[dict[str, Any]] = []
-    for file in sorted(folder.glob("*.jsonl"), key=lambda file: int(file.stem)):
-        number = int(file.stem)
-        name = "server" if number == os.getpid() else f"node process {number}"
-        spans = [Span(**json.loads(line)) for line in file.read_text().splitlines()]
+    for file in sorted(folder.glob("*.jsonl")):
+        role, _, number = file.stem.partition("-")
+        name = role if role == "server" else f"node process {number}"
+        spans = _read(file)
         times.append({"process": name, "seconds": _seconds(spans)})
-        events.append({"ph": "M", "name": "process_name", "pid": number, "args": {"name": name}})
+        process = {"ph": "M", "name": "process_name", "pid": int(number), "args": {"name": name}}
+        events.append(process)
         events += [_event(span) for span in spans]
     atomic.write_text(folder / "times.json", json.dumps(times, indent=1))
     atomic.write_text(folder / "trace.json", json.dumps({"traceEvents": events}))
+
+
+def _read(file: Path) -> list[Span]:
+    """A process's spans; a line that was cut short when it was killed is passed over."""
+    found = []
+    for line in file.read_text().splitlines():
+        with suppress(ValueError, TypeError):
+            found.append(Span(**json.loads(line)))
+    return found
 
 
 def _seconds(spans: list[Span]) -> dict[str, float]:

@@ -6,6 +6,7 @@ import pytest
 
 from fedlora import config as configuration
 from fedlora.errors import FedloraError
+from tests.conftest import small_config
 
 MINIMAL = """
 name: mine
@@ -67,3 +68,11 @@ def test_every_shipped_configuration_is_valid():
     assert files
     for path in files:
         configuration.load(path)
+
+
+def test_draws_that_cannot_differ_are_refused():
+    best = {"adoption": {"policy": {"name": "best_of"}}}
+    with pytest.raises(FedloraError, match=r"generator\.spread: best_of needs draws that differ"):
+        small_config(**best)
+    drawn = small_config(**best, generator={"name": "cvae", "spread": 1.0})
+    assert drawn.adoption.title == "best_of_8"

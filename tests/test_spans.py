@@ -5,7 +5,13 @@ import time
 
 import pytest
 
-from fedlora.spans import Span, inherited, own_times, recording, span
+from fedlora.spans import Span, inherited, own_times, recording, serve, span
+
+
+@pytest.fixture(autouse=True)
+def server():
+    """What a run's own process calls before it begins."""
+    serve()
 
 
 def made(kind, start, seconds):
@@ -59,6 +65,17 @@ def test_what_other_processes_did_is_in_the_summary_and_in_the_trace(tmp_path):
     events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
     [training] = [event for event in events if event["name"] == "training"]
     assert training["dur"] == pytest.approx(node["training"] * 1e6)
+
+
+def test_what_a_killed_start_left_behind_is_neither_counted_nor_a_problem(tmp_path):
+    (tmp_path / "node-1.jsonl").write_text('{"kind": "training", "start": 0, "secon')
+    child = f"open({str(tmp_path / 'node-2.jsonl')!r}, 'w').write('cut sho')"
+    with recording(tmp_path):
+        subprocess.run([sys.executable, "-c", child], check=True)
+
+    times = json.loads((tmp_path / "times.json").read_text())
+    assert [process["process"] for process in times] == ["node process 2", "server"]
+    assert times[0]["seconds"] == {}
 
 
 def test_a_span_that_raises_is_noted_and_the_error_passes(tmp_path):

@@ -20,6 +20,7 @@ class BestOf(Policy):
 
     Config = BestOfConfig
     uses_labels = True
+    needs_draws = True
 
     @property
     @override

@@ -19,7 +19,7 @@ def refine_if_it_helps(adapter: LoraAdapter, trial: Trial, seed: int) -> LoraAda
     if trial.examples < 2 * FOLDS:
         return adapter
     order = torch.randperm(trial.examples, generator=seeding.generator(seed, "folds"))
-    folds = order.chunk(FOLDS)
+    folds = order.tensor_split(FOLDS)
     gains = []
     for held in folds:
         rest = torch.cat([fold for fold in folds if fold is not held])

@@ -97,6 +97,12 @@ class Client:
         """
         if self.config.runtime.training == "sequential":
             return one_by_one(self.handle)(requests)
+        size = self.config.runtime.together
+        groups = (requests[at : at + size] for at in range(0, len(requests), size))
+        return [reply for group in groups for reply in self._handle_group(group)]
+
+    def _handle_group(self, requests: Sequence[Request]) -> list[Reply]:
+        """Those that train together, whatever pack they came in; only their data is held."""
         begun = [self._begin(request) for request in requests]
         jobs = [job for one in begun if isinstance(one, _Pupil) for job in one.jobs]
         with span("training"):

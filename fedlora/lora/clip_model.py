@@ -11,6 +11,7 @@ from torch.nn import functional
 from fedlora.backbone.clip import TEMPLATES, ClipTowers, fill, load_clip, name_rows
 from fedlora.backbone.weights import locate
 from fedlora.errors import FedloraError
+from fedlora.lora.received import finite
 
 EVALUATION_BATCH = 256
 
@@ -79,7 +80,7 @@ class FederatedCLIPModel(nn.Module):
         """Logits (n, classes) of prepared images (n, channels, size, size)."""
         pooled = self.clip.vision_model(pixel_values=pixel_values).pooler_output
         features = functional.normalize(self.clip.visual_projection(pooled), dim=-1)
-        if self._text_trains():
+        if self.text_trains():
             return functional.linear(features, self._name_rows())
         logits: Tensor = self.classifier(self.clip.logit_scale.detach().exp() * features)
         return logits
@@ -124,7 +125,7 @@ class FederatedCLIPModel(nn.Module):
         """Take what another's `get_parameters` gave; a new round begins with a new optimiser.
 
         Raises:
-            FedloraError: another number or shape; nothing is then changed.
+            FedloraError: another number or shape, or not finite numbers; nothing is then changed.
         """
         own = self.state_dict()
         shapes = [tuple(tensor.shape) for tensor in own.values()]
@@ -134,9 +135,10 @@ class FederatedCLIPModel(nn.Module):
             what = f"{len(given)} parameters" if at is None else f"'{list(own)[at]}' as {given[at]}"
             right = len(shapes) if at is None else shapes[at]
             raise FedloraError(f"set_parameters: {what} given, {right} expected")
+        received = [finite(name, value) for name, value in zip(own, parameters, strict=True)]
         with torch.no_grad():
-            for tensor, value in zip(own.values(), parameters, strict=True):
-                tensor.copy_(torch.as_tensor(value))
+            for tensor, value in zip(own.values(), received, strict=True):
+                tensor.copy_(value)
         self.parameters_changed()
 
     def parameters_changed(self) -> None:
@@ -152,7 +154,8 @@ class FederatedCLIPModel(nn.Module):
         tokens = {name: getattr(self, f"prompt_{name}") for name in self._prompts}
         return name_rows(self.clip, tokens, self.num_classes)
 
-    def _text_trains(self) -> bool:
+    def text_trains(self) -> bool:
+        """Whether the head, made of class names, changes with the text tower now."""
         if not self._prompts or self.trainable_head:
             return False
         parts = (self.clip.text_model, self.clip.text_projection)

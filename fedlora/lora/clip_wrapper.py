@@ -74,9 +74,12 @@ class CLIPLoRAWrapper(LoRAWrapper):
 
     @override
     def merge_and_unload(self) -> FederatedCLIPModel:
+        wrapped = self.model
+        assert isinstance(wrapped, FederatedCLIPModel)
+        text_trains = wrapped.text_trains()  # its biases do so with bias="all", whatever is adapted
         model = super().merge_and_unload()
         assert isinstance(model, FederatedCLIPModel)
-        if "text_encoder" in self.target_components:
+        if text_trains:
             model.refresh_head()
         return model
 

@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 from fedlora.errors import FedloraError
 from fedlora.lora.config import LoRAConfig
 from fedlora.lora.injection import Injection
+from fedlora.lora.received import finite
 from fedlora.lora.targets import adaptable_layers, find_layers
 
 INTERFACE = ("get_parameters", "set_parameters", "train_step", "evaluate")
@@ -165,9 +166,11 @@ class LoRAWrapper(nn.Module):
         """Copy values into tensors of the model by name, all or none.
 
         Raises:
-            FedloraError: a name or shape is not the model's; nothing is then changed.
+            FedloraError: a name or shape is not the model's, or a value is not a finite number;
+                nothing is then changed.
         """
         own = self.injection.tensors(trained_only=False)
+        given: dict[str, Tensor] = {}
         for name, value in values.items():
             if name not in own:
                 raise FedloraError(f"the model has no tensor '{name}'; was it wrapped otherwise?")
@@ -175,9 +178,10 @@ class LoRAWrapper(nn.Module):
                 raise FedloraError(
                     f"parameter '{name}' is {tuple(np.shape(value))}, not {tuple(own[name].shape)}"
                 )
+            given[name] = finite(name, value)
         with torch.no_grad():
-            for name, value in values.items():
-                own[name].copy_(torch.as_tensor(value))
+            for name, tensor in given.items():
+                own[name].copy_(tensor)
         self._changed()
 
     def train_step(self, data: Any, labels: Any) -> Any:

@@ -61,10 +61,15 @@ class Backlog:
                     dealt.append(flight)
         return dealt
 
-    def drain(self) -> list[Request]:
-        """Take all that was never dealt."""
-        queues = [*self._waiting.values(), *self._again.values()]
-        left = [request for queue in queues for request in queue]
+    @property
+    def waits(self) -> bool:
+        """Whether anything is left to be dealt."""
+        return any(self._waiting.values()) or any(self._again.values())
+
+    def drain(self) -> list[tuple[Request, int]]:
+        """Take all that is left, each with how often it was sent before."""
+        queues = ((self._waiting, 0), (self._again, 1))
+        left = [(r, sent) for queued, sent in queues for q in queued.values() for r in q]
         self._waiting, self._again = {}, {}
         return left
 

@@ -78,8 +78,9 @@ class Carriers:
             self.check()
             for answer in self.grid.pull_messages(list(waiting)):
                 waiting.discard(answer.metadata.reply_to_message_id)
-                if not answer.has_error():
-                    self._loads[answer.metadata.src_node_id] = _load(answer)
+                load = None if answer.has_error() else _load(answer)
+                if load is not None:
+                    self._loads[answer.metadata.src_node_id] = load
             time.sleep(_PAUSE if waiting else 0.0)
 
     def of(self, client: int) -> int | None:
@@ -102,8 +103,12 @@ class Carriers:
         return set(self.grid.get_node_ids())
 
 
-def _load(answer: Message) -> _Load:
-    node: Any = answer.content["node"]
-    named = node.get("clients")
-    clients = None if named is None else frozenset(named)
-    return _Load(clients, node.get("partition-id", 0), node.get("num-partitions", 0))
+def _load(answer: Message) -> _Load | None:
+    """What a node says; None for one that says nothing of use, which then carries nobody."""
+    try:
+        node: Any = answer.content["node"]
+        named = node.get("clients")
+        clients = None if named is None else frozenset(map(int, named))
+        return _Load(clients, int(node.get("partition-id", 0)), int(node.get("num-partitions", 0)))
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None

@@ -66,14 +66,20 @@ class FlowerTransport:
         backlog = Backlog(self._pack_seconds, self._together)
         for node, request in self._placed(requests):
             if node is None:
-                yield _refusal(request, "no node carries it: name it in a node's config")
+                yield _refusal(request, "no node carries it: name it in a node's config", 0)
             else:
                 backlog.put(node, request)
         flying: dict[str, Flight] = {}
         heard = time.monotonic()
         while time.monotonic() < deadline:
-            flying.update(self._push(backlog.deal(flying.values()), deadline))
-            if not flying:
+            for flight in backlog.deal(flying.values()):
+                name = self._push(flight, deadline)
+                if name is None:
+                    reason = "Flower took no message for its node: the node is gone, or too much"
+                    yield from (_refusal(r, reason, int(flight.second)) for r in flight.requests)
+                else:
+                    flying[name] = flight
+            if not flying and not backlog.waits:
                 return
             for answer in self._grid.pull_messages(list(flying)):
                 heard = time.monotonic()
@@ -82,9 +88,10 @@ class FlowerTransport:
                 yield from self._metered(flight, replies)
             self._carriers.check()
             time.sleep(min(max((time.monotonic() - heard) / 20, _SHORTEST), _LONGEST))
-        late = [request for flight in flying.values() for request in flight.requests]
-        for request in [*late, *backlog.drain()]:
-            yield _refusal(request, f"no answer within {self._timeout:g} s (rounds.timeout)")
+        reason = f"no answer within {self._timeout:g} s (rounds.timeout)"
+        for flight in flying.values():
+            yield from (_refusal(r, reason, 1 + flight.second) for r in flight.requests)
+        yield from (_refusal(request, reason, tries) for request, tries in backlog.drain())
 
     def _placed(self, requests: Sequence[Request]) -> Iterable[tuple[int | None, Request]]:
         """Each request with its node; in a simulation, where data is everywhere, as suits best."""
@@ -92,14 +99,12 @@ class FlowerTransport:
             return longest_first(requests, self._carriers.nodes)
         return [(self._carriers.of(request.client), request) for request in requests]
 
-    def _push(self, flights: list[Flight], deadline: float) -> Iterator[tuple[str, Flight]]:
-        """Send the packs; a pack that no node has taken by the deadline expires."""
-        for flight in flights:
-            asked = pack.RequestPack(self._config, self._seed, flight.requests)
-            ttl = max(deadline - time.monotonic(), 1.0)
-            message = Message(pack.write_requests(asked), flight.node, ANSWER, ttl=ttl)
-            for name in self._grid.push_messages([message]):
-                yield name, flight
+    def _push(self, flight: Flight, deadline: float) -> str | None:
+        """Send a pack, which expires at the deadline; its name, or None where nobody takes it."""
+        asked = pack.RequestPack(self._config, self._seed, flight.requests)
+        ttl = max(deadline - time.monotonic(), 1.0)
+        message = Message(pack.write_requests(asked), flight.node, ANSWER, ttl=ttl)
+        return next(iter(self._grid.push_messages([message])), None)
 
     def _settle(self, answer: Message, flight: Flight, backlog: Backlog) -> Iterator[Reply]:
         """The replies in one answer; the requests of a lost pack go back once."""
@@ -109,7 +114,7 @@ class FlowerTransport:
             replied = pack.read_replies(answer.content)
             if [r.client for r in replied.replies] != [r.client for r in flight.requests]:
                 raise ValueError("the replies are not those of the clients asked")
-        except (ValueError, KeyError, TypeError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever a node sends, others go on
             if flight.second or flight.node not in self._carriers:
                 reason = f"its node was lost: {_plain(str(error))}"
                 yield from (_refusal(r, reason, 1 + flight.second) for r in flight.requests)

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from fedlora import atomic
+from fedlora import atomic, spans
 from fedlora import config as configuration
 from fedlora.config import RunConfig
 from fedlora.errors import FedloraError
@@ -82,6 +82,7 @@ def live(config: RunConfig, folder: Path, observer: Observer, serve: Serve) -> d
     Raises:
         FedloraError: as for `run`.
     """
+    spans.serve()
     with atomic.alone(folder):
         for seed in unfinished(config, folder):
             if len(config.seeds) > 1:
@@ -89,6 +90,7 @@ def live(config: RunConfig, folder: Path, observer: Observer, serve: Serve) -> d
             serve(config, seed, _story(config, seed, seed_folder(folder, seed), observer))
         results = compile_results(config, folder) | {"peak_memory_bytes": peak_memory()}
         atomic.write_text(folder / "results.json", json.dumps(results, indent=1))
+    spans.flush()
     return results
 
 

@@ -10,7 +10,7 @@ from fedlora.backbone import open_slot
 from fedlora.server.bank import Bank, Record
 from fedlora.server.context import ServerContext
 from fedlora.server.describing import Described
-from fedlora.server.serving import Candidates
+from fedlora.server.offering import Candidates
 
 
 def write_adapters(
@@ -24,7 +24,7 @@ def write_adapters(
     records = bank.records()
     context.observer.phase("adapter folders", len(records) + len(newcomers))
     for leftover in (context.folder / "adapters").glob(".*.part"):
-        shutil.rmtree(leftover)  # of a session that was killed while it wrote one
+        shutil.rmtree(leftover)  # of a process that was killed while it wrote one
     for record in records:
         name = folder_name(
             f"{record.task}.client-{record.client}.round-{record.round}.sample-{record.sample}"
@@ -39,7 +39,7 @@ def write_adapters(
         rank = max(layer.rank for layer in adapter.spec.layers)
         handed = Record(seat.task, seat.client, 0, 0, rank, context.seed, {})
         arrived.add(handed, adapter, newcomer.vector)
-        facts = f"Task: {seat.task}. Handed to a newcomer; method: {method}."
+        facts = f"Task: {seat.task}. Made for a newcomer; method: {method}."
         _write(context, folder_name(seat.task), adapter, facts)
 
 

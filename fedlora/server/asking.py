@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from fedlora.config import RoundsConfig
 from fedlora.errors import FedloraError
-from fedlora.server.journal import Answer, Journal
+from fedlora.server.journal import MISFIT, Answer, Journal
 from fedlora.server.observer import Observer
 from fedlora.spans import span
 from fedlora.wire.exchange import Reply, Request, Transport
@@ -13,6 +13,7 @@ from fedlora.wire.ledger import Entry
 from fedlora.wire.message import JSON, Message, decode, encode, payload
 
 Check = Callable[[int, Message], None]
+MOST_REASON = 500  # characters of what a client says went wrong
 QUIET = ("spec", "remark")  # what an answer's metrics need not repeat
 MOST_REMARKS = 5
 
@@ -96,7 +97,7 @@ class Asker:
         self, phase: str, round: int, sent: Message, frame: bytes, reply: Reply, check: Check
     ) -> str:
         """Check one reply and write it down, whatever it is worth; why it is lost, or ""."""
-        error, message = reply.error, None
+        error, message = reply.error[:MOST_REASON], None
         if reply.frame is None:
             error = error or "no answer"
         else:
@@ -124,7 +125,8 @@ class Asker:
 
     def _good(self, phase: str, round: int, asked: int, known: Mapping[int, str]) -> Answers:
         good = sorted(client for client, error in known.items() if not error)
-        if len(good) < self.rounds.min_answers * asked:
+        misfits = sum(error.startswith(MISFIT) for error in known.values())
+        if len(good) + misfits < self.rounds.min_answers * asked:
             reasons = [error for error in known.values() if error]
             self.journal.forget_lost(phase, round)  # so that a resumed run asks them again
             raise FedloraError(
@@ -154,7 +156,8 @@ def _entries(
     sizes = payload(sent), len(frame)
     again = Entry(*about, "down", sent.purpose, *sizes, None if down is None else 0, "lost")
     entries = [again] * (reply.tries - 1)
-    entries.append(Entry(*about, "down", sent.purpose, *sizes, down))
+    if reply.tries:
+        entries.append(Entry(*about, "down", sent.purpose, *sizes, down))
     if reply.frame is not None or up:
         purpose, values = (message.purpose, payload(message)) if message else ("control", 0)
         status = "ok" if message else "lost"

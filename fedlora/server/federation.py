@@ -67,7 +67,7 @@ def _live(context: ServerContext) -> Bank:
     arriving = [seat for seat in context.seats if seat.role == "newcomer"]
     newcomers = describe(context, "arrive", arriving) if arriving else []
     candidates = make_candidates(context, learned, warm, newcomers) if newcomers else {}
-    reached = serve(context, Offering(context, learned, warm, known), newcomers, bank)
+    reached = serve(context, Offering(context, learned, candidates, known), newcomers, bank)
     write_adapters(context, bank, candidates, newcomers)
     judge(context, candidates, newcomers, reached)
     return bank

@@ -31,6 +31,10 @@ create table if not exists outcomes (
 """
 
 
+MISFIT = "does not fit the others: "
+"""How the reason begins why an answer that was good by itself is lost."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """One client's answer in one round: a frame, or why there is none."""
@@ -113,10 +117,14 @@ class Journal:
         metrics: Mapping[str, Any] | None,
     ) -> None:
         """Keep an answer with its lines of the ledger and of the metrics, in one transaction."""
-        lines = [("ledger", number, entry.to_line()) for number, entry in enumerate(entries)]
+        # A round that is asked again goes on counting: what was sent before was sent.
+        place = "phase = ? and round = ? and client = ?"
+        query = f"select count(*) from lines where file = 'ledger' and {place}"
+        first = int(self._read(query, phase, round, client)[0][0])
+        lines = [("ledger", number, entry.to_line()) for number, entry in enumerate(entries, first)]
         if metrics is not None:
-            place = {"phase": phase, "round": round, "client": client}
-            lines.append(("metrics", 0, json.dumps({**metrics, **place})))
+            about = {"phase": phase, "round": round, "client": client}
+            lines.append(("metrics", 0, json.dumps({**metrics, **about})))
         self._write(
             (
                 "insert into answers values (?, ?, ?, ?, ?)",
@@ -134,7 +142,7 @@ class Journal:
             (
                 "update answers set frame = null, error = ?"
                 " where phase = ? and round = ? and client = ?",
-                [(reason, phase, round, client)],
+                [(f"{MISFIT}{reason}", phase, round, client)],
             ),
         )
 
@@ -168,11 +176,11 @@ class Journal:
         )
 
     def add_seconds(self, seconds: float) -> None:
-        """Add the wall time of one session; a session that is killed adds nothing."""
+        """Add the wall time of one process; one that is killed adds nothing."""
         self.conclude("seconds", 0, str(self.seconds() + seconds).encode())
 
     def seconds(self) -> float:
-        """Wall time of all sessions so far."""
+        """Wall time of all processes so far."""
         return float(self.outcome("seconds", 0) or b"0")
 
     def lines(self, file: str) -> list[str]:

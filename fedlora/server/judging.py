@@ -9,7 +9,8 @@ from fedlora.errors import FedloraError
 from fedlora.evaluation.table import LOCAL_METHODS, rows
 from fedlora.server.context import ServerContext
 from fedlora.server.describing import Described
-from fedlora.server.serving import Candidates, value_of
+from fedlora.server.offering import Candidates
+from fedlora.server.serving import value_of
 from fedlora.wire.message import Message
 
 

@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from functools import cached_property
 
-from torch import Tensor
-
 from fedlora import seeding
 from fedlora.adapter import LoraAdapter
 from fedlora.adoption.contract import Hand, Neighbour, Offer, Policy
@@ -12,14 +10,18 @@ from fedlora.errors import FedloraError
 from fedlora.generators.contract import Generator, TrainingBank
 from fedlora.generators.nearest import Nearest, NearestConfig
 from fedlora.server.context import ServerContext
+from fedlora.server.describing import Described
 from fedlora.spans import span
+
+Candidates = dict[int, dict[str, LoraAdapter]]
+"""What every method has made, by client and name."""
 
 
 class Offering:
     """Makes offers from what was learned.
 
     learned: fitted generators by method name.
-    warm: the warm start; None without one.
+    candidates: what each method has made for each newcomer, and the table judges.
     bank: what the generators learned from.
     """
 
@@ -27,27 +29,28 @@ class Offering:
         self,
         context: ServerContext,
         learned: Mapping[str, Generator],
-        warm: LoraAdapter | None,
+        candidates: Candidates,
         bank: TrainingBank,
     ) -> None:
         self._context = context
-        self._learned, self._warm, self._bank = learned, warm, bank
+        self._learned, self._candidates, self._bank = learned, candidates, bank
 
     @span("generator")
-    def make(self, policy: Policy, vector: Tensor) -> Offer:
-        """What a policy sends to a newcomer with this task vector (c,)."""
+    def make(self, policy: Policy, newcomer: Described) -> Offer:
+        """What a policy sends to a newcomer."""
+        made = self._candidates[newcomer.seat.client]
 
         def method(name: str, sample: int) -> LoraAdapter:
-            if name == "warm" and self._warm is not None:
-                return self._warm
-            if name not in self._learned:
+            if name not in made:
                 raise FedloraError(f"adoption: no method '{name}' was learned in this run")
-            what = ("sample", sample) if sample else ("sample",)
-            seed = seeding.derive(self._context.seed, *what)
-            return self._learned[name].sample(vector[None], seed=seed)[0]
+            if not sample or name not in self._learned:
+                return made[name]
+            seed = seeding.derive(self._context.seed, "sample", sample)
+            return self._learned[name].sample(newcomer.vector[None], seed=seed)[0]
 
         def nearest(count: int) -> list[Neighbour]:
-            return [Neighbour(*pair) for pair in self._nearest.neighbours(vector, count)]
+            pairs = self._nearest.neighbours(newcomer.vector, count)
+            return [Neighbour(*pair) for pair in pairs]
 
         return policy.offer(Hand(method, nearest))
 

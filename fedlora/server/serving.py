@@ -12,11 +12,9 @@ from fedlora.generators.contract import Generator
 from fedlora.server.bank import Bank, Record
 from fedlora.server.context import ServerContext
 from fedlora.server.describing import Described
-from fedlora.server.offering import Offering
+from fedlora.server.offering import Candidates, Offering
 from fedlora.spans import span
 from fedlora.wire.message import Message
-
-Candidates = dict[int, dict[str, LoraAdapter]]
 
 
 @span("generator")
@@ -87,7 +85,7 @@ def _adopt(
 
     asked = {}
     for newcomer in newcomers:
-        offer = offering.make(policy, newcomer.vector)
+        offer = offering.make(policy, newcomer)
         asked[newcomer.seat.client] = context.message(
             "evaluation" if number else "adapter",
             "adopt",

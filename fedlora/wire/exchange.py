@@ -29,7 +29,7 @@ class Request:
 class Reply:
     """One client's answer: a frame, or the reason why there is none.
 
-    tries: how often its request was sent.
+    tries: how often its request was sent; 0 for one that never was.
     socket: bytes down and up that its exchange took on the wire; None where none is counted.
     """
 

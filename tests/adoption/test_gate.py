@@ -32,6 +32,15 @@ def test_refinement_that_helps_every_fold_is_used_on_all_labels():
     assert trial.trained_on[-1] == list(range(32))
 
 
+@pytest.mark.parametrize("labels", range(8, 14))
+def test_there_are_four_folds_of_nearly_one_size(labels):
+    trial = Refined([0.1] * labels)
+    refine_if_it_helps("start", trial, seed=3)
+    held = [labels - len(rows) for rows in trial.trained_on[:4]]
+    assert sum(held) == labels
+    assert max(held) - min(held) <= 1
+
+
 @pytest.mark.parametrize("gains", [[-0.1] * 32, [0.0] * 32, [2.0] + [-0.05] * 31])
 def test_refinement_that_harms_or_helps_by_luck_is_not(gains):
     assert refine_if_it_helps("start", Refined(gains), seed=3) == "start"

@@ -1,6 +1,7 @@
 import pytest
 
 from fedlora.config import RoundsConfig
+from fedlora.errors import FedloraError
 from fedlora.server.asking import MOST_REMARKS, Asker
 from fedlora.server.journal import Journal
 from fedlora.server.observer import Silent
@@ -43,6 +44,43 @@ def test_a_request_that_was_sent_twice_has_two_lines(ledger):
     sent = [(e.client, e.status) for e in lines if e.direction == "down"]
     assert sorted(sent) == [(0, "ok"), (1, "lost"), (1, "ok")]
     assert {e.serialised for e in lines if e.direction == "down"} == {len(encode(Message("train")))}
+
+
+def test_a_request_that_was_never_sent_has_no_line(ledger):
+    lines = ledger(Reply(0, encode(Message("train"))), Reply(1, None, "no node", tries=0))
+
+    assert {e.client for e in lines} == {0}
+
+
+def test_who_does_not_fit_the_others_has_answered_before_and_after_a_kill(tmp_path):
+    journal = Journal(tmp_path / "journal.sqlite")
+    rounds = RoundsConfig(min_answers=0.6)
+    answered = encode(Message("train"))
+    replies = [Reply(0, answered), Reply(1, answered), Reply(2, None, "boom")]
+    asker = Asker(Scripted(*replies), journal, rounds, Silent(), limit=1 << 20)
+    messages = {client: Message("train") for client in range(3)}
+    assert list(asker.ask("describe", 0, messages, lambda *_: None)) == [0, 1]
+    asker.refuse("describe", 0, 1, "another head")
+
+    again = Asker(Scripted(), journal, rounds, Silent(), limit=1 << 20)
+    assert list(again.ask("describe", 0, messages, lambda *_: None)) == [0]
+    journal.close()
+
+
+def test_a_round_that_is_asked_again_adds_to_the_ledger(tmp_path):
+    journal = Journal(tmp_path / "journal.sqlite")
+    strict = RoundsConfig(min_answers=1.0)
+    messages = {0: Message("train")}
+    lost = Asker(Scripted(Reply(0, None, "boom", tries=2)), journal, strict, Silent(), 1 << 20)
+    with pytest.raises(FedloraError, match="0 of 1 clients answered"):
+        lost.ask("warm_start", 1, messages, lambda *_: None)
+    answered = Reply(0, encode(Message("train")))
+    found = Asker(Scripted(answered), journal, strict, Silent(), 1 << 20)
+    found.ask("warm_start", 1, messages, lambda *_: None)
+
+    directions = [Entry.from_line(line).direction for line in journal.lines("ledger")]
+    assert directions == ["down", "down", "down", "up"]
+    journal.close()
 
 
 def test_bytes_on_the_wire_stand_in_each_line_and_are_counted_once(ledger):

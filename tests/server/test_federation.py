@@ -231,7 +231,10 @@ def test_every_way_to_adopt_that_is_tried_has_a_row_for_every_newcomer(tmp_path:
         {"refine": "gated", "labels": 16, "refine_epochs": 2},
         {"policy": {"name": "given", "method": "topk"}, "refine": "always", "refine_epochs": 1},
     ]
-    config = small_config(evaluation={"adoptions": ways})
+    config = small_config(
+        evaluation={"adoptions": ways},
+        generator={"name": "cvae", "spread": 1.0, "training": {"epochs": 20}},
+    )
     first = live(config, tmp_path / "once")
     table = json.loads((tmp_path / "once" / "table.json").read_text())
     clients = {row["client"] for row in table["rows"]}

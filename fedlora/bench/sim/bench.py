@@ -94,4 +94,6 @@ def _chosen(only: Sequence[str]) -> list[str]:
         if name not in everything:
             raise FedloraError(f"--only {name}: no such workload; {nearest(name, everything)}")
     gpu = torch.cuda.is_available()
+    if "gpu" in only and not gpu:
+        raise FedloraError("--only gpu: there is no GPU here")
     return list(only) or [name for name in everything if gpu or name != "gpu"]

@@ -67,7 +67,9 @@ class Server:
     def describe(self, clients: int) -> None:
         """The first word of a run, for which every client loads its data."""
         with tempfile.TemporaryDirectory() as scratch:
-            describe(self._context(Path(scratch)), "describe", self.seats[:clients])
+            context = self._context(Path(scratch))
+            describe(context, "describe", self.seats[:clients])
+            context.journal.close()
 
     def round(self, clients: int) -> None:
         """One round, with everything that a run does in it."""

@@ -27,6 +27,7 @@ class Workload:
     slices: of a side, the clients of a timed round, where all would take too long; the clients
         beyond the largest slice are not made.
     group: clients trained at once.
+    device: where fedlora trains; the peers know the CPU alone.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Workload:
     warm_up: int = 4
     slices: Mapping[str, int] = field(default_factory=dict)
     group: int = GROUP
+    device: str = "cpu"
 
     def timed(self, side: str) -> int:
         """Clients of one timed round of a side."""
@@ -69,7 +71,13 @@ class Workload:
                 },
             },
             "task_vector": {"samples": 8},
-            "runtime": {"group": self.group, "activation_cache": 0, **runtime},
+            "rounds": {"min_answers": 1.0},  # a side that loses clients has no speed
+            "runtime": {
+                "group": self.group,
+                "device": self.device,
+                "activation_cache": 0,
+                **runtime,
+            },
         }
         return configuration.from_dict(settings, origin=f"workload {self.name}")
 
@@ -154,7 +162,17 @@ COLD = [
 """One round of a process that has loaded nothing yet."""
 
 GPU = [
-    Workload(f"minilm {k} x 32, batch {batch}, GPU", "minilm", k, 32, batch, 32, warm_up=k, group=k)
+    Workload(
+        name=f"minilm {k} x 32, batch {batch}, GPU",
+        backbone="minilm",
+        clients=k,
+        examples=32,
+        batch=batch,
+        length=32,
+        warm_up=k,
+        group=k,
+        device="cuda",
+    )
     for k in (64, 256)
     for batch in (1, 4)
 ]
