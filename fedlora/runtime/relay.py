@@ -85,8 +85,8 @@ async def _connect(
         await asyncio.gather(
             _pump(reader, far_writer, row, _UP), _pump(far_reader, writer, row, _DOWN)
         )
-    except OSError:
-        pass  # one side is gone: the other learns it from the close
+    except (OSError, asyncio.CancelledError):
+        pass  # one side is gone, or the relay ends: the other learns it from the close
     finally:
         writer.close()
         far_writer.close()

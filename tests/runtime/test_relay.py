@@ -47,6 +47,20 @@ def test_what_passes_a_relay_is_unchanged_and_counted_for_its_node_alone(tmp_pat
     listening.close()
 
 
+def test_a_connection_that_is_open_at_the_end_is_closed_without_a_word(tmp_path, caplog):
+    listening, port = answer_with(10)
+    with relays(1, port, tmp_path / "counters") as (own,):
+        connection = socket.create_connection(("127.0.0.1", own), timeout=10)
+        connection.sendall(b"a")
+        meter, counted = Meter(tmp_path / "counters"), 0
+        while counted < 1:
+            counted += meter.take(0)[1]
+    with connection, suppress(ConnectionError):
+        assert connection.recv(1) == b""
+    listening.close()
+    assert not caplog.records
+
+
 def test_a_relay_to_nobody_ends_the_connection_and_counts_nothing(tmp_path):
     (nobody,) = free_ports(1)
     with relays(1, nobody, tmp_path / "counters") as (own,):
