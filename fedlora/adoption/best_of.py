@@ -19,7 +19,6 @@ class BestOf(Policy):
     """argmin over the draws of the mean loss on the newcomer's labels; the first of equals."""
 
     Config = BestOfConfig
-    uses_labels = True
     needs_draws = True
 
     @property

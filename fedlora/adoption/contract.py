@@ -69,12 +69,10 @@ class Trial(Protocol):
 class Policy(ABC):
     """One way to adopt; one file a policy in `adoption/`.
 
-    uses_labels: the newcomer needs labels of its own.
     needs_draws: the generator has to answer differently each time it is asked.
     """
 
     Config: ClassVar[type[Section]]
-    uses_labels: ClassVar[bool] = False
     needs_draws: ClassVar[bool] = False
 
     def __init__(self, config: Any) -> None:

@@ -29,7 +29,6 @@ class LabelMix(Policy):
     """
 
     Config = LabelMixConfig
-    uses_labels = True
 
     @property
     @override

@@ -40,6 +40,18 @@ class Blend(Generator):
     def learn(self, products: Tensor) -> None:
         """Choose what the config left open, into `self.facts`; products (t, t) of the DeltaW_t."""
 
+    def apart(self) -> tuple[Tensor, float]:
+        """Squared distances of the bank's tasks (t, t), and their usual size.
+
+        Infinite from a task to itself; usual is the mean from a task to its nearest, 1 where there
+        is none or all are the same.
+        """
+        apart = torch.cdist(self.known.double(), self.known.double()) ** 2
+        apart.fill_diagonal_(torch.inf)
+        nearest = apart.amin(1)
+        usual = float(nearest[nearest.isfinite()].mean()) if len(apart) > 1 else 1.0
+        return apart, usual if usual > 0 else 1.0
+
     @override
     def fit(self, bank: TrainingBank, *, seed: int, workdir: Path, progress: Progress) -> None:
         check_bank(bank, self.least_tasks)

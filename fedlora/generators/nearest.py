@@ -20,11 +20,7 @@ class Nearest(Blend):
 
     @override
     def learn(self, products: Tensor) -> None:
-        apart = torch.cdist(self.known.double(), self.known.double()) ** 2
-        apart.fill_diagonal_(torch.inf)
-        nearest = apart.amin(1)
-        usual = float(nearest[nearest.isfinite()].mean()) if len(apart) > 1 else 1.0
-        self.facts["usual"] = usual if usual > 0 else 1.0
+        _, self.facts["usual"] = self.apart()
 
     def neighbours(self, condition: Tensor, count: int) -> list[tuple[LoraAdapter, float]]:
         """The mean adapters of the nearest tasks, nearest first, with their squared distances.

@@ -33,11 +33,7 @@ class TopK(Blend):
 
     @override
     def learn(self, products: Tensor) -> None:
-        apart = torch.cdist(self.known.double(), self.known.double()) ** 2
-        apart.fill_diagonal_(torch.inf)
-        nearest = apart.amin(1)
-        scale = float(nearest[nearest.isfinite()].mean()) if len(apart) > 1 else 1.0
-        self.facts["scale"] = scale if scale > 0 else 1.0
+        apart, self.facts["scale"] = self.apart()
         best = torch.inf
         for k in (self.config.k,) if self.config.k else COUNTS:
             given = self.config.temperature
