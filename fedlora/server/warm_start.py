@@ -46,15 +46,21 @@ def _round(
     round: int,
 ) -> LoraAdapter:
     message = context.message("train", "warm_up", _start(common), round=round)
+    examples: dict[int, float] = {}
 
     def check(client: int, answer: Message) -> None:
         context.check_task(client, answer)
         context.adapter(answer, "trained")
-        if not 1 <= number(answer, "examples") <= MOST_EXAMPLES:
+        examples[client] = number(answer, "examples")
+        if not 1 <= examples[client] <= MOST_EXAMPLES:
             raise FedloraError("answer with an unbelievable number of examples")
 
     answers = context.asker.ask("warm_start", round, dict.fromkeys(chosen, message), check)
-    weights = [number(answer, "examples") for answer in answers.values()]
+    # Only answers from before a kill are read for it again.
+    weights = [
+        examples[client] if client in examples else number(answers[client], "examples")
+        for client in answers
+    ]
     return aggregator.aggregate(_Adapters(context, answers), weights)
 
 
