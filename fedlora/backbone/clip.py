@@ -17,7 +17,7 @@ from transformers import (
     CLIPModel,
     CLIPVisionModelWithProjection,
 )
-from transformers.utils import cached_file  # type: ignore[attr-defined]
+from transformers.utils.hub import cached_file
 
 from fedlora.errors import FedloraError
 from fedlora.registry import nearest

@@ -131,7 +131,8 @@ class FederatedCLIPModel(nn.Module):
         shapes = [tuple(tensor.shape) for tensor in own.values()]
         given = [tuple(np.shape(value)) for value in parameters]
         if given != shapes:
-            at = next((i for i, pair in enumerate(zip(given, shapes)) if pair[0] != pair[1]), None)  # noqa: B905
+            pairs = enumerate(zip(given, shapes, strict=False))
+            at = next((i for i, (theirs, mine) in pairs if theirs != mine), None)
             what = f"{len(given)} parameters" if at is None else f"'{list(own)[at]}' as {given[at]}"
             right = len(shapes) if at is None else shapes[at]
             raise FedloraError(f"set_parameters: {what} given, {right} expected")
