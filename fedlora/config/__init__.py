@@ -1,0 +1,39 @@
+"""A run's configuration: one validated tree, a file a group of sections, a section a room."""
+
+from fedlora.config.clients import (
+    FinetuneConfig,
+    ShardsConfig,
+    TaskVectorConfig,
+    TrainSection,
+    WarmStartConfig,
+)
+from fedlora.config.files import dump, from_dict, load
+from fedlora.config.model import BackboneConfig, LoraSection
+from fedlora.config.newcomers import AdoptionConfig, EvaluationConfig
+from fedlora.config.parts import AggregatorPart, CodecPart, GeneratorPart, PolicyPart, TasksPart
+from fedlora.config.run import RunConfig
+from fedlora.config.runtime import RoundsConfig, RuntimeConfig, Training
+
+__all__ = [
+    "AdoptionConfig",
+    "AggregatorPart",
+    "BackboneConfig",
+    "CodecPart",
+    "EvaluationConfig",
+    "FinetuneConfig",
+    "GeneratorPart",
+    "LoraSection",
+    "PolicyPart",
+    "RoundsConfig",
+    "RunConfig",
+    "RuntimeConfig",
+    "ShardsConfig",
+    "TaskVectorConfig",
+    "TasksPart",
+    "TrainSection",
+    "Training",
+    "WarmStartConfig",
+    "dump",
+    "from_dict",
+    "load",
+]

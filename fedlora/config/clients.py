@@ -1,0 +1,55 @@
+"""What the clients of the bank do: their shards, their training, what they say of their task."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from fedlora.config.parts import AggregatorPart, default
+from fedlora.section import Section
+
+
+class ShardsConfig(Section):
+    """How one task's training data is dealt to several clients (flwr-datasets partitioners)."""
+
+    per_task: int = Field(1, ge=1)
+    partition: Literal["iid", "dirichlet", "pathological"] = "iid"
+    alpha: float = Field(0.5, gt=0, description="Dirichlet concentration")
+    classes_per_shard: int = Field(2, ge=1, description="for pathological partitions")
+    min_examples: int = Field(8, ge=1, description="a shard with fewer is an error")
+
+
+class TrainSection(Section):
+    """One client's local training."""
+
+    epochs: int = Field(8, ge=1)
+    batch_size: int = Field(32, ge=1)
+    learning_rate: float = Field(3e-3, gt=0)
+    weight_decay: float = Field(0.0, ge=0)
+    clip_norm: float = Field(1.0, gt=0)
+    patience: int | None = Field(None, ge=1, description="epochs without a better validation loss")
+
+
+class WarmStartConfig(Section):
+    """Rounds of federated averaging over the bank's clients before each goes its own way."""
+
+    rounds: int = Field(10, ge=0)
+    clients_per_round: int | None = Field(None, ge=1, description="all when absent")
+    aggregation: AggregatorPart = default(AggregatorPart, "fedavg")
+    train: TrainSection = TrainSection(epochs=1)
+
+
+class FinetuneConfig(TrainSection):
+    """Each client's own fine-tuning from the warm start, and the samples it sends."""
+
+    init: Literal["shared", "independent"] = Field(
+        "shared", description="the first adapter when warm_start.rounds is 0"
+    )
+    checkpoints: int = Field(1, ge=1, description="last epochs sent as samples")
+    repeats: int = Field(1, ge=1, description="seeds a client trains with")
+
+
+class TaskVectorConfig(Section):
+    """What a client says of its task, computed with the base model from its own samples."""
+
+    samples: int = Field(32, ge=8, le=128)
+    features: tuple[Literal["pooled", "early", "moments"], ...] = ("pooled",)

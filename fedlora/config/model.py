@@ -1,0 +1,37 @@
+"""What is adapted and how: the frozen base model and its LoRA."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from fedlora.section import Section
+
+
+class BackboneConfig(Section):
+    """The frozen base model: an embedded name, a local folder, or a hub id."""
+
+    name: str
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    max_length: int = Field(128, ge=8, description="tokens a text is cut to")
+    prompts: tuple[str, ...] = Field(
+        ("a photo of a {}.",), min_length=1, description="what a CLIP reads class names in"
+    )
+
+
+class LoraSection(Section):
+    """What is trained. `targets: auto` takes the query and value projections."""
+
+    rank: int = Field(4, ge=1)
+    alpha: float = Field(8.0, gt=0)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    targets: Literal["auto"] | tuple[str, ...] = "auto"
+    layers: tuple[int, ...] | None = Field(None, description="blocks to adapt; all when absent")
+    rslora: bool = False
+    dora: bool = False
+    head: bool = Field(False, description="train a classification head too, sent and counted")
+
+    @model_validator(mode="after")
+    def _refuse_dora(self) -> Self:
+        if self.dora:
+            raise ValueError("dora: not supported yet; set lora.dora=false")
+        return self

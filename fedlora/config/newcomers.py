@@ -1,0 +1,48 @@
+"""What a newcomer is given, and what it is compared with."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from fedlora.config.parts import GeneratorPart, PolicyPart, default
+from fedlora.section import Section
+
+BASELINES = ("mean", "nearest", "topk", "ridge")
+
+
+class AdoptionConfig(Section):
+    """What a newcomer is given, and what it makes of it with labels of its own."""
+
+    policy: PolicyPart = default(PolicyPart, "given")
+    labels: int | None = Field(
+        None, ge=1, description="labelled examples it chooses and refines with; all when absent"
+    )
+    refine: Literal["never", "gated", "always"] = Field(
+        "never", description="gated: only where cross-validation on the labels says it helps"
+    )
+    refine_epochs: int = Field(10, ge=1)
+    contribute: bool = Field(False, description="send the refined adapter to the bank")
+
+    @property
+    def title(self) -> str:
+        """What the table calls it."""
+        suffix = {"never": "", "gated": "_gated", "always": "_refined"}[self.refine]
+        return f"{self.policy.build().title}{suffix}"
+
+    @property
+    def plain(self) -> bool:
+        """One method's adapter as it comes: a row that the table has anyway."""
+        return self.refine == "never" and self.policy.name == "given"
+
+
+class EvaluationConfig(Section):
+    """The table: which controls stand beside the generated adapter."""
+
+    baselines: tuple[GeneratorPart, ...] = Field(
+        default_factory=lambda: tuple(GeneratorPart(name=name) for name in BASELINES)
+    )
+    few_labels: int = Field(32, ge=1)
+    adoptions: tuple[AdoptionConfig, ...] = Field(
+        (), description="further ways to adopt, each tried by every newcomer: a row each"
+    )
+    one_epoch: bool = Field(True, description="one local epoch from generated and from zero")

@@ -1,0 +1,69 @@
+"""RunConfig: everything a run depends on, in one validated tree."""
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from fedlora.config.clients import (
+    FinetuneConfig,
+    ShardsConfig,
+    TaskVectorConfig,
+    WarmStartConfig,
+)
+from fedlora.config.model import BackboneConfig, LoraSection
+from fedlora.config.newcomers import AdoptionConfig, EvaluationConfig
+from fedlora.config.parts import CodecPart, GeneratorPart, TasksPart, default
+from fedlora.config.runtime import RoundsConfig, RuntimeConfig
+from fedlora.section import Section
+
+
+class RunConfig(Section):
+    """One run: a section a room."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]+$", max_length=80)
+    seeds: tuple[int, ...] = Field((0,), min_length=1)
+    backbone: BackboneConfig
+    lora: LoraSection = LoraSection()
+    tasks: TasksPart
+    shards: ShardsConfig = ShardsConfig()
+    warm_start: WarmStartConfig = Field(default_factory=WarmStartConfig)
+    finetune: FinetuneConfig = FinetuneConfig()
+    task_vector: TaskVectorConfig = TaskVectorConfig()
+    generator: GeneratorPart = default(GeneratorPart, "cvae")
+    adoption: AdoptionConfig = AdoptionConfig()
+    evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
+    codec: CodecPart = default(CodecPart, "none")
+    rounds: RoundsConfig = RoundsConfig()
+    runtime: RuntimeConfig = RuntimeConfig()
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        if misfit := _misfit(self):
+            raise ValueError(misfit)
+        return self
+
+
+def _misfit(config: RunConfig) -> str | None:
+    """Why sections that are each right by themselves do not fit together."""
+    baselines = [part.name for part in config.evaluation.baselines]
+    adoptions = [config.adoption, *config.evaluation.adoptions]
+    titles = [adoption.title for adoption in adoptions]
+    if len(set(config.seeds)) < len(config.seeds) or min(config.seeds) < 0:
+        return "seeds: each must be different, and none negative"
+    if len(set(baselines)) < len(baselines):
+        return "evaluation.baselines: each may stand once"
+    if config.adoption.contribute and config.adoption.refine == "never":
+        return "adoption.contribute: there is nothing to give back; set adoption.refine=always"
+    if any(adoption.contribute for adoption in config.evaluation.adoptions):
+        return "evaluation.adoptions: what is only tried gives nothing back; leave contribute out"
+    if len(set(titles)) < len(titles):
+        return "evaluation.adoptions: each, and adoption itself, must be different"
+    draws = any(adoption.policy.build().needs_draws for adoption in adoptions)
+    if draws and not getattr(config.generator.options(), "spread", 0.0):
+        return "generator.spread: best_of needs draws that differ; set it above 0, with cvae"
+    for method in {m for adoption in adoptions for m in adoption.policy.build().methods}:
+        if method == "warm" and not config.warm_start.rounds:
+            return "adoption.policy: 'warm' needs warm_start.rounds of at least 1"
+        if method not in ("generated", "warm", *baselines):
+            return f"adoption.policy: '{method}' must stand in evaluation.baselines"
+    return None
