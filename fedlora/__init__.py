@@ -11,9 +11,9 @@ from fedlora.errors import FedloraError
 
 if TYPE_CHECKING:
     from fedlora.adapter import AdapterSpec, LayerSpec, LoraAdapter
+    from fedlora.bank import Bank
     from fedlora.config import RunConfig, load
     from fedlora.runtime.run import create, resume, run
-    from fedlora.server.bank import Bank
 
 __all__ = [
     "AdapterSpec",
@@ -38,7 +38,7 @@ _HOMES = {
     "create": "fedlora.runtime.run",
     "resume": "fedlora.runtime.run",
     "run": "fedlora.runtime.run",
-    "Bank": "fedlora.server.bank",
+    "Bank": "fedlora.bank",
 }
 
 

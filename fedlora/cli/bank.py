@@ -76,8 +76,8 @@ def export(
 ) -> None:
     """Write every adapter as a PEFT folder, its task vector beside it."""
     from fedlora.backbone import load_base
+    from fedlora.bank import export_peft
     from fedlora.runtime.run import resume
-    from fedlora.server.bank import export_peft
 
     base = load_base(resume(run).backbone)
     paths = export_peft(open_bank(run, seed), folder, base.reference, base.task_type)
@@ -99,10 +99,10 @@ def import_folders(
 ) -> None:
     """Add adapters to the bank: what export wrote, or one folder of plain PEFT with its data."""
     from fedlora.adapter import peft_folder
+    from fedlora.bank import Record, import_peft
     from fedlora.cli.own_task import open_task
     from fedlora.finetune.task_vector import task_vector
     from fedlora.runtime.run import resume
-    from fedlora.server.bank import Record, import_peft
 
     bank, record, vector = open_bank(run, seed), None, None
     if task is not None and data is not None:

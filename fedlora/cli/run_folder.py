@@ -7,13 +7,13 @@ from fedlora.errors import FedloraError
 from fedlora.evaluation.results import seed_folder
 
 if TYPE_CHECKING:
-    from fedlora.server.bank import Bank, StoredRecord
+    from fedlora.bank import Bank, StoredRecord
 
 
 def open_bank(run: Path, seed: int | None) -> "Bank":
     """The bank of one seed of a run."""
+    from fedlora.bank import Bank
     from fedlora.runtime.run import resume
-    from fedlora.server.bank import Bank
 
     return Bank.open(folder_of(run, seed, resume(run).seeds) / "bank")
 

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from fedlora.adapter import LoraAdapter
 from fedlora.adapter.product import gram
+from fedlora.bank import Bank, StoredRecord
 from fedlora.report.run_folder import SeedFolder
-from fedlora.server.bank import Bank, StoredRecord
 
 MOST = 300
 """Adapters on a map; of more, this many are taken evenly by task."""

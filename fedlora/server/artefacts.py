@@ -7,7 +7,7 @@ from hashlib import sha256
 from fedlora.adapter import LoraAdapter, peft_folder
 from fedlora.adoption.given import Given
 from fedlora.backbone import open_slot
-from fedlora.server.bank import Bank, Record
+from fedlora.bank import Bank, Record
 from fedlora.server.context import ServerContext
 from fedlora.server.describing import Described
 from fedlora.server.offering import Candidates

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 from fedlora.adapter import LoraAdapter
+from fedlora.bank import Bank, Record
 from fedlora.errors import FedloraError
-from fedlora.server.bank import Bank, Record
 from fedlora.server.context import ServerContext
 from fedlora.server.describing import Described
 from fedlora.wire.message import Message

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from fedlora.adapter import AdapterSpec
+from fedlora.adapter.place import check_place
 from fedlora.errors import FedloraError
 from fedlora.roster import Seat
 from fedlora.server.asking import number
 from fedlora.server.context import Profile, ServerContext
-from fedlora.server.screening import check_place
 from fedlora.wire.message import Message
 
 # No honest description is larger: values of a task vector, and of a head beside the adapter's.

@@ -9,11 +9,11 @@ import torch
 
 from fedlora import atomic
 from fedlora.backbone import open_slot
+from fedlora.bank import Bank
 from fedlora.config import RunConfig
 from fedlora.roster import seats
 from fedlora.server.artefacts import write_adapters
 from fedlora.server.asking import Asker
-from fedlora.server.bank import Bank
 from fedlora.server.collecting import collect
 from fedlora.server.context import ENVELOPE_BYTES, ServerContext
 from fedlora.server.describing import describe

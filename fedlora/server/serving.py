@@ -6,10 +6,10 @@ import torch
 
 from fedlora import seeding
 from fedlora.adapter import LoraAdapter
+from fedlora.bank import Bank, Record
 from fedlora.config import AdoptionConfig
 from fedlora.errors import FedloraError
 from fedlora.generators.contract import Generator
-from fedlora.server.bank import Bank, Record
 from fedlora.server.context import ServerContext
 from fedlora.server.describing import Described
 from fedlora.server.offering import Candidates, Offering

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from fedlora.bank import Bank
 from fedlora.client.client import Client
 from fedlora.client.desk import Desk
 from fedlora.config import RunConfig
 from fedlora.finetune.objectives.contract import BELOW
 from fedlora.runtime.inprocess import InPacks
-from fedlora.server.bank import Bank
 from fedlora.server.federation import federate
 from fedlora.server.observer import Silent
 from fedlora.wire.exchange import Reply, Request

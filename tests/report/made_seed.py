@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from fedlora.adapter import AdapterSpec, LayerSpec, LoraAdapter
-from fedlora.server.bank import Bank, Record
+from fedlora.bank import Bank, Record
 
 CLIENTS = 10
 

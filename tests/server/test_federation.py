@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from fedlora.bank import Bank
 from fedlora.client.client import Client
 from fedlora.config import RunConfig, dump
 from fedlora.errors import FedloraError
 from fedlora.runtime.inprocess import InProcess
-from fedlora.server.bank import Bank
 from fedlora.server.federation import federate
 from fedlora.server.observer import Silent
 from fedlora.wire.exchange import Reply, Request

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from fedlora import atomic, frame
 from fedlora.adapter import AdapterSpec, LoraAdapter
+from fedlora.adapter.place import check_place
+from fedlora.bank.index import Index
+from fedlora.bank.record import Record, StoredRecord
 from fedlora.errors import FedloraError
 from fedlora.generators.contract import TrainingBank
-from fedlora.server.bank.index import Index
-from fedlora.server.bank.record import Record, StoredRecord
-from fedlora.server.screening import check_place
 
 _SPEC = "fedlora.spec"
 

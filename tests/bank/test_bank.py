@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedlora.adapter import AdapterSpec, LayerSpec, LoraAdapter
+from fedlora.bank import Bank, Record
 from fedlora.errors import FedloraError
-from fedlora.server.bank import Bank, Record
 
 SPEC = AdapterSpec(
     base="b" * 64,

@@ -11,8 +11,8 @@ from typing import Any
 
 from fedlora import atomic
 from fedlora.adapter import AdapterSpec
+from fedlora.bank.record import Record, StoredRecord
 from fedlora.errors import FedloraError
-from fedlora.server.bank.record import Record, StoredRecord
 
 _FORMAT = 1
 _SCHEMA = (

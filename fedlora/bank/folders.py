@@ -10,9 +10,9 @@ from torch import Tensor
 
 from fedlora import atomic, frame
 from fedlora.adapter import peft_folder
+from fedlora.bank.record import Record, StoredRecord
+from fedlora.bank.store import Bank
 from fedlora.errors import FedloraError
-from fedlora.server.bank.record import Record, StoredRecord
-from fedlora.server.bank.store import Bank
 
 _RECORD = "record.json"
 _VECTOR = "task_vector.safetensors"

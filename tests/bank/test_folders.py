@@ -8,8 +8,8 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from torch import nn
 
 from fedlora.adapter import AdapterSpec, LayerSpec, LoraAdapter
+from fedlora.bank import Bank, Record, export_peft, import_peft
 from fedlora.errors import FedloraError
-from fedlora.server.bank import Bank, Record, export_peft, import_peft
 
 SPEC = AdapterSpec(
     "b" * 64,

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedlora.adapter import AdapterSpec, LayerSpec, LoraAdapter
+from fedlora.bank import Bank, Record
 from fedlora.errors import FedloraError
-from fedlora.server.bank import Bank, Record
 
 SPEC = AdapterSpec(base="b" * 64, layers=(LayerSpec("q", 10, 8, 3),), alpha=6.0)
 
@@ -24,7 +24,7 @@ WRITER = """
 import sys, torch
 from pathlib import Path
 from fedlora.adapter import AdapterSpec, LoraAdapter
-from fedlora.server.bank import Bank, Record
+from fedlora.bank import Bank, Record
 folder, start = Path(sys.argv[1]), int(sys.argv[2])
 spec = AdapterSpec.from_json(sys.argv[3])
 bank = Bank.open(folder, spec, create=True)
