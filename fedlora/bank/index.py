@@ -14,16 +14,16 @@ from fedlora.adapter import AdapterSpec
 from fedlora.bank.record import Record, StoredRecord
 from fedlora.errors import FedloraError
 
-_FORMAT = 1
+_FORMAT = 2
 _SCHEMA = (
     "CREATE TABLE bank (spec TEXT NOT NULL, checksum TEXT NOT NULL)",
     "CREATE TABLE records (task TEXT NOT NULL, client INTEGER NOT NULL, round INTEGER NOT NULL,"
     " sample INTEGER NOT NULL, rank INTEGER NOT NULL, seed INTEGER NOT NULL, metrics TEXT NOT NULL,"
     " digest TEXT NOT NULL, vector BLOB NOT NULL, checksum TEXT NOT NULL,"
-    " PRIMARY KEY (task, client, round, sample)) WITHOUT ROWID",
+    " PRIMARY KEY (task, client, round, sample, rank)) WITHOUT ROWID",
 )
 _COLUMNS = "task, client, round, sample, rank, seed, metrics, digest, vector, checksum"
-_KEY = "task = ? AND client = ? AND round = ? AND sample = ?"
+_KEY = "task = ? AND client = ? AND round = ? AND sample = ? AND rank = ?"
 _REMEDIES = {
     "SQLITE_FULL": "the disk is full: free some space and run again",
     "SQLITE_READONLY": "it cannot be written to: change its permissions or choose another folder",
@@ -78,8 +78,8 @@ class Index:
             if known is not None and known[0] != digest:
                 raise FedloraError(
                     f"the bank holds another adapter of task {record.task!a:.80}, client"
-                    f" {record.client}, round {record.round}, sample {record.sample}: it only"
-                    " grows, so give the new one another sample number"
+                    f" {record.client}, round {record.round}, sample {record.sample}, rank"
+                    f" {record.rank}: it only grows, so give the new one another sample number"
                 )
             width = database.execute("SELECT length(vector) FROM records LIMIT 1").fetchone()
             if width is not None and width[0] != len(vector):
@@ -95,11 +95,11 @@ class Index:
                 )
 
     def rows(self) -> list[tuple[StoredRecord, bytes]]:
-        """Every record with its vector's bytes, by task, client, round and sample."""
+        """Every record with its vector's bytes, by task, client, round, sample and rank."""
         with self._open() as database:
             # SQLite compares UTF-8 byte by byte, which is the order of Python's strings.
             rows = database.execute(
-                f"SELECT {_COLUMNS} FROM records ORDER BY task, client, round, sample"
+                f"SELECT {_COLUMNS} FROM records ORDER BY task, client, round, sample, rank"
             ).fetchall()
         return [self._parse(row) for row in rows]
 
@@ -182,7 +182,7 @@ def _transaction(database: sqlite3.Connection) -> Iterator[None]:
 
 def _row(record: Record, digest: str, vector: bytes) -> tuple[Any, ...]:
     metrics = json.dumps(dict(record.metrics), sort_keys=True, allow_nan=False)
-    values = (*record.key, record.rank, record.seed, metrics, digest)
+    values = (*record.key, record.seed, metrics, digest)
     return (*values, vector, _checksum(json.dumps([*values, vector.hex()])))
 
 

@@ -12,10 +12,10 @@ _LONGEST_TASK = 1000
 
 @dataclass(frozen=True)
 class Record:
-    """Where an adapter comes from; (task, client, round, sample) is unique in a bank.
+    """Where an adapter comes from; (task, client, round, sample, rank) is unique in a bank.
 
     task: any text; it is data, never a path.
-    sample: which of the adapters that one client sent in one round.
+    sample: which of the adapters of one rank that one client sent in one round.
     rank: the largest rank of its layers.
     seed: the seed it was trained with.
     metrics: finite numbers by name.
@@ -45,9 +45,9 @@ class Record:
                 raise FedloraError(f"metric {name!a:.80} is not a finite number: {value!a:.80}")
 
     @property
-    def key(self) -> tuple[str, int, int, int]:
+    def key(self) -> tuple[str, int, int, int, int]:
         """What makes the record unique, and gives the bank its order."""
-        return self.task, self.client, self.round, self.sample
+        return self.task, self.client, self.round, self.sample, self.rank
 
 
 @dataclass(frozen=True)

