@@ -1,6 +1,7 @@
 """Task vectors put on one scale by the bank's own statistics."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -75,6 +76,15 @@ class Projection:
     def __call__(self, conditions: Tensor) -> Tensor:
         """Projected conditions (n, k) float32; raises FedloraError as `Standard` does."""
         return self.standard(conditions) @ self.axes
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All that `load` needs."""
+        return {"mean": self.standard.mean, "spread": self.standard.spread, "axes": self.axes}
+
+    @classmethod
+    def load(cls, tensors: Mapping[str, Tensor]) -> "Projection":
+        """The inverse of `tensors`; raises KeyError where one is missing."""
+        return cls(Standard(tensors["mean"], tensors["spread"]), tensors["axes"])
 
 
 def _signed(columns: Tensor) -> Tensor:

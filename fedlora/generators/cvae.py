@@ -1,6 +1,5 @@
 """The default generator: a conditional VAE from task vectors to adapters."""
 
-import hashlib
 from pathlib import Path
 from typing import Literal, Self
 
@@ -14,10 +13,10 @@ from fedlora.adapter import AdapterSpec, LoraAdapter
 from fedlora.errors import FedloraError
 from fedlora.generators import store
 from fedlora.generators.bank import check_bank
-from fedlora.generators.condition import Projection, Standard
+from fedlora.generators.condition import Projection
 from fedlora.generators.contract import Generator, Progress, TrainingBank
 from fedlora.generators.cvae_network import CvaeNetwork, NetworkConfig
-from fedlora.generators.learner import Plan
+from fedlora.generators.learner import Columns, Plan, identity
 from fedlora.generators.representation import REPRESENTATIONS, Representation
 from fedlora.section import Section
 
@@ -53,10 +52,10 @@ class Cvae(Generator):
         conditions = project(bank.conditions)
         network = train(
             lambda: CvaeNetwork(points.shape[1], conditions.shape[1], self.config.network),
-            (points, conditions),
+            Columns(points, conditions),
             self.config.training,
             seed=seed,
-            identity=_identity(self.config, seed, points, conditions),
+            identity=identity(self.config, seed, points, conditions),
             workdir=workdir,
             progress=progress,
         )
@@ -80,29 +79,22 @@ class Cvae(Generator):
 
     @override
     def save(self, folder: Path) -> None:
-        standard = self._project.standard
-        condition = {"mean": standard.mean, "spread": standard.spread, "axes": self._project.axes}
         parts = {
             "network": self._network.state_dict(),
             "representation": self._representation.tensors(),
-            "condition": condition,
+            "condition": self._project.tensors(),
         }
-        tensors = {f"{part}/{key}": t for part, held in parts.items() for key, t in held.items()}
         config = self.config.model_dump(mode="json")
-        store.write(folder, store.Stored("cvae", config, self._spec, self.facts, tensors))
+        store.write(folder, store.Stored("cvae", config, self._spec, self.facts, store.join(parts)))
 
     @classmethod
     @override
     def load(cls, folder: Path) -> Self:
         stored = store.read(folder, "cvae")
         self = cls(CvaeConfig.model_validate(stored.config))
-        parts: dict[str, dict[str, Tensor]] = {}
-        for name, tensor in stored.tensors.items():
-            part, _, key = name.partition("/")
-            parts.setdefault(part, {})[key] = tensor
+        parts = store.parts(stored.tensors)
         try:
-            held = parts["condition"]
-            project = Projection(Standard(held["mean"], held["spread"]), held["axes"])
+            project = Projection.load(parts["condition"])
             kind = REPRESENTATIONS[self.config.representation]
             representation = kind.load(stored.spec, parts["representation"])
             conditions = project.axes.shape[1]
@@ -123,11 +115,3 @@ class Cvae(Generator):
     ) -> None:
         self._spec, self._project = spec, project
         self._representation, self._network = representation, network
-
-
-def _identity(config: CvaeConfig, seed: int, *tensors: Tensor) -> str:
-    """Digest of all that must be equal for a checkpoint to be resumed."""
-    digest = hashlib.sha256(f"{config.model_dump_json()} {seed}".encode())
-    for tensor in tensors:
-        digest.update(tensor.numpy().tobytes())
-    return digest.hexdigest()

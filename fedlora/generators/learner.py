@@ -1,10 +1,13 @@
-"""What the training harness trains, and how long."""
+"""What the training harness trains, on what, and how long."""
 
+import hashlib
 from abc import ABC, abstractmethod
+from typing import Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from typing_extensions import override
 
 from fedlora.section import Section
 
@@ -21,11 +24,56 @@ class Learner(nn.Module, ABC):
         """
 
 
+class Data(ABC):
+    """The examples that a learner sees in one epoch."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Their number, the same in every epoch."""
+
+    @abstractmethod
+    def take(self, rows: Tensor, draw: torch.Generator) -> tuple[Tensor, ...]:
+        """The batch of these rows (b,), as columns (b, ...).
+
+        draw: seeded alike throughout an epoch, for what is drawn anew in each.
+        """
+
+
+class Columns(Data):
+    """The same rows in every epoch."""
+
+    def __init__(self, *columns: Tensor) -> None:
+        self._columns = columns
+
+    @override
+    def __len__(self) -> int:
+        return len(self._columns[0])
+
+    @override
+    def take(self, rows: Tensor, draw: torch.Generator) -> tuple[Tensor, ...]:
+        return tuple(column[rows] for column in self._columns)
+
+
 class Plan(Section):
-    """AdamW, gradients clipped to norm 1, the learning rate falling to 0 along a cosine."""
+    """AdamW, gradients clipped, the learning rate falling to 0 along a cosine."""
 
     epochs: int = Field(1500, ge=1)
     batch_size: int = Field(128, ge=1)
     learning_rate: float = Field(1e-3, gt=0)
     weight_decay: float = Field(1e-2, ge=0)
+    clip_norm: float = Field(1.0, gt=0, description="largest norm of a step's gradient")
     save_every: int = Field(100, ge=1, description="epochs between checkpoints")
+    keep_best: int = Field(1, ge=1, description="checkpoints kept by their validation loss")
+    patience: int | None = Field(
+        None, ge=1, description="epochs without a better validation loss after which it stops"
+    )
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    device: Literal["auto", "cpu", "gpu"] = "cpu"
+
+
+def identity(config: Section, seed: int, *tensors: Tensor) -> str:
+    """Digest of all that must be equal for a checkpoint to be resumed."""
+    digest = hashlib.sha256(f"{config.model_dump_json()} {seed}".encode())
+    for tensor in tensors:
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()

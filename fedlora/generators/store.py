@@ -77,3 +77,17 @@ def read(folder: Path, name: str) -> Stored:
         raise FedloraError(f"{error.filename or folder}: no such file; fit the generator") from None
     except (ValueError, KeyError, TypeError, AttributeError, SafetensorError, OSError) as error:
         raise FedloraError(f"{folder}: not a generator's folder ({error}); fit it again") from None
+
+
+def join(parts: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Tensors of several parts of a generator under one name each, PART/NAME."""
+    return {f"{part}/{key}": tensor for part, held in parts.items() for key, tensor in held.items()}
+
+
+def parts(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """The inverse of `join`."""
+    out: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        part, _, key = name.partition("/")
+        out.setdefault(part, {})[key] = tensor
+    return out

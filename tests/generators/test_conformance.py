@@ -15,9 +15,16 @@ from fedlora.generators.contract import Generator, TrainingBank
 from tests.generators.linear_family import SPEC, linear_family
 
 NAMES = registry.names("generators")
-QUICK: dict[str, dict[str, Any]] = {"cvae": {"training": {"epochs": 60, "save_every": 20}}}
+QUICK: dict[str, dict[str, Any]] = {
+    "cvae": {"training": {"epochs": 60, "save_every": 20}},
+    "hyperconv": {
+        "training": {"epochs": 30},
+        "tokens": {"token_dim": 66},
+        "decoder": {"hidden": 64, "blocks": 1},
+    },
+}
 CONDITIONAL = [name for name in NAMES if name != "mean"]
-LEARNED = ("cvae", "ridge")
+LEARNED = ("cvae", "hyperconv", "ridge")
 
 FAMILY = linear_family()
 

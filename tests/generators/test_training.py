@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from fedlora.errors import FedloraError
-from fedlora.generators.learner import Learner, Plan
-from fedlora.generators.training import CHECKPOINT, train
+from fedlora.generators.learner import Columns, Learner, Plan
+from fedlora.generators.training import CHECKPOINT, LOGS, train
 
 PLAN = Plan(epochs=30, batch_size=16, learning_rate=1e-2, save_every=5)
 KILLED_AT = 17
@@ -47,7 +47,7 @@ def fit(workdir: Path, identity: str = "same", plan: Plan = PLAN, stop: int = 0)
             os.kill(os.getpid(), signal.SIGKILL)
 
     learner = train(
-        Noisy, data(), plan, seed=3, identity=identity, workdir=workdir, progress=progress
+        Noisy, Columns(*data()), plan, seed=3, identity=identity, workdir=workdir, progress=progress
     )
     return torch.cat([p.detach().flatten() for p in learner.parameters()])
 
@@ -93,10 +93,12 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
 
 def test_progress_counts_the_epochs_and_the_losses_fall(tmp_path: Path) -> None:
     seen: list[Mapping[str, float]] = []
-    train(Noisy, data(), PLAN, seed=3, identity="a", workdir=tmp_path, progress=seen.append)
+    train(
+        Noisy, Columns(*data()), PLAN, seed=3, identity="a", workdir=tmp_path, progress=seen.append
+    )
     assert [losses["epoch"] for losses in seen] == list(range(1, 31))
     assert seen[-1]["miss"] < 0.8 * seen[0]["miss"]
-    assert list((tmp_path / "tensorboard").glob("events.*"))
+    assert list((tmp_path / LOGS).glob("events.*"))
 
 
 def test_a_loss_that_is_not_finite_stops_the_fit(tmp_path: Path) -> None:
@@ -104,7 +106,7 @@ def test_a_loss_that_is_not_finite_stops_the_fit(tmp_path: Path) -> None:
     with pytest.raises(FedloraError, match="not finite"):
         train(
             Noisy,
-            (inputs, targets * torch.inf),
+            Columns(inputs, targets * torch.inf),
             PLAN,
             seed=3,
             identity="a",

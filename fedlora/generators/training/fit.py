@@ -1,0 +1,149 @@
+"""Train one network: what is kept on the way, and what comes out."""
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any, TypeVar
+
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities.seed import isolate_rng
+
+from fedlora import seeding
+from fedlora.errors import FedloraError
+from fedlora.generators.contract import Progress
+from fedlora.generators.learner import Data, Learner, Plan
+from fedlora.generators.training.callbacks import Report, Save
+from fedlora.generators.training.module import Module
+
+CHECKPOINT = "checkpoints/last.ckpt"
+LOGS = "tensorboard_logs"
+REPORTS = 100
+
+L = TypeVar("L", bound=Learner)
+
+
+def train(
+    make: Callable[[], L],
+    data: Data,
+    plan: Plan,
+    *,
+    seed: int,
+    identity: str,
+    workdir: Path,
+    progress: Progress,
+    validation: Data | None = None,
+) -> L:
+    """The network that `make` builds, trained; on the CPU afterwards, ready to be used.
+
+    workdir: keeps checkpoints/last.ckpt, the best checkpoints where there is validation data, and
+        tensorboard_logs/.
+    identity: names the data and the config; a checkpoint of another identity is not resumed.
+    progress: about a hundred times, the epoch, the epochs in all, and the mean losses.
+    validation: judged about a hundred times; the weights that come out are then the best ones,
+        and with `plan.patience` the training stops when they have been for that long.
+
+    The global random generators are as before afterwards.
+
+    Raises:
+        FedloraError: the checkpoint in `workdir` is damaged, the loss becomes NaN or infinite, or
+            there is no such device.
+    """
+    last, every = workdir / CHECKPOINT, max(1, plan.epochs // REPORTS)
+    last.parent.mkdir(parents=True, exist_ok=True)
+    with _quiet(), isolate_rng():
+        torch.manual_seed(seeding.derive(seed, "weights"))
+        learner = make()
+        module = Module(learner, data, plan, seed, identity, validation)
+        resumed = _resumable(last, identity)
+        best = _keep_best(last.parent, plan, every) if validation is not None else []
+        trainer = _trainer(
+            plan,
+            max_epochs=resumed["epoch"] + 1 if resumed and resumed["stopped"] else plan.epochs,
+            logger=TensorBoardLogger(workdir, name=LOGS, version=""),
+            log_every_n_steps=max(1, plan.epochs * module.steps // REPORTS),
+            check_val_every_n_epoch=every,
+            num_sanity_val_steps=0,
+            callbacks=[*best, Report(every, progress), Save(last, plan.save_every)],
+            enable_checkpointing=bool(best),
+        )
+        judged = range(module.judging_steps) if validation is not None else None
+        trainer.fit(
+            module, range(module.steps), judged, ckpt_path=last if resumed else None,
+            weights_only=True,
+        )  # fmt: skip
+        if best and (path := getattr(best[0], "best_model_path", "")):
+            saved = torch.load(path, map_location="cpu", weights_only=True)
+            module.load_state_dict(saved["state_dict"])
+    return learner.cpu().eval()
+
+
+def _trainer(plan: Plan, **options: Any) -> Trainer:
+    """Raises FedloraError where the device or the precision is not to be had."""
+    from lightning.fabric.utilities.exceptions import MisconfigurationException
+
+    try:
+        return Trainer(
+            accelerator=plan.device,
+            devices=1,
+            precision=plan.precision,
+            gradient_clip_val=plan.clip_norm,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            **options,
+        )
+    except (MisconfigurationException, RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise FedloraError(
+            f"training.device={plan.device}, training.precision={plan.precision}: {reason}"
+        ) from None
+
+
+def _keep_best(folder: Path, plan: Plan, every: int) -> list[Callback]:
+    """The best checkpoints by name, and the end of a training that no longer helps."""
+    best = ModelCheckpoint(
+        dirpath=folder,
+        filename="{epoch}-{val_loss:.4f}",
+        monitor="val_loss",
+        save_top_k=plan.keep_best,
+        enable_version_counter=False,
+    )
+    if plan.patience is None:
+        return [best]
+    checks = -(-plan.patience // every)
+    return [best, EarlyStopping(monitor="val_loss", patience=checks)]
+
+
+def _resumable(path: Path, identity: str) -> dict[str, Any] | None:
+    """Where the last checkpoint stands, if it is there and of the same data and config."""
+    if not path.exists():
+        return None
+    try:
+        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        found = {name: checkpoint[name] for name in ("identity", "epoch", "stopped")}
+    except (
+        RuntimeError, ValueError, EOFError, OSError, UnpicklingError, KeyError,
+    ) as error:  # fmt: skip
+        raise FedloraError(f"{path}: damaged ({error}); delete it to train afresh") from None
+    return found if found["identity"] == identity else None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Lightning speaks of devices, workers and tips; a fit inside a run has nothing to add."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
