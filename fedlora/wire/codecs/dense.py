@@ -1,50 +1,48 @@
-"""Every value of an adapter in one floating-point format, little-endian, nothing else."""
+"""Every value in one floating-point format, little-endian, nothing else."""
+
+from typing import ClassVar
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
-from fedlora.adapter import AdapterSpec, LoraAdapter
 from fedlora.errors import FedloraError
+from fedlora.wire.codecs.contract import Codec, Shapes, check_length, size_of
 
 
-def to_bytes(adapter: LoraAdapter, dtype: torch.dtype) -> Tensor:
-    """The flattened values, rounded to nearest, as (spec.size * width,) uint8.
+class Dense(Codec):
+    """What the floating-point codecs share; `dtype` is all that tells them apart."""
 
-    Raises:
-        FedloraError: a value is beyond the largest of `dtype`.
-    """
-    values = adapter.flatten().to(dtype)
-    if not bool(torch.isfinite(values).all()):
-        raise FedloraError(
-            f"adapter holds a value beyond {torch.finfo(dtype).max:.4g}, the largest that {dtype}"
-            " can carry: choose the codec 'none'"
-        )
-    return values.view(torch.uint8)
+    dtype: ClassVar[torch.dtype]
 
+    @override
+    def pack(self, values: Tensor, shapes: Shapes) -> Tensor:
+        rounded = values.to(self.dtype)
+        if not bool(torch.isfinite(rounded).all()):
+            raise FedloraError(
+                f"adapter holds a value beyond {torch.finfo(self.dtype).max:.4g}, the largest"
+                f" that {self.dtype} can carry: choose the codec 'none'"
+            )
+        return rounded.contiguous().view(torch.uint8)
 
-def from_bytes(data: Tensor, dtype: torch.dtype, spec: AdapterSpec) -> LoraAdapter:
-    """The inverse of `to_bytes` for data from anybody.
+    @override
+    def unpack(self, data: Tensor, shapes: Shapes) -> Tensor:
+        check_length(data, self.most(shapes))
+        # A copy, since a slice of a frame need not be aligned to the width of `dtype`.
+        return data.clone().view(self.dtype).to(torch.float32)
 
-    Raises:
-        FedloraError: not (spec.size * width,) uint8, or a value is not finite.
-    """
-    expected = spec.size * dtype.itemsize
-    if data.dtype != torch.uint8 or tuple(data.shape) != (expected,):
-        raise FedloraError(
-            f"encoded adapter of {tuple(data.shape)} {data.dtype}, not ({expected},) torch.uint8"
-            f" as {spec.size} values of {dtype} take"
-        )
-    # A copy, since a slice of a frame need not be aligned to the width of `dtype`.
-    return LoraAdapter.from_flat(spec, data.clone().view(dtype).to(torch.float32))
+    @override
+    def most(self, shapes: Shapes) -> int:
+        return size_of(shapes) * self.dtype.itemsize
 
+    @override
+    def bound(self, values: Tensor, shapes: Shapes) -> float:
+        """Half a unit in the last place of the largest value.
 
-def rounding_bound(adapter: LoraAdapter, dtype: torch.dtype) -> float:
-    """Largest error of rounding to nearest: half a unit in the last place of the largest value.
-
-    |x - fl(x)| <= max(u |x|, s / 2), where u is half the machine epsilon and s the smallest
-    subnormal number (Higham 2002, Accuracy and Stability of Numerical Algorithms, theorem 2.2
-    and section 2.1).
-    """
-    info = torch.finfo(dtype)
-    largest = float(adapter.flatten().abs().max())
-    return max(info.eps / 2 * largest, info.smallest_normal * info.eps / 2)
+        |x - fl(x)| <= max(u |x|, s / 2), where u is half the machine epsilon and s the smallest
+        subnormal number (Higham 2002, Accuracy and Stability of Numerical Algorithms, theorem
+        2.2 and section 2.1).
+        """
+        info = torch.finfo(self.dtype)
+        largest = float(values.abs().max())
+        return max(info.eps / 2 * largest, info.smallest_normal * info.eps / 2)

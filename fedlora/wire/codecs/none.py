@@ -1,31 +1,27 @@
 """Float32 as it is."""
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
+from typing_extensions import override
 
-from fedlora.adapter import AdapterSpec, LoraAdapter
 from fedlora.section import Section
-from fedlora.wire.codecs import dense
-from fedlora.wire.codecs.contract import Codec
+from fedlora.wire.codecs.contract import Shapes
+from fedlora.wire.codecs.dense import Dense
 
 
 class UncodedConfig(Section):
     """No options."""
 
 
-class Uncoded(Codec):
+class Uncoded(Dense):
     """Four bytes a value, bit for bit."""
 
     Config = UncodedConfig
+    dtype: ClassVar[torch.dtype] = torch.float32
 
-    def encode(self, adapter: LoraAdapter) -> Tensor:
-        """The values as float32, (spec.size * 4,) uint8."""
-        return dense.to_bytes(adapter, torch.float32)
-
-    def decode(self, data: Tensor, spec: AdapterSpec) -> LoraAdapter:
-        """The inverse of `encode`, back in float32."""
-        return dense.from_bytes(data, torch.float32, spec)
-
-    def error_bound(self, adapter: LoraAdapter) -> float:  # noqa: ARG002 - the same for all
+    @override
+    def bound(self, values: Tensor, shapes: Shapes) -> float:
         """Nothing is lost."""
         return 0.0
