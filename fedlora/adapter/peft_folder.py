@@ -20,7 +20,7 @@ from fedlora.adapter.spec import AdapterSpec, LayerSpec
 from fedlora.errors import FedloraError
 
 CONFIG, WEIGHTS, SIDECAR = "adapter_config.json", "adapter_model.safetensors", "fedlora.json"
-_PREFIX = "base_model.model."
+PREFIX = "base_model.model."
 _DOWN, _UP = ".lora_A.weight", ".lora_B.weight"
 
 
@@ -47,10 +47,10 @@ def save(
     """
     tensors = {}
     for layer in adapter.spec.layers:
-        tensors[f"{_PREFIX}{layer.name}{_DOWN}"] = adapter.down[layer.name]
-        tensors[f"{_PREFIX}{layer.name}{_UP}"] = adapter.up[layer.name]
+        tensors[f"{PREFIX}{layer.name}{_DOWN}"] = adapter.down[layer.name]
+        tensors[f"{PREFIX}{layer.name}{_UP}"] = adapter.up[layer.name]
     for name, _ in adapter.spec.head:
-        tensors[f"{_PREFIX}{name}"] = adapter.head[name]
+        tensors[f"{PREFIX}{name}"] = adapter.head[name]
     sidecar = {"spec": json.loads(adapter.spec.to_json()), "digest": adapter.digest()}
     with atomic.folder(folder) as draft:
         _write_config(adapter.spec, draft, base_model_name_or_path, task_type)
@@ -80,12 +80,50 @@ def load(folder: Path, base_digest: str) -> LoraAdapter:
     config = peft_config.read(folder / CONFIG)
     tensors = _read_weights(folder)
     try:
-        adapter = _assemble(tensors, config, base_digest)
+        adapter = assemble(tensors, config, base_digest)
         if (folder / SIDECAR).exists():
             adapter = _check_sidecar(adapter, (folder / SIDECAR).read_bytes())
     except FedloraError as error:
         raise FedloraError(f"adapter folder '{folder}': {error}") from None
     return adapter
+
+
+def assemble(raw: dict[str, Tensor], config: dict[str, Any], base: str) -> LoraAdapter:
+    """An adapter from PEFT's tensors, under PEFT's names.
+
+    Args:
+        raw: name -> tensor, as in adapter_model.safetensors.
+        config: as in adapter_config.json; lora_alpha is needed.
+        base: digest of the base model.
+
+    Raises:
+        FedloraError: a tensor is neither LoRA of a linear layer nor of a saved module.
+    """
+    tensors: dict[str, Tensor] = {}
+    layers, head = [], []
+    for key in sorted(raw):
+        name = key.removeprefix(PREFIX)
+        if name.endswith(_DOWN):
+            name = name.removesuffix(_DOWN)
+            down, up = raw[key], raw.get(f"{PREFIX}{name}{_UP}")
+            if up is None or down.ndim != 2 or up.ndim != 2 or len(down) != up.shape[1]:
+                raise FedloraError(f"layer '{name}' lacks two matrices of one rank")
+            layers.append(LayerSpec(name, down.shape[1], up.shape[0], len(down)))
+            tensors |= {f"{name}.down": down.float(), f"{name}.up": up.float()}
+        elif peft_config.in_saved_module(config, name):
+            head.append((name, tuple(raw[key].shape)))
+            tensors[f"head.{name}"] = raw[key].float()
+        elif not name.endswith(_UP) or f"{key.removesuffix(_UP)}{_DOWN}" not in raw:
+            raise FedloraError(f"tensor {key!a:.120} is neither LoRA of a linear layer nor a head")
+    if not layers:
+        raise FedloraError("it holds no LoRA layer: was it saved as an adapter?")
+    alphas = {layer.name: peft_config.alpha(config, layer.name) for layer in layers}
+    alpha = alphas[layers[0].name] if len(set(alphas.values())) == 1 else config["lora_alpha"]
+    for name, own in alphas.items():
+        tensors[f"{name}.up"] = tensors[f"{name}.up"] * (own / alpha)
+    rslora = bool(config.get("use_rslora"))
+    spec = AdapterSpec(base, tuple(sorted(layers)), float(alpha), rslora, tuple(head))
+    return LoraAdapter.from_tensors(spec, tensors)
 
 
 def _write_config(spec: AdapterSpec, folder: Path, base: str, task_type: str | None) -> None:
@@ -131,34 +169,6 @@ def _read_weights(folder: Path) -> dict[str, Tensor]:
         return frame.unpack(data, limit=len(data))[0]
     except FedloraError as error:
         raise FedloraError(f"adapter file '{path}': {error}; copy it again") from None
-
-
-def _assemble(raw: dict[str, Tensor], config: dict[str, Any], base: str) -> LoraAdapter:
-    tensors: dict[str, Tensor] = {}
-    layers, head = [], []
-    for key in sorted(raw):
-        name = key.removeprefix(_PREFIX)
-        if name.endswith(_DOWN):
-            name = name.removesuffix(_DOWN)
-            down, up = raw[key], raw.get(f"{_PREFIX}{name}{_UP}")
-            if up is None or down.ndim != 2 or up.ndim != 2 or len(down) != up.shape[1]:
-                raise FedloraError(f"layer '{name}' lacks two matrices of one rank")
-            layers.append(LayerSpec(name, down.shape[1], up.shape[0], len(down)))
-            tensors |= {f"{name}.down": down.float(), f"{name}.up": up.float()}
-        elif peft_config.in_saved_module(config, name):
-            head.append((name, tuple(raw[key].shape)))
-            tensors[f"head.{name}"] = raw[key].float()
-        elif not name.endswith(_UP) or f"{key.removesuffix(_UP)}{_DOWN}" not in raw:
-            raise FedloraError(f"tensor {key!a:.120} is neither LoRA of a linear layer nor a head")
-    if not layers:
-        raise FedloraError("it holds no LoRA layer: was it saved as an adapter?")
-    alphas = {layer.name: peft_config.alpha(config, layer.name) for layer in layers}
-    alpha = alphas[layers[0].name] if len(set(alphas.values())) == 1 else config["lora_alpha"]
-    for name, own in alphas.items():
-        tensors[f"{name}.up"] = tensors[f"{name}.up"] * (own / alpha)
-    rslora = bool(config.get("use_rslora"))
-    spec = AdapterSpec(base, tuple(sorted(layers)), float(alpha), rslora, tuple(head))
-    return LoraAdapter.from_tensors(spec, tensors)
 
 
 def _check_sidecar(adapter: LoraAdapter, data: bytes) -> LoraAdapter:

@@ -1,7 +1,16 @@
-"""The bank of adapters: records in SQLite, values in safetensors, PEFT folders in and out."""
+"""The bank of adapters: records in SQLite, values in safetensors, files in and out."""
 
 from fedlora.bank.folders import export_peft, import_peft
-from fedlora.bank.record import Record, StoredRecord
+from fedlora.bank.plain_files import import_plain
+from fedlora.bank.record import IMPORTED, Record, StoredRecord
 from fedlora.bank.store import Bank
 
-__all__ = ["Bank", "Record", "StoredRecord", "export_peft", "import_peft"]
+__all__ = [
+    "IMPORTED",
+    "Bank",
+    "Record",
+    "StoredRecord",
+    "export_peft",
+    "import_peft",
+    "import_plain",
+]

@@ -7,6 +7,9 @@ from typing import Any
 
 from fedlora.errors import FedloraError
 
+IMPORTED = -1
+"""The client that adapters from outside are booked under: nobody's index."""
+
 _LONGEST_TASK = 1000
 
 

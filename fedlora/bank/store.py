@@ -130,11 +130,14 @@ class Bank:
         """
         return _vector(self._index.vector(record))
 
-    def training_bank(self, rounds: Collection[int] | None = None) -> TrainingBank:
+    def training_bank(
+        self, rounds: Collection[int] | None = None, rank: int | None = None
+    ) -> TrainingBank:
         """Everything a generator learns from, in the order of `records`.
 
         Args:
             rounds: only the adapters of these rounds; all when None.
+            rank: only the adapters of this rank; all when None.
 
         Raises:
             FedloraError: the bank is empty or damaged.
@@ -142,7 +145,7 @@ class Bank:
         rows = [
             (record, vector)
             for record, vector in self._index.rows()
-            if rounds is None or record.round in rounds
+            if (rounds is None or record.round in rounds) and rank in (None, record.rank)
         ]
         known = {digest: self.load(digest) for digest in {record.digest for record, _ in rows}}
         return TrainingBank(

@@ -4,14 +4,18 @@ import sys
 
 import typer
 
+from fedlora.cli.adapters import app as adapters_app
 from fedlora.cli.bank import app as bank_app
+from fedlora.cli.bank_import import import_adapters
 from fedlora.cli.bench import app as bench_app
 from fedlora.cli.errors import one_line_errors
 from fedlora.cli.evaluate import evaluate
 from fedlora.cli.generate import generate
+from fedlora.cli.generator import app as generator_app
 from fedlora.cli.listing import generators, tasks
 from fedlora.cli.report import report, results
 from fedlora.cli.run import run
+from fedlora.cli.task_vector import task_vector
 
 app = typer.Typer(
     name="fedlora",
@@ -19,9 +23,12 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (run, generate, evaluate, report, results, tasks, generators):
+for command in (run, task_vector, generate, evaluate, report, results, tasks, generators):
     app.command()(command)
+app.add_typer(adapters_app, name="adapters")
+bank_app.command("import")(import_adapters)
 app.add_typer(bank_app, name="bank")
+app.add_typer(generator_app, name="generator")
 app.add_typer(bench_app, name="bench")
 
 

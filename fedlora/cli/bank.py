@@ -1,27 +1,21 @@
-"""`fedlora bank`: look into a run's bank, and carry adapters in and out."""
+"""`fedlora bank`: look into a bank, and carry adapters in and out."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from fedlora.cli.options import AsJson, RunDir, SeedOption
+from fedlora.cli.options import AsJson, BankPlace, SeedOption
 from fedlora.cli.output import show
-from fedlora.cli.run_folder import find_record, open_bank
-from fedlora.errors import FedloraError
+from fedlora.cli.place import find_record, folder_of, open_bank, settings_of
 
-# The client that adapters from outside the run are booked under: nobody's index.
-IMPORTED = -1
-
-app = typer.Typer(
-    help="Look into a run's bank, and carry adapters in and out.", no_args_is_help=True
-)
+app = typer.Typer(help="Look into a bank, and carry adapters in and out.", no_args_is_help=True)
 
 
 @app.command("list")
-def list_records(run: RunDir, seed: SeedOption = None, json: AsJson = False) -> None:
+def list_records(place: BankPlace, seed: SeedOption = None, json: AsJson = False) -> None:
     """Check every adapter's file and list it: its task, client, round, sample, rank and digest."""
-    bank = open_bank(run, seed)
+    bank = open_bank(place, seed)
     bank.check()
     rows = [
         {
@@ -39,7 +33,7 @@ def list_records(run: RunDir, seed: SeedOption = None, json: AsJson = False) -> 
 
 @app.command("show")
 def show_record(
-    run: RunDir,
+    place: BankPlace,
     digest: Annotated[str, typer.Argument(help="The beginning of an adapter's digest.")],
     seed: SeedOption = None,
     json: AsJson = False,
@@ -47,7 +41,7 @@ def show_record(
     """Show one adapter: where it comes from, its metrics, and the size of its update by layer."""
     from fedlora.adapter.product import norm
 
-    bank = open_bank(run, seed)
+    bank = open_bank(place, seed)
     record = find_record(bank, digest)
     adapter = bank.load(record.digest)
     facts = {
@@ -69,7 +63,7 @@ def show_record(
 
 @app.command("export")
 def export(
-    run: RunDir,
+    place: BankPlace,
     folder: Annotated[Path, typer.Argument(help="Where the PEFT folders go.")],
     seed: SeedOption = None,
     json: AsJson = False,
@@ -77,42 +71,56 @@ def export(
     """Write every adapter as a PEFT folder, its task vector beside it."""
     from fedlora.backbone import load_base
     from fedlora.bank import export_peft
-    from fedlora.runtime.run import resume
 
-    base = load_base(resume(run).backbone)
-    paths = export_peft(open_bank(run, seed), folder, base.reference, base.task_type)
+    base = load_base(settings_of(place).backbone)
+    bank = open_bank(folder_of(place, seed) / "bank", None)
+    paths = export_peft(bank, folder, base.reference, base.task_type)
     show([{"folder": str(path)} for path in paths], json)
 
 
-@app.command("import")
-def import_folders(
-    run: RunDir,
-    folder: Annotated[Path, typer.Argument(help="A PEFT folder, or a folder of them.")],
-    task: Annotated[
-        str | None, typer.Option(help="For one folder of plain PEFT: the name of its task.")
-    ] = None,
-    data: Annotated[
-        Path | None, typer.Option(help="For one folder of plain PEFT: examples of its task.")
+@app.command("normalise")
+def normalise_rows(
+    place: BankPlace,
+    out: Annotated[Path, typer.Option(help="The folder to write.")],
+    rank: Annotated[
+        int | None, typer.Option(help="Of the adapters; that of the configuration when absent.")
     ] = None,
     seed: SeedOption = None,
     json: AsJson = False,
 ) -> None:
-    """Add adapters to the bank: what export wrote, or one folder of plain PEFT with its data."""
-    from fedlora.adapter import peft_folder
-    from fedlora.bank import Record, import_peft
-    from fedlora.cli.own_task import open_task
-    from fedlora.finetune.task_vector import task_vector
-    from fedlora.runtime.run import resume
+    """Write a rank's adapters as rows on one scale, with what leads back, for other generators."""
+    from fedlora.backbone import load_base
+    from fedlora.bank.normalised import normalise
 
-    bank, record, vector = open_bank(run, seed), None, None
-    if task is not None and data is not None:
-        config = resume(run)
-        own = open_task(config, None, data)
-        vector = task_vector(own.objective, own.describing, config.task_vector)
-        spec = peft_folder.load(folder, bank.spec.base).spec
-        rank = max(layer.rank for layer in spec.layers)
-        record = Record(task, IMPORTED, 0, len(bank), rank, 0, {})
-    elif task is not None or data is not None:
-        raise FedloraError("an adapter of plain PEFT needs both --task and --data")
-    digests = import_peft(bank, folder, record, vector)
-    show([{"digest": digest} for digest in digests], json)
+    config = settings_of(place)
+    base = load_base(config.backbone)
+    bank = open_bank(folder_of(place, seed) / "bank", None)
+    chosen = config.lora.rank if rank is None else rank
+    made = normalise(bank, chosen, out, base.reference, base.task_type)
+    facts = {"rows": made.rows, "values": made.values, "relative error": made.error}
+    named = {f"spread of {name}": spread for name, spread in made.spread.items()}
+    show([{"what": key, "value": value} for key, value in (facts | named).items()], json)
+
+
+@app.command("restore")
+def restore_rows(
+    normalised: Annotated[Path, typer.Argument(help="A folder that normalise wrote.")],
+    out: Annotated[Path, typer.Option(help="Where the PEFT folders go, one a row.")],
+    points: Annotated[
+        Path | None,
+        typer.Option(help="A safetensors file with one tensor 'points' (n, k); the bank's own."),
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Turn rows on the scale of normalise, such as another generator's, into PEFT folders."""
+    from fedlora.adapter import peft_folder
+    from fedlora.bank.normalised import ROWS, base_of, read_points, restore
+
+    reference, task_type = base_of(normalised)
+    adapters = restore(normalised, read_points(points or normalised / ROWS))
+    rows = []
+    for number, adapter in enumerate(adapters):
+        folder = out / f"row-{number}"
+        peft_folder.save(adapter, folder, reference, task_type, "Restored from a normalised row.")
+        rows.append({"folder": str(folder), "digest": adapter.digest()})
+    show(rows, json)

@@ -1,37 +1,47 @@
 """`fedlora evaluate`: what an adapter is worth on a task."""
 
+import math
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from fedlora.cli.options import AsJson, DataOption, LabelOption, RunDir, TaskOption, TextOption
+from fedlora.cli.options import AsJson, DataOption, LabelOption, Place, TaskOption, TextOption
 from fedlora.cli.output import show
 
 
 def evaluate(
-    run: RunDir,
-    adapter: Annotated[Path, typer.Option(help="A PEFT folder, of this run or of plain PEFT.")],
+    place: Place,
+    adapter: Annotated[list[Path], typer.Option(help="A PEFT folder; may be given several times.")],
     task: TaskOption = None,
     data: DataOption = None,
     text: TextOption = None,
     label: LabelOption = None,
     json: AsJson = False,
 ) -> None:
-    """Score an adapter beside the base model, on a task's test split or on your own data.
+    """Score adapters beside the base model, on a task's test split or on your own data.
 
     Example: fedlora evaluate RUN_DIR --adapter my_adapter --task rotation=40,contrast=0.5
     """
     from fedlora.adapter import peft_folder
     from fedlora.cli.own_task import open_task
+    from fedlora.cli.place import settings_of
     from fedlora.finetune.local import fresh, put
-    from fedlora.runtime.run import resume
 
-    own = open_task(resume(run), task, data, text, label)
-    objective = own.objective
-    loaded = peft_folder.load(adapter, objective.slot.base.digest)
-    rows = []
-    for name, candidate in (("base", fresh(objective, 0)), (str(adapter), loaded)):
-        put(objective, candidate)
-        rows.append({"adapter": name, **objective.score(own.judging)})
+    config = settings_of(place)
+    own = open_task(config, task, data, text, label)
+    put(own.objective, fresh(own.objective, 0))
+    rows = [{"adapter": "base", **_told(own.objective.score(own.judging))}]
+    for folder in adapter:
+        loaded = peft_folder.load(folder, own.objective.slot.base.digest)
+        rank = max(layer.rank for layer in loaded.spec.layers)
+        if rank != own.objective.slot.spec.layers[0].rank:
+            own = open_task(config.with_rank(rank), task, data, text, label)
+        put(own.objective, loaded)
+        rows.append({"adapter": str(folder), **_told(own.objective.score(own.judging))})
     show(rows, json)
+
+
+def _told(scores: dict[str, float]) -> dict[str, float]:
+    """Scores, with the perplexity of a language model beside its nats a token."""
+    return scores | ({"perplexity": math.exp(scores["nll"])} if "nll" in scores else {})

@@ -5,6 +5,12 @@ from typing import Annotated
 
 import typer
 
+Place = Annotated[
+    Path, typer.Argument(help="A run's folder, one of the pipeline's, or a configuration file.")
+]
+BankPlace = Annotated[
+    Path, typer.Argument(help="A run's folder, one of the pipeline's, or a bank's own.")
+]
 RunDir = Annotated[Path, typer.Argument(help="A run folder, such as runs/quickstart_...")]
 SeedOption = Annotated[
     int | None, typer.Option("--seed", help="Which of the run's seeds; the first when absent.")
@@ -20,5 +26,9 @@ TextOption = Annotated[
 ]
 LabelOption = Annotated[
     str | None, typer.Option("--label", help="The column of your own data that holds the label.")
+]
+VectorOption = Annotated[
+    Path | None,
+    typer.Option("--task-vector", help="A file that fedlora task-vector wrote, in place of data."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]

@@ -5,11 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
 
 from fedlora.backbone import open_slot
 from fedlora.config import RunConfig
 from fedlora.errors import FedloraError
 from fedlora.finetune.objectives import Objective, Rows, objective_for
+from fedlora.finetune.task_vector import task_vector
 from fedlora.section import parse
 from fedlora.tasks.contract import Examples, Kind
 from fedlora.tasks.sources.files import Files
@@ -61,6 +65,30 @@ def open_task(
     drawn = split_rows(rows, test_mask(table, 0), sizes, 0, str(data))
     describing, judging = (table.examples.take(drawn[split]) for split in ("train", "test"))
     return _encode(config, table.kind, table.label_names, describing, judging)
+
+
+def describe(
+    config: RunConfig,
+    task: str | None,
+    data: Path | None,
+    text: str | None = None,
+    label: str | None = None,
+    vector: Path | None = None,
+) -> Tensor:
+    """The task vector (c,) of the task that the options name, or the one in a file.
+
+    Raises:
+        FedloraError: the task is not named exactly once, or cannot be used.
+    """
+    if vector is None:
+        own = open_task(config, task, data, text, label)
+        return task_vector(own.objective, own.describing, config.task_vector)
+    if task is not None or data is not None:
+        raise FedloraError("name the task once: --task-vector, --task or --data")
+    try:
+        return load_file(vector)["vector"]
+    except (OSError, KeyError, SafetensorError) as error:
+        raise FedloraError(f"{vector}: no tensor 'vector' can be read from it ({error})") from None
 
 
 def _encode(

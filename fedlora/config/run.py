@@ -36,6 +36,10 @@ class RunConfig(Section):
     rounds: RoundsConfig = RoundsConfig()
     runtime: RuntimeConfig = RuntimeConfig()
 
+    def with_rank(self, rank: int) -> Self:
+        """The same run with adapters of another rank."""
+        return self.model_copy(update={"lora": self.lora.model_copy(update={"rank": rank})})
+
     @model_validator(mode="after")
     def _check_together(self) -> Self:
         if misfit := _misfit(self):

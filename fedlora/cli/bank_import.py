@@ -1,0 +1,86 @@
+"""`fedlora bank import`: adapters from outside, into a bank."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fedlora.cli.options import AsJson, BankPlace, DataOption, SeedOption, TaskOption, VectorOption
+from fedlora.cli.output import show
+from fedlora.cli.place import folder_of, settings_of
+from fedlora.errors import FedloraError
+
+if TYPE_CHECKING:
+    from fedlora.bank import Bank
+    from fedlora.config import RunConfig
+
+
+def import_adapters(
+    place: BankPlace,
+    source: Annotated[
+        Path,
+        typer.Argument(
+            help="A PEFT folder, a folder of those that export wrote, or a safetensors file, a"
+            " flattened .pth of ICM-LoRA's, or a folder of such files."
+        ),
+    ],
+    config: Annotated[
+        Path | None, typer.Option(help="Begin a new folder of the pipeline with these settings.")
+    ] = None,
+    task: TaskOption = None,
+    data: DataOption = None,
+    task_vector: VectorOption = None,
+    rename: Annotated[
+        list[str] | None,
+        typer.Option(help="OLD=NEW: a beginning of layer names, in the file and in the model."),
+    ] = None,
+    seed: SeedOption = None,
+    json: AsJson = False,
+) -> None:
+    """Add adapters to the bank: what export wrote, or files of one task.
+
+    Whatever export did not write says nothing of its task: name it with --task, and say what it
+    is by --data or --task-vector unless it is one of the configuration's own.
+    """
+    from fedlora.adapter import peft_folder
+    from fedlora.bank import IMPORTED, Record, import_peft, import_plain
+    from fedlora.cli.own_task import describe
+
+    settings, bank = _open(place, config, seed)
+    if task is None:
+        if data is not None or task_vector is not None or rename:
+            raise FedloraError("--task: name the task that the adapters are of")
+        digests = import_peft(bank, source)
+    else:
+        own = task if data is None and task_vector is None else None
+        vector = describe(settings, own, data, vector=task_vector)
+        if (source / peft_folder.CONFIG).exists():
+            rank = max(s.rank for s in peft_folder.load(source, bank.spec.base).spec.layers)
+            record = Record(task, IMPORTED, 0, len(bank), rank, 0, {})
+            digests = import_peft(bank, source, record, vector)
+        else:
+            digests = import_plain(bank, source, task, vector, _renamed(rename or []))
+    show([{"digest": digest} for digest in digests], json)
+
+
+def _open(place: Path, config: Path | None, seed: int | None) -> "tuple[RunConfig, Bank]":
+    """The settings and the bank; a new bank takes adapters of what the settings adapt."""
+    from fedlora.backbone import open_slot
+    from fedlora.bank import Bank
+    from fedlora.pipeline.workshop import Workshop, is_workshop
+
+    if config is not None:
+        Workshop.begin(settings_of(config), place)
+    settings = settings_of(place)
+    folder = folder_of(place, seed) / "bank"
+    if not is_workshop(place):
+        return settings, Bank.open(folder)
+    slot = open_slot(settings.backbone, settings.lora, settings.runtime.device)
+    return settings, Bank.open(folder, slot.spec, create=True)
+
+
+def _renamed(pairs: list[str]) -> dict[str, str]:
+    for pair in pairs:
+        if pair.count("=") != 1:
+            raise FedloraError(f"--rename: '{pair}': write it as OLD=NEW")
+    return dict(pair.split("=") for pair in pairs)

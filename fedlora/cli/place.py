@@ -1,0 +1,62 @@
+"""What commands work in: a run's folder, one of the pipeline's, or a bank alone."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fedlora.config import RunConfig
+from fedlora.config import load as load_config
+from fedlora.errors import FedloraError
+from fedlora.evaluation.results import seed_folder
+
+if TYPE_CHECKING:
+    from fedlora.bank import Bank, StoredRecord
+
+
+def settings_of(place: Path) -> RunConfig:
+    """The configuration in a folder, or in a file of its own.
+
+    Raises:
+        FedloraError: there is none.
+    """
+    from fedlora.runtime.run import resume
+
+    return load_config(place) if place.is_file() else resume(place)
+
+
+def open_bank(place: Path, seed: int | None) -> "Bank":
+    """The bank of one seed of a run, of a folder of the pipeline, or the one that `place` is."""
+    from fedlora.bank import Bank
+
+    if (place / "index.sqlite").is_file():
+        return Bank.open(place)
+    return Bank.open(folder_of(place, seed) / "bank")
+
+
+def folder_of(place: Path, seed: int | None) -> Path:
+    """The folder with bank/ and generator/: a run's for one of its seeds, the pipeline's own.
+
+    Raises:
+        FedloraError: the run has no such seed, or has not begun it.
+    """
+    from fedlora.pipeline.workshop import is_workshop
+
+    seeds = settings_of(place).seeds
+    chosen = seeds[0] if seed is None else seed
+    if is_workshop(place):
+        return place
+    folder = seed_folder(place, chosen)
+    if chosen not in seeds or not folder.is_dir():
+        raise FedloraError(f"{place}: no seed {chosen}; it has {', '.join(map(str, seeds))}")
+    return folder
+
+
+def find_record(bank: "Bank", digest: str) -> "StoredRecord":
+    """The first record whose adapter's digest begins with `digest`.
+
+    Raises:
+        FedloraError: there is none.
+    """
+    for record in bank.records():
+        if digest and record.digest.startswith(digest):
+            return record
+    raise FedloraError(f"no adapter '{digest}' in the bank; see fedlora bank list")

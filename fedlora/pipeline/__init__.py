@@ -1,0 +1,1 @@
+"""The steps of a run one by one, on a folder of adapters and without a federation."""
