@@ -12,6 +12,7 @@ from fedlora.cli.options import (
     DataOption,
     LabelOption,
     Place,
+    PromptsOption,
     SeedOption,
     TaskOption,
     TextOption,
@@ -33,6 +34,7 @@ def generate(
     data: DataOption = None,
     text: TextOption = None,
     label: LabelOption = None,
+    prompts: PromptsOption = None,
     task_vector: VectorOption = None,
     rank: Annotated[
         int | None, typer.Option(min=1, help="Of the adapter; that of the bank when absent.")
@@ -57,7 +59,8 @@ def generate(
 
     config = settings_of(place)
     generator = load_generator(folder_of(place, seed) / "generator")
-    vector = describe(config, task, data, text, label, task_vector)
+    vector = describe(config, task, data, text, label, task_vector, prompts)
+    vector = generator.sees(vector.unsqueeze(0), config.task_vector.prompts)[0]
     # The same draw as a run's own newcomers had.
     served = seeding.derive(config.seeds[0] if seed is None else seed, "sample")
     adapters = generator.sample(vector.expand(samples, -1), seed=served)

@@ -31,4 +31,8 @@ VectorOption = Annotated[
     Path | None,
     typer.Option("--task-vector", help="A file that fedlora task-vector wrote, in place of data."),
 ]
+PromptsOption = Annotated[
+    Path | None,
+    typer.Option("--prompts", help="Prompts of the task: a text file, one a line, or JSONL."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]

@@ -1,8 +1,8 @@
 """What the clients of the bank do: their shards, their training, what they say of their task."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from fedlora.config.parts import AggregatorPart, default
 from fedlora.section import Section
@@ -49,7 +49,22 @@ class FinetuneConfig(TrainSection):
 
 
 class TaskVectorConfig(Section):
-    """What a client says of its task, computed with the base model from its own samples."""
+    """What a client says of its task, computed with the base model from its own samples.
+
+    `prompts`, which stands alone, is the samples themselves as a sentence encoder sees them, one
+    after another: what `hyperconv` deals into groups. Other generators see their mean.
+    """
 
     samples: int = Field(32, ge=8, le=128)
-    features: tuple[Literal["pooled", "early", "moments"], ...] = ("pooled",)
+    features: tuple[Literal["pooled", "early", "moments", "prompts"], ...] = ("pooled",)
+
+    @model_validator(mode="after")
+    def _prompts_stand_alone(self) -> Self:
+        if "prompts" in self.features and len(self.features) > 1:
+            raise ValueError("features: prompts stands alone; leave the others out")
+        return self
+
+    @property
+    def prompts(self) -> int:
+        """Encoded prompts in a vector; 1 where it describes the task as a whole."""
+        return self.samples if "prompts" in self.features else 1

@@ -4,9 +4,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from fedlora.backbone.text_encoder import open_encoder
 from fedlora.config import TaskVectorConfig
 from fedlora.finetune.objectives import Objective
 from fedlora.finetune.objectives.contract import take
+from fedlora.finetune.objectives.tokens import texts
 
 # Positions of the first block that `early` keeps: enough to tell where in an image or text
 # something happens, few enough to stay a few kilobytes.
@@ -22,9 +24,17 @@ def task_vector(objective: Objective, rows: dict[str, Tensor], config: TaskVecto
     - pooled: mean of what the task is decided on (ICM-LoRA's task vector, arXiv 2501.17635,
       takes the last position; the pooled features are that for causal models);
     - moments: standard deviation of the same;
-    - early: mean of the first block's output at each of the first positions.
+    - early: mean of the first block's output at each of the first positions;
+    - prompts: `config.samples` texts as the sentence encoder sees them, (samples * width,); a
+      client with fewer begins again.
+
+    Raises:
+        FedloraError: prompts of a task that is not text.
     """
     n = len(next(iter(rows.values())))
+    if config.features == ("prompts",):
+        chosen = take(rows, torch.arange(config.samples) % n)
+        return open_encoder().encode(texts(objective.slot, chosen)).flatten()
     chosen = take(rows, torch.arange(min(n, config.samples)))
     with torch.inference_mode(), objective.slot.disabled():
         pooled, early, mask = (part.cpu().double() for part in objective.hidden(chosen))

@@ -43,9 +43,20 @@ class Generator(ABC):
     """Learns adapters given a condition; one file a generator in `generators/`."""
 
     Config: ClassVar[type[Section]]
+    takes_prompts: ClassVar[bool] = False
+    """Whether a condition may be a row of prompts rather than one vector."""
 
     def __init__(self, config: Any) -> None:
         self.config = config
+
+    def sees(self, conditions: Tensor, prompts: int) -> Tensor:
+        """Conditions (m, prompts * w) as this generator takes them: whole, or their mean (m, w).
+
+        Conditions of any other shape are passed on for `sample` to refuse.
+        """
+        if self.takes_prompts or conditions.ndim != 2 or conditions.shape[1] % prompts:
+            return conditions
+        return conditions.view(len(conditions), prompts, -1).mean(1)
 
     @abstractmethod
     def fit(self, bank: TrainingBank, *, seed: int, workdir: Path, progress: Progress) -> None:

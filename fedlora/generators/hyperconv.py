@@ -52,6 +52,7 @@ class HyperConv(Generator):
     """
 
     Config = HyperConvConfig
+    takes_prompts = True
 
     @override
     def fit(self, bank: TrainingBank, *, seed: int, workdir: Path, progress: Progress) -> None:

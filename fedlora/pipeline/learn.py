@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fedlora import seeding
 from fedlora.config import GeneratorPart
@@ -48,6 +48,8 @@ def train_generator(
     bank = workshop.bank().training_bank(rank=rank)
     observer.phase(f"learn {part.name}", STEPS)
     generator: Generator = part.build()
+    seen = generator.sees(bank.conditions, workshop.config.task_vector.prompts)
+    bank = replace(bank, conditions=seen)
     done, started = 0, time.perf_counter()
 
     def progress(losses: Mapping[str, float]) -> None:

@@ -4,9 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from torch import Tensor
+
 from fedlora.adapter import AdapterSpec, LoraAdapter
 from fedlora.config import RunConfig
 from fedlora.errors import FedloraError
+from fedlora.generators.contract import Generator
 from fedlora.roster import Seat
 from fedlora.server.asking import Asker
 from fedlora.server.journal import Journal
@@ -54,6 +57,10 @@ class ServerContext:
     asker: Asker
     observer: Observer
     profile: Profile | None = None
+
+    def seen_by(self, generator: Generator, vectors: Tensor) -> Tensor:
+        """Task vectors (m, c) as a generator takes them: prompts one by one, or their mean."""
+        return generator.sees(vectors, self.config.task_vector.prompts)
 
     def settle(self, profile: Profile) -> None:
         """Fix what the clients have in common, and with it how large an answer may be."""

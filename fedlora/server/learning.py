@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from fedlora import atomic, registry, seeding
@@ -47,6 +48,7 @@ def _fit(context: ServerContext, part: GeneratorPart, bank: TrainingBank, keep: 
     """A fitted generator; with `keep`, its losses go into the run's metrics as they come."""
     context.observer.phase(f"learn {part.name}", STEPS)
     generator: Generator = part.build()
+    bank = replace(bank, conditions=context.seen_by(generator, bank.conditions))
     done = 0
 
     def progress(losses: Mapping[str, float]) -> None:
@@ -70,7 +72,8 @@ def _reconstruct(context: ServerContext, generator: Generator, bank: TrainingBan
     """How near the generator comes to the adapters it has seen, in product space."""
     first = {task: number for number, task in reversed(list(enumerate(bank.tasks)))}
     order = sorted(first.values())
-    made = generator.sample(bank.conditions[order], seed=context.seed)
+    asked = context.seen_by(generator, bank.conditions[order])
+    made = generator.sample(asked, seed=context.seed)
     trained = [bank.adapters[number] for number in order]
     lines = []
     for number, own, generated in zip(order, trained, made, strict=True):

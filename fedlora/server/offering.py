@@ -1,6 +1,7 @@
 """What the server can offer a newcomer: every method's adapter, and the nearest of the bank."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 
 from fedlora import seeding
@@ -46,10 +47,13 @@ class Offering:
             if not sample or name not in self._learned:
                 return made[name]
             seed = seeding.derive(self._context.seed, "sample", sample)
-            return self._learned[name].sample(newcomer.vector[None], seed=seed)[0]
+            generator = self._learned[name]
+            asked = self._context.seen_by(generator, newcomer.vector[None])
+            return generator.sample(asked, seed=seed)[0]
 
         def nearest(count: int) -> list[Neighbour]:
-            pairs = self._nearest.neighbours(newcomer.vector, count)
+            asked = self._context.seen_by(self._nearest, newcomer.vector[None])[0]
+            pairs = self._nearest.neighbours(asked, count)
             return [Neighbour(*pair) for pair in pairs]
 
         return policy.offer(Hand(method, nearest))
@@ -58,5 +62,7 @@ class Offering:
     def _nearest(self) -> Nearest:
         found = Nearest(NearestConfig())
         folder = self._context.folder / "checkpoints" / "nearest"
-        found.fit(self._bank, seed=0, workdir=folder, progress=lambda _: None)
+        seen = self._context.seen_by(found, self._bank.conditions)
+        bank = replace(self._bank, conditions=seen)
+        found.fit(bank, seed=0, workdir=folder, progress=lambda _: None)
         return found

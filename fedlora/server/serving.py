@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import torch
+from torch import Tensor
 
 from fedlora import seeding
 from fedlora.adapter import LoraAdapter
@@ -26,14 +27,14 @@ def make_candidates(
 ) -> Candidates:
     """For each newcomer, what every method would hand it; `shuffled` has another's condition."""
     conditions = torch.stack([newcomer.vector for newcomer in newcomers])
-    made = {
-        method: generator.sample(conditions, seed=seeding.derive(context.seed, "sample"))
-        for method, generator in learned.items()
-    }
+    seed = seeding.derive(context.seed, "sample")
+
+    def sample(generator: Generator, asked: Tensor) -> list[LoraAdapter]:
+        return generator.sample(context.seen_by(generator, asked), seed=seed)
+
+    made = {method: sample(generator, conditions) for method, generator in learned.items()}
     if len(newcomers) > 1:
-        made["shuffled"] = learned["generated"].sample(
-            conditions.roll(1, 0), seed=seeding.derive(context.seed, "sample")
-        )
+        made["shuffled"] = sample(learned["generated"], conditions.roll(1, 0))
     return {
         newcomer.seat.client: {
             **({} if warm is None else {"warm": warm}),

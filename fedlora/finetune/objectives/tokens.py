@@ -63,6 +63,22 @@ def target_log_likelihood(slot: AdapterSlot, rows: Rows) -> tuple[Tensor, Tensor
     return -(nll * target).sum(1), target.sum(1)
 
 
+def texts(slot: AdapterSlot, rows: Rows) -> list[str]:
+    """What encoded rows said, as far as they were not cut; of several answers the question alone.
+
+    Raises:
+        FedloraError: the rows are no texts.
+    """
+    tokenizer = _tokenizer(slot)
+    ids, mask = rows["input_ids"], rows["attention_mask"]
+    if ids.ndim == 3:
+        ids, mask = ids[:, 0], mask[:, 0] - rows["target"][:, 0]
+    return [
+        str(tokenizer.decode(row[said.bool()], skip_special_tokens=True))
+        for row, said in zip(ids, mask, strict=True)
+    ]
+
+
 def negative_mean(likelihoods: Tensor) -> Tensor:
     """Nats a token over a batch, from (n, 2) rows of likelihood and number of tokens."""
     likelihood, tokens = likelihoods.unbind(1)

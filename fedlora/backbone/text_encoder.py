@@ -1,0 +1,64 @@
+"""The frozen sentence encoder that prompts are read with."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from fedlora.backbone.load import BaseModel, load_base
+from fedlora.config import BackboneConfig
+from fedlora.errors import FedloraError
+
+BATCH = 64
+
+
+class TextEncoder:
+    """Sentence-BERT (Reimers and Gurevych 2019): the normalised mean of the last layer's states.
+
+    Each text is encoded once a process; `width` features each.
+    """
+
+    def __init__(self, base: BaseModel, max_length: int) -> None:
+        self._base, self._max_length = base, max_length
+        self._known: dict[str, Tensor] = {}
+        self.digest = base.digest
+        self.width = int(base.model.get_input_embeddings().embedding_dim)  # type: ignore[operator]
+
+    def encode(self, texts: Sequence[str]) -> Tensor:
+        """(n, width) float32, each row of norm one."""
+        new = [text for text in dict.fromkeys(texts) if text not in self._known]
+        # texts of similar length share a batch, so that little of it is padding
+        new.sort(key=len)
+        for start in range(0, len(new), BATCH):
+            batch = new[start : start + BATCH]
+            self._known |= zip(batch, self._encode(batch), strict=True)
+        if not texts:
+            return torch.empty(0, self.width)
+        return torch.stack([self._known[text] for text in texts])
+
+    @torch.inference_mode()
+    def _encode(self, texts: Sequence[str]) -> Tensor:
+        assert self._base.tokenizer is not None
+        rows = self._base.tokenizer(
+            list(texts), truncation=True, max_length=self._max_length, padding=True,
+            return_tensors="pt",
+        )  # fmt: skip
+        states = self._base.model(**rows).last_hidden_state.float()
+        weight = rows["attention_mask"].unsqueeze(-1).float()
+        pooled = (states * weight).sum(1) / weight.sum(1)
+        return functional.normalize(pooled, dim=-1).clone()
+
+
+@lru_cache(maxsize=1)
+def open_encoder(name: str = "minilm", max_length: int = 128) -> TextEncoder:
+    """The process's one encoder, on the CPU: an embedded name, a local folder, or a hub id.
+
+    Raises:
+        FedloraError: it cannot be loaded, or is no text encoder.
+    """
+    base = load_base(BackboneConfig(name=name, max_length=max_length))
+    if base.modality != "text":
+        raise FedloraError(f"encoder.name: '{name}' is a {base.modality} model; choose minilm")
+    return TextEncoder(base, max_length)
