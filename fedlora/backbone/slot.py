@@ -1,9 +1,9 @@
 """One place for one adapter in a frozen model, filled and emptied in place."""
 
-import math
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Literal
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from fedlora import seeding
 from fedlora.adapter import AdapterSpec, LayerSpec, LoraAdapter
+from fedlora.adapter.fresh import fresh_adapter
 from fedlora.backbone.load import BaseModel
 from fedlora.backbone.targets import find_targets
 from fedlora.config import LoraSection
@@ -59,15 +60,8 @@ class AdapterSlot:
         return [p for name in self._down for p in (self._down[name], self._up[name])]
 
     def fresh(self, seed: int) -> LoraAdapter:
-        """A new adapter: `down` uniform as in PEFT (Kaiming, a = sqrt 5), `up` zero."""
-        rng = torch.Generator().manual_seed(seed)
-        down = {}
-        for layer in self._spec.layers:
-            bound = 1 / math.sqrt(layer.d_in)
-            values = torch.rand(layer.rank, layer.d_in, generator=rng)
-            down[layer.name] = (2 * values - 1) * bound
-        up = {layer.name: torch.zeros(layer.d_out, layer.rank) for layer in self._spec.layers}
-        return LoraAdapter(self._spec, down, up, {})
+        """A new adapter, as `fresh_adapter` draws it."""
+        return fresh_adapter(self._spec, seed)
 
     def write(self, adapter: LoraAdapter) -> None:
         """Put an adapter into the model, in place; a head is the caller's.
@@ -117,6 +111,23 @@ class AdapterSlot:
             finally:
                 for dropout in self._dropout:
                     dropout.eval()
+
+    @contextmanager
+    def only(self, what: Literal["up", "both", "head"]) -> Iterator[None]:
+        """Train nothing else of the adapter for a while: a `down` or both factors stay fixed."""
+        fixed = {"both": [], "up": [self._down], "head": [self._down, self._up]}[what]
+        frozen = [parameter for factors in fixed for parameter in factors.values()]
+        for parameter in frozen:
+            parameter.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for parameter in frozen:
+                parameter.requires_grad_(True)
+
+    def downs(self) -> Mapping[str, nn.Parameter]:
+        """The `down` of each layer as it is in the model, for penalties on it."""
+        return self._down
 
     @contextmanager
     def quiet(self) -> Iterator[None]:

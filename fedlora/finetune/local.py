@@ -1,9 +1,10 @@
 """One client's training: one adapter, one shard, one seed."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from fedlora.adapter import AdapterSpec, LoraAdapter
 from fedlora.config import TrainSection
@@ -23,12 +24,13 @@ def train(
     settings: TrainSection,
     seed: int,
     keep: int = 1,
+    penalty: Callable[[], Tensor | None] | None = None,
 ) -> Trained:
     """Fine-tune from `start` with AdamW and a learning rate that falls linearly to zero.
 
     With `settings.patience`, training stops once the validation loss has not improved for that
     many epochs, and the checkpoints returned end with the best one. The arguments are those of
-    a `Job`.
+    a `Job`, and `penalty`, which gives a term that is added to the loss of each batch.
 
     Raises:
         FedloraError: the loss is not finite.
@@ -49,6 +51,9 @@ def train(
                 batch = take(rows, index)
                 with replay(objective.slot, batch):
                     loss = objective.loss(batch)
+                more = penalty() if penalty else None
+                if more is not None:
+                    loss = loss + more
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 nn.utils.clip_grad_norm_(trained, settings.clip_norm)

@@ -19,6 +19,7 @@ FAMILIES = {
         "bank": 5,
         "held_out": 2,
     },
+    "class_stream": {"source": {"name": "digits"}, "splits": {"train": 50}},
     "class_subsets": {"source": {"name": "digits"}, "bank": 4, "held_out": 2},
     "domains": {
         "source": {"name": "bbc_news"},

@@ -37,6 +37,23 @@ def test_more_subsets_than_there_are_is_refused():
         family("class_subsets", classes_per_task=2, bank=40, held_out=6).names()
 
 
+def test_a_stream_meets_every_class_once():
+    stream = family("class_stream", source={"name": "digits"}, classes_per_task=4, shuffle=True)
+    tasks = [stream.load(name) for name in stream.names().bank]
+    assert [len(task.label_names) for task in tasks] == [4, 4, 2]
+    assert sorted(label for task in tasks for label in task.label_names) == list("0123456789")
+    again = family("class_stream", source={"name": "digits"}, classes_per_task=4)
+    assert again.names().bank == ("0+1+2+3", "4+5+6+7", "8+9")
+
+
+def test_a_stream_may_change_its_images():
+    source = {"name": "digits"}
+    plain = family("class_stream", source=source)
+    turned = family("class_stream", source=source, transform={"inversion": True})
+    a, b = (f.load("0+1").splits["test"].inputs for f in (plain, turned))
+    assert np.allclose(a, 1 - b, atol=1e-6)
+
+
 def test_a_source_without_classes_has_no_class_subsets(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"text": "x"}\n')
 

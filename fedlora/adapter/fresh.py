@@ -1,0 +1,20 @@
+"""Where an adapter starts."""
+
+import math
+
+import torch
+
+from fedlora.adapter.lora import LoraAdapter
+from fedlora.adapter.spec import AdapterSpec
+
+
+def fresh_adapter(spec: AdapterSpec, seed: int) -> LoraAdapter:
+    """A new adapter without a head: `down` uniform as in PEFT (Kaiming, a = sqrt 5), `up` zero."""
+    rng = torch.Generator().manual_seed(seed)
+    down = {}
+    for layer in spec.layers:
+        bound = 1 / math.sqrt(layer.d_in)
+        values = torch.rand(layer.rank, layer.d_in, generator=rng)
+        down[layer.name] = (2 * values - 1) * bound
+    up = {layer.name: torch.zeros(layer.d_out, layer.rank) for layer in spec.layers}
+    return LoraAdapter(spec, down, up, {})
