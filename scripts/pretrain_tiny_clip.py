@@ -7,10 +7,7 @@ It sees the training images of Fashion-MNIST that are not in the shipped subset,
 them mirrored, each beside a caption of its class. About ten minutes on one core.
 """
 
-import argparse
 import json
-import tempfile
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,10 +26,17 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import CLIPConfig, CLIPModel, PreTrainedTokenizerFast
 
-from fedlora import atomic
 from fedlora.backbone.clip import TEMPLATES, ClipTowers, ImageInput, fill
 from fedlora.tasks.sources.fashion_mnist import LABEL_NAMES
-from scripts.pretrain_tiny_vit import ASSETS, augment, pretraining_rows, read_split
+from scripts.pretraining import (
+    ASSETS,
+    arguments,
+    augment,
+    pretraining_images,
+    publish,
+    read_split,
+    train,
+)
 
 CAPTIONS = (
     "a photo of a {}.",
@@ -49,12 +53,7 @@ UNSEEN_TEMPLATE = "a picture: one small {}."
 IMAGES = ImageInput(28, 3, (0.286,) * 3, (0.353,) * 3)
 WIDTH = 64  # of the common space
 EPOCHS = 8
-BATCH = 64
-LEARNING_RATE = 1e-3
-WARMUP = 0.1
-WEIGHT_DECAY = 0.05
 LARGEST_LOG_SCALE = 4.6052  # ln 100, where CLIP's paper stops it
-SEED = 20170825
 
 
 def model_config(vocabulary: int) -> CLIPConfig:
@@ -119,35 +118,6 @@ def loss_of(towers: ClipTowers, images: Tensor, labels: Tensor, captions: Tensor
     ) / 2
 
 
-def train(towers: ClipTowers, images: Tensor, labels: Tensor) -> None:
-    generator = torch.Generator().manual_seed(SEED)
-    model = towers.model
-    batches = len(images) // BATCH
-    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, LEARNING_RATE, total_steps=EPOCHS * batches, pct_start=WARMUP
-    )
-    model.train()
-    for epoch in range(EPOCHS):
-        start, total = time.monotonic(), 0.0
-        for batch in torch.randperm(len(images), generator=generator).split(BATCH)[:batches]:
-            pixels = IMAGES.prepare(augment(images[batch], generator))
-            template = torch.randint(len(CAPTIONS), (len(batch),), generator=generator)
-            loss = loss_of(towers, pixels, labels[batch], labels[batch] * len(CAPTIONS) + template)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-            with torch.no_grad():
-                model.logit_scale.clamp_(max=LARGEST_LOG_SCALE)
-            total += loss.item()
-        seconds = time.monotonic() - start
-        print(
-            f"epoch {epoch + 1}/{EPOCHS}  loss {total / batches:.4f}  {seconds:.0f} s", flush=True
-        )
-    model.eval()
-
-
 @torch.inference_mode()
 def zero_shot_accuracy(
     towers: ClipTowers, images: Tensor, labels: Tensor, template: str = TEMPLATES[0]
@@ -170,37 +140,38 @@ def save(towers: ClipTowers, target: Path, measured: dict[str, float]) -> None:
         "image_mean": list(IMAGES.mean),
         "image_std": list(IMAGES.std),
     }
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
+
+    def write(folder: Path) -> None:
         towers.model.save_pretrained(folder)
         towers.tokenizer.save_pretrained(folder)
         (folder / "preprocessor_config.json").write_text(json.dumps(described, indent=2) + "\n")
         (folder / "measured.json").write_text(json.dumps(measured, indent=2) + "\n")
-        for file in sorted(folder.iterdir()):
-            atomic.write_bytes(target / file.name, file.read_bytes())
+
+    publish(write, target)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, help="folder of the four Fashion-MNIST IDX files")
-    parser.add_argument("--target", type=Path, default=ASSETS / "tiny_clip")
-    parser.add_argument("--threads", type=int, default=1)
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    torch.manual_seed(SEED)
+    given = arguments(str(__doc__).splitlines()[0], ASSETS / "tiny_clip", threads=1)
     tokenizer = train_tokenizer(fill(CAPTIONS, LABEL_NAMES))
     model: Any = CLIPModel(model_config(len(tokenizer)))
     towers = ClipTowers(model, tokenizer, IMAGES, "tiny_clip")
-    images, labels = read_split(arguments.folder, "train")
-    rows = torch.from_numpy(pretraining_rows(len(images)))
-    train(towers, images[rows], labels[rows])
-    test = read_split(arguments.folder, "t10k")
+
+    def batch_loss(images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+        pixels = IMAGES.prepare(augment(images, generator))
+        template = torch.randint(len(CAPTIONS), (len(labels),), generator=generator)
+        return loss_of(towers, pixels, labels, labels * len(CAPTIONS) + template)
+
+    def bound_scale() -> None:
+        model.logit_scale.clamp_(max=LARGEST_LOG_SCALE)
+
+    train(model, pretraining_images(given.folder), EPOCHS, batch_loss, bound_scale)
+    test = read_split(given.folder, "t10k")
     measured = {
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "zero-shot test accuracy": zero_shot_accuracy(towers, *test),
         "with a template it never saw": zero_shot_accuracy(towers, *test, UNSEEN_TEMPLATE),
     }
-    save(towers, arguments.target, measured)
+    save(towers, given.target, measured)
     print(json.dumps(measured, indent=2))
 
 

@@ -1,33 +1,28 @@
 """Pretrain the tiny ViT that ships with fedlora, on images that no federation ever holds.
 
-    python scripts/pretrain_tiny_vit.py /usr/share/datasets/fashion-mnist
+    python -m scripts.pretrain_tiny_vit /usr/share/datasets/fashion-mnist
 
 It sees the training images of Fashion-MNIST that are not in the shipped subset, upright, half of
 them mirrored; never rotated, sheared, inverted or corrupted. Ten to twenty minutes on two cores.
 """
 
-import argparse
-import tempfile
-import time
-from pathlib import Path
-
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 from transformers import ViTConfig, ViTForImageClassification
 
-from fedlora import atomic
-from fedlora.tasks.idx import read_idx
 from fedlora.tasks.sources.fashion_mnist import LABEL_NAMES
+from scripts.pretraining import (
+    ASSETS,
+    arguments,
+    augment,
+    pretraining_images,
+    publish,
+    read_split,
+    train,
+)
 
-ASSETS = Path(__file__).parents[1] / "fedlora" / "assets"
 EPOCHS = 12
-BATCH = 64
-LEARNING_RATE = 1e-3
-WARMUP = 0.1
-WEIGHT_DECAY = 0.05
-SEED = 20170825
 
 
 def model_config() -> ViTConfig:
@@ -48,53 +43,9 @@ def model_config() -> ViTConfig:
     )
 
 
-def read_split(folder: Path, prefix: str) -> tuple[Tensor, Tensor]:
-    """Images (n, 1, 28, 28) float32 in [0, 1] and labels (n,) int64."""
-    images = read_idx(folder / f"{prefix}-images-idx3-ubyte.gz")
-    labels = read_idx(folder / f"{prefix}-labels-idx1-ubyte.gz")
-    pixels = torch.from_numpy(images.astype(np.float32) / 255).unsqueeze(1)
-    return pixels, torch.from_numpy(labels.astype(np.int64))
-
-
-def pretraining_rows(total: int) -> np.ndarray:
-    """Row numbers of the training images that the shipped subset left out."""
-    with np.load(ASSETS / "fashion_mnist" / "subset.npz", allow_pickle=False) as subset:
-        return np.setdiff1d(np.arange(total), subset["train_rows"])
-
-
-def augment(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Every second image mirrored, on average."""
-    mirrored = torch.rand(len(images), 1, 1, 1, generator=generator) < 0.5
-    return torch.where(mirrored, images.flip(-1), images)
-
-
-def train(model: ViTForImageClassification, images: Tensor, labels: Tensor) -> None:
-    generator = torch.Generator().manual_seed(SEED)
-    steps = EPOCHS * (len(images) // BATCH)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, LEARNING_RATE, total_steps=steps, pct_start=WARMUP
-    )
-    model.train()
-    for epoch in range(EPOCHS):
-        start, total = time.monotonic(), 0.0
-        order = torch.randperm(len(images), generator=generator)
-        for batch in order.split(BATCH)[: len(images) // BATCH]:
-            logits = model(augment(images[batch], generator)).logits
-            loss = functional.cross_entropy(logits, labels[batch])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-            total += loss.item()
-        mean = total / (len(images) // BATCH)
-        seconds = time.monotonic() - start
-        print(f"epoch {epoch + 1}/{EPOCHS}  loss {mean:.4f}  {seconds:.0f} s", flush=True)
-
-
 @torch.inference_mode()
 def accuracy(model: ViTForImageClassification, images: Tensor, labels: Tensor) -> float:
-    model.eval()
+    """The share of images (n, 1, 28, 28) in [0, 1] that the model names right."""
     right = [
         (model(x).logits.argmax(-1) == y).sum().item()
         for x, y in zip(images.split(500), labels.split(500), strict=True)
@@ -103,22 +54,15 @@ def accuracy(model: ViTForImageClassification, images: Tensor, labels: Tensor) -
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, help="folder of the four Fashion-MNIST IDX files")
-    parser.add_argument("--target", type=Path, default=ASSETS / "tiny_vit")
-    parser.add_argument("--threads", type=int, default=2)
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    torch.manual_seed(SEED)
+    given = arguments(str(__doc__).splitlines()[0], ASSETS / "tiny_vit", threads=2)
     model = ViTForImageClassification(model_config())
-    images, labels = read_split(arguments.folder, "train")
-    rows = torch.from_numpy(pretraining_rows(len(images)))
-    train(model, images[rows], labels[rows])
-    print(f"test accuracy {accuracy(model, *read_split(arguments.folder, 't10k')):.4f}")
-    with tempfile.TemporaryDirectory() as scratch:
-        model.save_pretrained(scratch)
-        for file in sorted(Path(scratch).iterdir()):
-            atomic.write_bytes(arguments.target / file.name, file.read_bytes())
+
+    def loss_of(images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+        return functional.cross_entropy(model(augment(images, generator)).logits, labels)
+
+    train(model, pretraining_images(given.folder), EPOCHS, loss_of)
+    print(f"test accuracy {accuracy(model, *read_split(given.folder, 't10k')):.4f}")
+    publish(model.save_pretrained, given.target)
 
 
 if __name__ == "__main__":

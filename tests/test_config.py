@@ -53,6 +53,39 @@ def test_a_mistake_is_one_line_with_its_key_and_remedy(file: Path, override: str
     assert "\n" not in str(caught.value)
 
 
+def test_a_part_that_is_named_anew_begins_with_its_own_options(file: Path):
+    file.write_text(
+        MINIMAL.replace("{name: image_domains}", "{name: image_domains, bank: 9, seed: 3}")
+        + "generator: {name: cvae, spread: 0.5}\n"
+        + "adoption: {policy: {name: best_of, samples: 4}, labels: 16}\n"
+    )
+    same = configuration.load(file, ["generator.name=cvae", "tasks.bank=7"])
+    assert same.generator.options().spread == 0.5
+    assert (same.tasks.options().bank, same.tasks.options().seed) == (7, 3)
+
+    other = configuration.load(
+        file, ["generator.name=topk", "generator.k=2", "adoption.policy.name=given"]
+    )
+    assert other.generator.options().k == 2
+    assert other.adoption.policy.model_extra == {}
+    assert other.adoption.labels == 16
+    assert other.tasks.options().bank == 9
+
+
+def test_options_go_with_the_name_of_a_part_within_a_part_but_not_with_a_models(file: Path):
+    file.write_text(
+        """
+        name: mine
+        backbone: {name: minilm, max_length: 32}
+        tasks: {name: class_subsets, bank: 3, source: {name: clothing_reviews, label: class}}
+        """
+    )
+    changed = configuration.load(file, ["tasks.source.name=digits", "backbone.name=other"])
+    assert changed.tasks.options().source.model_extra == {}
+    assert changed.tasks.options().bank == 3
+    assert changed.backbone.max_length == 32
+
+
 def test_a_file_that_is_not_a_configuration_is_named(tmp_path: Path):
     bad = tmp_path / "bad.yaml"
     for content in ("a: [", "- 1\n- 2", "\x00"):

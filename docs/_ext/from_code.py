@@ -6,6 +6,7 @@
 
 import importlib
 import inspect
+from abc import ABC, abstractmethod
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -22,7 +23,7 @@ from fedlora import registry
 ROOMS = ("tasks", "tasks.sources", "generators", "aggregation", "wire.codecs")
 
 
-class FromCode(SphinxDirective):
+class FromCode(SphinxDirective, ABC):
     """Parses the Markdown that `lines` returns for the directive's one argument."""
 
     required_arguments = 1
@@ -33,8 +34,9 @@ class FromCode(SphinxDirective):
         self.state.nested_parse(StringList(lines, self.arguments[0]), 0, container)
         return container.children
 
+    @abstractmethod
     def lines(self, argument: str) -> list[str]:
-        raise NotImplementedError
+        """Markdown about what the argument names."""
 
 
 class ConfigSection(FromCode):

@@ -20,9 +20,8 @@ from transformers.utils import logging as transformers_logging
 
 from fedlora import cache
 from fedlora.backbone.clip import ClipTowers, load_clip
-from fedlora.backbone.weights import digest, locate
+from fedlora.backbone.weights import digest, locate, unloadable
 from fedlora.config import BackboneConfig
-from fedlora.errors import FedloraError
 
 # What cannot be fetched is said once, by us.
 logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
@@ -75,11 +74,8 @@ def load_base(config: BackboneConfig) -> BaseModel:
             where = _converted(Path(where))
         return _load(where, config)
     except (OSError, ValueError) as error:
-        first_line = str(error).strip().splitlines()[0]
-        raise FedloraError(
-            f"backbone.name: '{config.name}' cannot be loaded ({first_line}); without a network,"
-            " name an embedded model (tiny_vit, tiny_clip, minilm, smollm2) or a local folder"
-        ) from None
+        embedded = "an embedded model (tiny_vit, tiny_clip, minilm, smollm2)"
+        raise unloadable("backbone.name", config.name, error, embedded) from None
 
 
 def _load(where: str, config: BackboneConfig) -> BaseModel:

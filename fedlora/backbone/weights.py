@@ -38,6 +38,22 @@ def locate(name: str, key: str = "backbone.name") -> str:
     return name
 
 
+def unloadable(key: str, name: str, error: Exception, embedded: str) -> FedloraError:
+    """The one line for a model that transformers cannot load.
+
+    Args:
+        key: of the configuration, or the argument, that names it.
+        name: what was named.
+        error: what transformers said; its first line is kept.
+        embedded: what can be named instead without a network.
+    """
+    first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return FedloraError(
+        f"{key}: '{name}' cannot be loaded ({first_line}); without a network, name {embedded} or"
+        " a local folder"
+    )
+
+
 def digest(model: nn.Module) -> str:
     """SHA-256 over names, dtypes and values of a model's parameters and buffers."""
     total = hashlib.sha256()

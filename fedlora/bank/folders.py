@@ -1,8 +1,6 @@
 """The bank as PEFT folders, out and in again."""
 
-import hashlib
 import json
-import re
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,6 +8,7 @@ from torch import Tensor
 
 from fedlora import atomic, frame
 from fedlora.adapter import peft_folder
+from fedlora.bank.naming import folder_name
 from fedlora.bank.record import Record, StoredRecord
 from fedlora.bank.store import Bank
 from fedlora.errors import FedloraError
@@ -37,7 +36,7 @@ def export_peft(
     """
     paths = []
     for stored in bank.records():
-        path = Path(folder) / folder_name(stored)
+        path = Path(folder) / record_folder(stored)
         fields = {name: value for name, value in asdict(stored).items() if name != "digest"}
         vector = frame.pack({"vector": bank.vector(stored)}, "format", "pt")
         with atomic.folder(path) as draft:
@@ -86,18 +85,10 @@ def import_peft(
     ]
 
 
-def folder_name(record: StoredRecord) -> str:
-    """A readable name that ends in the adapter's digest, safe whatever the task is called.
-
-    The digest is of the values; equal values of two tasks are told apart by the rest and, where
-    the readable part is not the whole of a task's name, by a mark of the name.
-    """
-    readable = re.sub(r"[^A-Za-z0-9=.,_-]+", "-", record.task)[:60].strip("-.")
-    if readable != record.task:
-        mark = hashlib.sha256(record.task.encode()).hexdigest()[:8]
-        readable = f"{readable or 'task'}-{mark}"
+def record_folder(record: StoredRecord) -> str:
+    """A readable name that ends in the adapter's digest; equal values of two tasks have two."""
     place = f"client{record.client}-round{record.round}-sample{record.sample}"
-    return f"{readable}-{place}-{record.digest[:12]}"
+    return f"{folder_name(record.task)}-{place}-{record.digest[:12]}"
 
 
 def _facts(record: StoredRecord) -> str:

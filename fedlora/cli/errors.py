@@ -1,9 +1,10 @@
-"""A user's mistake is one line and exit status 2, never a traceback."""
+"""A user's mistake is one line and exit status 2, an interruption one and 130; no traceback."""
 
 import errno
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 
@@ -27,6 +28,17 @@ def one_line_errors() -> Iterator[None]:
         where = f" '{error.filename}'" if error.filename else ""
         console.print(f"error: cannot write{where}: {error.strerror}", style="red", markup=False)
         sys.exit(2)
+
+
+@contextmanager
+def resumable(folder: Path) -> Iterator[None]:
+    """Where Ctrl-C stops a run, say on one line of standard error how it goes on."""
+    try:
+        yield
     except KeyboardInterrupt:
-        console.print("interrupted; what is done is kept, go on with --resume", style="yellow")
+        Console(stderr=True, highlight=False, soft_wrap=True).print(
+            f"interrupted; what is done is kept, go on with: fedlora run --resume {folder}",
+            style="yellow",
+            markup=False,
+        )
         sys.exit(INTERRUPTED)

@@ -10,6 +10,7 @@ from rich.console import Console
 from fedlora import config as configuration
 from fedlora import spans
 from fedlora.cli.console import watching
+from fedlora.cli.errors import resumable
 from fedlora.cli.options import AsJson
 from fedlora.cli.report import report
 from fedlora.errors import FedloraError
@@ -61,6 +62,6 @@ def run(
         folder = running.create(settings, out)
     Console(stderr=True).print(f"run folder: {folder}", soft_wrap=True, highlight=False)
     profiling = spans.recording(folder / "profile") if profile else nullcontext()
-    with profiling, watching() as observer:
+    with resumable(folder), profiling, watching() as observer:
         running.run(settings, folder, observer)
     report(folder, json=json)

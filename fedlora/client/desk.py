@@ -46,6 +46,6 @@ def open_desk(seat: Seat, task: EncodedTask, least: int) -> Desk:
     if desk.examples < least:
         raise FedloraError(
             f"task '{seat.task}': {desk.examples} training examples, fewer than"
-            f" shards.min_examples={least}"
+            f" shards.min_examples={least}; give it more, or lower that key"
         )
     return desk

@@ -9,9 +9,10 @@ import numpy as np
 from fedlora import seeding
 from fedlora.backbone import AdapterSlot
 from fedlora.config import RunConfig
+from fedlora.errors import FedloraError
 from fedlora.finetune.objectives import Objective, Rows, objective_for
 from fedlora.roster import Role
-from fedlora.tasks.contract import TaskFamily, check_split
+from fedlora.tasks.contract import TaskFamily, check_splits
 from fedlora.tasks.shards import shard
 
 
@@ -44,12 +45,14 @@ def encode_task(
         FedloraError: the data is missing, a split is empty, or a shard would be too small.
     """
     task = family.load(name)
-    for split, examples in task.splits.items():
-        check_split(name, split, examples)
+    check_splits(task, "give it more")
     train, shards = task.splits["train"], None
     if role == "bank":
         labels = np.zeros(len(train), np.int64) if train.labels is None else train.labels
-        dealt = shard(labels, config.shards, seeding.derive(seed, "shards", name))
+        try:
+            dealt = shard(labels, config.shards, seeding.derive(seed, "shards", name))
+        except FedloraError as error:
+            raise FedloraError(f"task '{name}': {error}") from None
         shards = dealt if len(dealt) > 1 else None
     objective = objective_for(
         slot, task.kind, task.label_names, config.lora.head, config.backbone.max_length

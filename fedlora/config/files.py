@@ -6,11 +6,12 @@ from typing import Any
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel
 from yaml import YAMLError
 
 from fedlora.config.run import RunConfig
 from fedlora.errors import FedloraError
-from fedlora.section import parse
+from fedlora.section import Part, parse
 
 
 def load(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
@@ -44,10 +45,9 @@ def _merged(path: Path, overrides: Sequence[str]) -> Any:
         if "=" not in override:
             raise FedloraError(f"override '{override}': write it as section.key=value")
     try:
-        base = OmegaConf.load(path)
-        return OmegaConf.to_container(
-            OmegaConf.merge(base, OmegaConf.from_dotlist(list(overrides))), resolve=True
-        )
+        changes = OmegaConf.from_dotlist(list(overrides))
+        base = _kept(OmegaConf.to_container(OmegaConf.load(path)), OmegaConf.to_container(changes))
+        return OmegaConf.to_container(OmegaConf.merge(base, changes), resolve=True)
     except FileNotFoundError:
         raise FedloraError(f"{path}: no such file; see configs/ for examples") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -55,3 +55,28 @@ def _merged(path: Path, overrides: Sequence[str]) -> Any:
     except (YAMLError, OmegaConfBaseException, ValueError, TypeError) as error:
         first_line = " ".join(str(error).split())[:200]
         raise FedloraError(f"{path}: not a YAML mapping of sections: {first_line}") from None
+
+
+def _kept(base: Any, changes: Any, path: tuple[str, ...] = ()) -> Any:
+    """What the file says, without the options of parts that `changes` name anew.
+
+    They belong to the part that the file named: another part has options of its own.
+    """
+    if not isinstance(base, dict) or not isinstance(changes, dict):
+        return base
+    if "name" in changes and changes["name"] != base.get("name") and _is_part(path):
+        return {}
+    return {key: _kept(value, changes.get(key), (*path, str(key))) for key, value in base.items()}
+
+
+def _is_part(path: tuple[str, ...]) -> bool:
+    """Whether a path of keys leads to a part, or to something below one."""
+    model: Any = RunConfig
+    for step in path:
+        field = model.model_fields.get(step)
+        model = field.annotation if field else None
+        if not isinstance(model, type) or not issubclass(model, BaseModel):
+            return False
+        if issubclass(model, Part):
+            return True
+    return False

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fedlora.backbone.clip import TEMPLATES, ClipTowers, fill, load_clip, name_rows
-from fedlora.backbone.weights import locate
+from fedlora.backbone.weights import locate, unloadable
 from fedlora.errors import FedloraError
 from fedlora.lora.received import finite
 
@@ -198,11 +198,7 @@ def open_towers(model_name: str) -> ClipTowers:
     try:
         return load_clip(locate(model_name, key="model_name"))
     except (OSError, ValueError) as error:
-        first_line = str(error).strip().splitlines()[0]
-        raise FedloraError(
-            f"model_name: '{model_name}' cannot be loaded ({first_line}); without a network,"
-            " name tiny_clip or a local folder"
-        ) from None
+        raise unloadable("model_name", model_name, error, "tiny_clip") from None
 
 
 def _check_classes(

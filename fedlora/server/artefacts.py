@@ -1,13 +1,12 @@
 """Every adapter as a PEFT folder, for use outside fedlora."""
 
-import re
 import shutil
-from hashlib import sha256
 
 from fedlora.adapter import LoraAdapter, peft_folder
 from fedlora.adoption.given import Given
 from fedlora.backbone import open_slot
 from fedlora.bank import Bank, Record
+from fedlora.bank.naming import folder_name
 from fedlora.server.context import ServerContext
 from fedlora.server.describing import Described
 from fedlora.server.offering import Candidates
@@ -41,12 +40,6 @@ def write_adapters(
         arrived.add(handed, adapter, newcomer.vector)
         facts = f"Task: {seat.task}. Made for a newcomer; method: {method}."
         _write(context, folder_name(seat.task), adapter, facts)
-
-
-def folder_name(text: str) -> str:
-    """A file name for any text: readable, safe whatever the text holds, and its own."""
-    readable = re.sub(r"[^A-Za-z0-9=.,_-]+", "_", text).strip("._")[:120] or "adapter"
-    return readable if readable == text else f"{readable}-{sha256(text.encode()).hexdigest()[:8]}"
 
 
 def _write(context: ServerContext, name: str, adapter: LoraAdapter, facts: str) -> None:

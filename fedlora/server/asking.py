@@ -67,13 +67,16 @@ class Asker:
         """Send each client its message; the good answers, in the order of the clients.
 
         An answer that `check` refuses costs its own client only. What the journal holds is not
-        asked again.
+        asked again, unless the round failed: then those that gave no good answer are.
 
         Raises:
             FedloraError: fewer than `rounds.min_answers` of the clients gave a good answer.
         """
         self.observer.phase(f"{phase.replace('_', ' ')} {round}" if round else phase, len(messages))
         known = self.journal.answers(phase, round)
+        if known.keys() >= messages.keys() and not self._enough(known):
+            self.journal.forget_lost(phase, round)
+            known = self.journal.answers(phase, round)
         unknown = {c: message for c, message in messages.items() if c not in known}
         frames = _frames(unknown)
         self.observer.advance(len(messages) - len(frames))
@@ -85,7 +88,7 @@ class Asker:
                 )
                 self.observer.advance()
         self.journal.seal()
-        return self._good(phase, round, len(messages), known)
+        return self._good(phase, round, known)
 
     def refuse(self, phase: str, round: int, client: int, reason: str) -> None:
         """Lose an answer that was good by itself but does not fit the others."""
@@ -123,14 +126,17 @@ class Asker:
             self.remarks.add(remark)
             self.observer.note(f"clients say: {remark!a:.300}")
 
-    def _good(self, phase: str, round: int, asked: int, known: Mapping[int, str]) -> Answers:
+    def _enough(self, known: Mapping[int, str]) -> bool:
+        """Whether a round goes on; an answer that only does not fit the others counts here."""
+        good = sum(not error or error.startswith(MISFIT) for error in known.values())
+        return good >= self.rounds.min_answers * len(known)
+
+    def _good(self, phase: str, round: int, known: Mapping[int, str]) -> Answers:
         good = sorted(client for client, error in known.items() if not error)
-        misfits = sum(error.startswith(MISFIT) for error in known.values())
-        if len(good) + misfits < self.rounds.min_answers * asked:
+        if not self._enough(known):
             reasons = [error for error in known.values() if error]
-            self.journal.forget_lost(phase, round)  # so that a resumed run asks them again
             raise FedloraError(
-                f"{phase} {round}: {len(good)} of {asked} clients answered, fewer than"
+                f"{phase} {round}: {len(good)} of {len(known)} clients answered, fewer than"
                 f" rounds.min_answers={self.rounds.min_answers} asks for;"
                 f" one said: {reasons[-1] if reasons else 'nothing'}"
             )

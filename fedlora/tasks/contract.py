@@ -120,7 +120,11 @@ def _rows(column: Any, index: np.ndarray) -> Any:
     return [column[i] for i in index]
 
 
-def check_split(task: str, split: Split, examples: Examples) -> None:
+def check_splits(task: Task, remedy: str) -> None:
     """Refuse an empty split, which would train nothing or judge nothing."""
-    if len(examples) == 0:
-        raise FedloraError(f"task '{task}': its {split} split is empty; give it more examples")
+    count = sum(map(len, task.splits.values()))
+    for split, examples in task.splits.items():
+        if len(examples) == 0:
+            raise FedloraError(
+                f"task '{task.name}': its {count} examples leave the {split} split empty; {remedy}"
+            )

@@ -48,10 +48,7 @@ class Domains(TaskFamily):
         order = [names[i] for i in rng.permutation(len(names))]
         bank = len(names) - self.config.held_out if self.config.bank is None else self.config.bank
         if bank < 1 or bank + self.config.held_out > len(names):
-            raise FedloraError(
-                f"tasks: column '{self.config.column}' gives {len(names)} tasks of at least"
-                f" {self.config.min_examples} examples; lower bank, held_out or min_examples"
-            )
+            raise self._too_few(len(names))
         chosen = order[: bank + self.config.held_out]
         return TaskNames(bank=tuple(sorted(chosen[:bank])), held_out=tuple(sorted(chosen[bank:])))
 
@@ -63,7 +60,20 @@ class Domains(TaskFamily):
         table, seed, sizes = self._table, self.config.seed, self.config.splits
         drawn = split_rows(rows, self._test, sizes, seed, name)
         splits = {split: self._examples(index, split) for split, index in drawn.items()}
-        return make_task(name, table, splits, table.label_names)
+        remedy = "raise tasks.min_examples to leave it out, or give it more"
+        return make_task(name, table, splits, table.label_names, remedy)
+
+    def _too_few(self, tasks: int) -> FedloraError:
+        """The error for fewer tasks than bank and newcomers need."""
+        config = self.config
+        _, counts = np.unique(self._table.groups[config.column], return_counts=True)
+        return FedloraError(
+            f"tasks.min_examples: {tasks} of the {len(counts)} values of column '{config.column}'"
+            f" in '{config.source.title}' give a task, of {config.min_examples} examples or more"
+            f" and of two labels if it has labels (the largest value has {counts.max()} examples);"
+            f" {(config.bank or 1) + config.held_out} tasks are needed: lower tasks.min_examples,"
+            " or tasks.bank and tasks.held_out"
+        )
 
     def _examples(self, rows: np.ndarray, split: Split) -> Examples:
         if not self.config.language_modelling:

@@ -72,8 +72,13 @@ def _partitioner(labels: np.ndarray, config: ShardsConfig, seed: int) -> Any:
 
 
 def _too_few(examples: int, config: ShardsConfig) -> FedloraError:
+    found, least = f"{examples} training examples", config.min_examples
+    if config.per_task == 1:
+        return FedloraError(
+            f"{found}, fewer than shards.min_examples={least}; give it more, or lower that key"
+        )
+    evenly = ", or raise shards.alpha" if config.partition == "dirichlet" else ""
     return FedloraError(
-        f"shards: {examples} examples do not give {config.per_task} {config.partition} shards of"
-        f" at least {config.min_examples}; lower shards.per_task or shards.min_examples, or raise"
-        " shards.alpha"
+        f"{found} do not give {config.per_task} {config.partition} shards of"
+        f" shards.min_examples={least}; lower shards.per_task or shards.min_examples{evenly}"
     )

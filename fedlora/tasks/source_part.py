@@ -11,6 +11,12 @@ class SourcePart(Part):
 
     room: ClassVar[str] = "tasks.sources"
 
+    @property
+    def title(self) -> str:
+        """What messages call it: a path or an id where it has one, else its name."""
+        options = self.model_extra or {}
+        return str(options.get("path", options.get("id", self.name)))
+
     def load(self) -> Table:
         """Everything the source holds.
 

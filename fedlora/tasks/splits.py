@@ -7,7 +7,7 @@ from pydantic import PositiveInt
 
 from fedlora import seeding
 from fedlora.section import Section
-from fedlora.tasks.contract import Examples, Split, Table, Task, check_split
+from fedlora.tasks.contract import Examples, Split, Table, Task, check_splits
 
 TEST_SHARE = 0.2
 VALIDATION_SHARE = 0.2
@@ -63,13 +63,19 @@ def split_rows(
 
 
 def make_task(
-    name: str, table: Table, splits: Mapping[Split, Examples], label_names: tuple[str, ...]
+    name: str,
+    table: Table,
+    splits: Mapping[Split, Examples],
+    label_names: tuple[str, ...],
+    remedy: str = "give it more",
 ) -> Task:
     """A task of the table's kind.
+
+    remedy: what a user can do about a split without examples.
 
     Raises:
         FedloraError: a split is empty.
     """
-    for split, examples in splits.items():
-        check_split(name, split, examples)
-    return Task(name=name, kind=table.kind, label_names=label_names, splits=splits)
+    task = Task(name=name, kind=table.kind, label_names=label_names, splits=splits)
+    check_splits(task, remedy)
+    return task

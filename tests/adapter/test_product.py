@@ -18,6 +18,8 @@ from fedlora.adapter.product import (
     product_inner,
 )
 from fedlora.errors import FedloraError
+from tests import adapters
+from tests.adapters import regauged
 
 SPEC = AdapterSpec(
     base="base",
@@ -28,19 +30,7 @@ SPEC = AdapterSpec(
 
 
 def random_adapter(seed: int, spec: AdapterSpec = SPEC) -> LoraAdapter:
-    generator = torch.Generator().manual_seed(seed)
-    return LoraAdapter.from_flat(spec, torch.randn(spec.size, generator=generator))
-
-
-def regauged(adapter: LoraAdapter, seed: int) -> LoraAdapter:
-    """The same updates in other factors: (up R, R^-1 down)."""
-    generator = torch.Generator().manual_seed(seed)
-    down, up = {}, {}
-    for layer in adapter.spec.layers:
-        turn = torch.randn(layer.rank, layer.rank, generator=generator) + 3 * torch.eye(layer.rank)
-        up[layer.name] = adapter.up[layer.name] @ turn
-        down[layer.name] = torch.linalg.inv(turn) @ adapter.down[layer.name]
-    return LoraAdapter(adapter.spec, down, up, adapter.head)
+    return adapters.random_adapter(spec, seed)
 
 
 def dense(adapter: LoraAdapter) -> Tensor:

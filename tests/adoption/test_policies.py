@@ -6,17 +6,17 @@ import pytest
 import torch
 
 from fedlora import registry
-from fedlora.adapter import AdapterSpec, LayerSpec, LoraAdapter
+from fedlora.adapter import AdapterSpec, LayerSpec
 from fedlora.adapter.product import norm
 from fedlora.adoption.contract import Hand, Neighbour, Offer
 from fedlora.errors import FedloraError
+from tests.adapters import random_adapter
 
 SPEC = AdapterSpec("base", (LayerSpec("q", 6, 5, 2), LayerSpec("v", 6, 4, 2)), 4.0)
 
 
 def adapter(seed):
-    draw = torch.Generator().manual_seed(seed)
-    return LoraAdapter.from_flat(SPEC, torch.randn(SPEC.size, generator=draw))
+    return random_adapter(SPEC, seed)
 
 
 def dense(found, layer):

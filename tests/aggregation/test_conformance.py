@@ -7,15 +7,13 @@ from fedlora import registry
 from fedlora.adapter import AdapterSpec, LayerSpec, LoraAdapter
 from fedlora.aggregation.contract import shares
 from fedlora.errors import FedloraError
+from tests.adapters import random_adapter
 
 SPEC = AdapterSpec("0" * 64, (LayerSpec("a", 5, 4, 2), LayerSpec("b", 4, 6, 2)), 4.0)
 
 
 def adapters(count: int) -> list[LoraAdapter]:
-    rng = torch.Generator().manual_seed(0)
-    return [
-        LoraAdapter.from_flat(SPEC, torch.randn(SPEC.size, generator=rng)) for _ in range(count)
-    ]
+    return [random_adapter(SPEC, seed) for seed in range(count)]
 
 
 @pytest.fixture(params=registry.names("aggregation"))

@@ -11,6 +11,7 @@ from fedlora.backbone import AdapterSlot, load_base, open_slot
 from fedlora.backbone.targets import find_targets
 from fedlora.config import BackboneConfig, LoraSection
 from fedlora.errors import FedloraError
+from tests.adapters import random_adapter
 
 CPU = torch.device("cpu")
 VIT = BackboneConfig(name="tiny_vit")
@@ -21,11 +22,6 @@ def slot() -> AdapterSlot:
     return AdapterSlot(load_base(VIT), LoraSection(rank=3, alpha=6), CPU)
 
 
-def random_adapter(slot: AdapterSlot) -> LoraAdapter:
-    rng = torch.Generator().manual_seed(1)
-    return LoraAdapter.from_flat(slot.spec, torch.randn(slot.spec.size, generator=rng) / 10)
-
-
 def logits(slot: AdapterSlot) -> torch.Tensor:
     images = torch.rand(4, 1, 28, 28, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
@@ -33,13 +29,13 @@ def logits(slot: AdapterSlot) -> torch.Tensor:
 
 
 def test_what_is_written_is_read_back_bit_for_bit(slot: AdapterSlot):
-    adapter = random_adapter(slot)
+    adapter = random_adapter(slot.spec, 1, 0.1)
     slot.write(adapter)
     assert slot.read().digest() == adapter.digest()
 
 
 def test_a_fresh_adapter_changes_nothing_and_a_random_one_does(slot: AdapterSlot):
-    slot.write(random_adapter(slot))
+    slot.write(random_adapter(slot.spec, 1, 0.1))
     with slot.disabled():
         base = logits(slot)
     assert not torch.allclose(logits(slot), base)
@@ -48,7 +44,7 @@ def test_a_fresh_adapter_changes_nothing_and_a_random_one_does(slot: AdapterSlot
 
 
 def test_an_adapter_acts_as_its_delta_added_to_the_weight(slot: AdapterSlot):
-    adapter = random_adapter(slot)
+    adapter = random_adapter(slot.spec, 1, 0.1)
     slot.write(adapter)
     ours = logits(slot)
     plain = load_base(VIT).model
@@ -63,7 +59,7 @@ def test_only_the_adapter_trains_and_only_its_dropout_is_noisy():
     slot = AdapterSlot(load_base(VIT), LoraSection(rank=2, dropout=0.5), CPU)
     trainable = [name for name, p in slot.model.named_parameters() if p.requires_grad]
     assert all("lora_" in name for name in trainable)
-    slot.write(random_adapter(slot))
+    slot.write(random_adapter(slot.spec, 1, 0.1))
     with slot.training(seed=0), torch.inference_mode():
         noisy = logits(slot)
         assert not torch.equal(noisy, logits(slot))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from fedlora.adapter import AdapterSpec, LayerSpec, LoraAdapter
 from fedlora.bank import Bank, Record
 from fedlora.errors import FedloraError
+from tests.adapters import random_adapter
 
 SPEC = AdapterSpec(
     base="b" * 64,
@@ -37,8 +38,7 @@ HOSTILE = [
 
 
 def adapter(seed: int = 0, spec: AdapterSpec = SPEC) -> LoraAdapter:
-    draw = torch.Generator().manual_seed(seed)
-    return LoraAdapter.from_flat(spec, torch.randn(spec.size, generator=draw))
+    return random_adapter(spec, seed)
 
 
 def vector(seed: int = 0, size: int = 5) -> torch.Tensor:

@@ -14,9 +14,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedlora.adapter import AdapterSpec, LayerSpec, LoraAdapter
+from fedlora.adapter import AdapterSpec, LayerSpec
 from fedlora.bank import Bank, Record
 from fedlora.errors import FedloraError
+from tests.adapters import random_adapter
 
 SPEC = AdapterSpec(base="b" * 64, layers=(LayerSpec("q", 10, 8, 3),), alpha=6.0)
 
@@ -39,9 +40,8 @@ for i in range(start, start + 100_000):
 def fill(folder: Path, n: int = 6) -> Bank:
     bank = Bank.open(folder, SPEC, create=True)
     for i in range(n):
-        draw = torch.Generator().manual_seed(i)
-        adapter = LoraAdapter.from_flat(SPEC, torch.randn(SPEC.size, generator=draw))
-        bank.add(Record(f"task {i}", i, 0, 0, 3, i, {"loss": 0.5}), adapter, torch.ones(20) * i)
+        record = Record(f"task {i}", i, 0, 0, 3, i, {"loss": 0.5})
+        bank.add(record, random_adapter(SPEC, i), torch.ones(20) * i)
     return bank
 
 
@@ -118,7 +118,7 @@ def test_a_missing_file_is_one_line_and_adding_again_mends_it(tmp_path: Path) ->
     with pytest.raises(FedloraError, match=r"is damaged \(No such file.*add the adapter again"):
         bank.load(stored.digest)
 
-    record = Record(*stored.key, stored.rank, stored.seed, stored.metrics)
+    record = Record(*stored.key, stored.seed, stored.metrics)
     assert bank.add(record, adapter, vector) == stored.digest
     assert bank.load(stored.digest).digest() == stored.digest
 

@@ -7,9 +7,10 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import nn
 
-from fedlora.adapter import AdapterSpec, LayerSpec, LoraAdapter
+from fedlora.adapter import AdapterSpec, LayerSpec
 from fedlora.bank import Bank, Record, export_peft, import_peft
 from fedlora.errors import FedloraError
+from tests.adapters import random_adapter
 
 SPEC = AdapterSpec(
     "b" * 64,
@@ -24,10 +25,8 @@ def fill(folder: Path) -> Bank:
     bank = Bank.open(folder, SPEC, create=True)
     for i, task in enumerate(TASKS):
         spec = SPEC.with_rank(2 + i % 2)
-        draw = torch.Generator().manual_seed(i)
-        adapter = LoraAdapter.from_flat(spec, torch.randn(spec.size, generator=draw))
         record = Record(task or " ", i, 0, 0, 2 + i % 2, i, {"accuracy": 0.1 * i})
-        bank.add(record, adapter, torch.randn(5, generator=draw))
+        bank.add(record, random_adapter(spec, i), torch.full((5,), float(i)))
     return bank
 
 

@@ -2,8 +2,11 @@
 
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -74,6 +77,27 @@ def test_a_dry_run_counts_before_anything_is_trained(tmp_path: Path):
     assert plan["trainable values"] == 8 * 2 * (128 + 128)
     assert plan["bytes of one adapter"] == 4 * plan["trainable values"]
     assert not (tmp_path / "runs").exists()
+
+
+def test_an_interrupted_run_says_in_one_line_how_it_goes_on_and_does(run: Path, tmp_path: Path):
+    shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("seed-*", "results.json"))
+    begun = subprocess.Popen(
+        [*COMMAND, "run", "--resume", str(tmp_path / "run")], stderr=subprocess.PIPE, text=True
+    )
+    journal = tmp_path / "run" / "seed-0" / "checkpoints" / "journal.sqlite"
+    while begun.poll() is None and not journal.exists():
+        time.sleep(0.02)
+    begun.send_signal(signal.SIGINT)
+    _, said = begun.communicate()
+    assert begun.returncode == 130
+    assert "Traceback" not in said
+    way_on = said.strip().splitlines()[-1]
+    assert way_on.startswith("interrupted; what is done is kept, go on with: fedlora run --resume")
+
+    again = fedlora(*way_on.partition("fedlora ")[2].split())
+    assert again.returncode == 0, again.stderr
+    table = "seed-0/table.json"
+    assert (tmp_path / "run" / table).read_bytes() == (run / table).read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from fedlora import registry
 from fedlora.adapter import AdapterSpec, LayerSpec, LoraAdapter
 from fedlora.adoption.contract import Hand, Neighbour
 from fedlora.generators.contract import TrainingBank
+from tests.adapters import random_adapter
 from tests.docs.examples import ROOT, blocks
 
 EXAMPLES = {
@@ -41,10 +42,7 @@ def placed(tmp_path, monkeypatch):
 
 def adapters(count: int, seed: int = 0) -> list[LoraAdapter]:
     spec = AdapterSpec(base="b", layers=(LayerSpec("q", 6, 5, 2), LayerSpec("v", 6, 5, 2)), alpha=4)
-    draw = torch.Generator().manual_seed(seed)
-    return [
-        LoraAdapter.from_flat(spec, torch.randn(spec.size, generator=draw)) for _ in range(count)
-    ]
+    return [random_adapter(spec, 100 * seed + number) for number in range(count)]
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """The pages do what they show."""
 
+import csv
+import json
 import re
 import shlex
 from pathlib import Path
@@ -96,3 +98,20 @@ def test_every_file_that_a_page_links_or_runs_exists(page):
     missing = [link for link in links if not (page.parent / link).exists()]
     missing += [file for file in files if not (ROOT / file).exists()]
     assert missing == []
+
+
+def test_the_readme_s_own_data_is_taken_as_it_says(tmp_path, monkeypatch):
+    page = ROOT / "README.md"
+    (shown,) = [block.code for block in blocks(page, "yaml") if "reviews.csv" in block.code]
+    (tmp_path / "reviews.yaml").write_text(shown)
+    rows = [(f"it is {n}", n % 5, f"product {n % 6}") for n in range(6 * 100)]
+    with (tmp_path / "reviews.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("review", "rating", "product"), *rows])
+    monkeypatch.chdir(tmp_path)
+    lines = [line for place, line in SHELL if place == page and "run reviews.yaml" in line]
+    (dry,) = [line for line in lines if "--dry-run" in line]
+
+    done = CliRunner().invoke(app, [*shlex.split(dry)[1:], "--json"], catch_exceptions=False)
+
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["plan"]["newcomers"] == 3

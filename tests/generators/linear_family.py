@@ -7,6 +7,7 @@ from torch import Tensor
 
 from fedlora.adapter import AdapterSpec, LayerSpec, LoraAdapter
 from fedlora.generators.contract import TrainingBank
+from tests.adapters import regauged
 
 SPEC = AdapterSpec(
     base="base",
@@ -70,13 +71,3 @@ def linear_family(
         held_out=torch.stack([seen(row) for row in factors[tasks:]]),
         truth=[truth(*row.tolist()) for row in factors[tasks:]],
     )
-
-
-def regauged(adapter: LoraAdapter, generator: torch.Generator) -> LoraAdapter:
-    """The same updates in other factors: (up R, R^-1 down)."""
-    down, up = {}, {}
-    for layer in adapter.spec.layers:
-        turn = torch.randn(layer.rank, layer.rank, generator=generator) + 3 * torch.eye(layer.rank)
-        up[layer.name] = adapter.up[layer.name] @ turn
-        down[layer.name] = torch.linalg.inv(turn) @ adapter.down[layer.name]
-    return LoraAdapter(adapter.spec, down, up, adapter.head)

@@ -8,7 +8,8 @@ import torch
 
 from fedlora.backbone.clip import load_clip
 from fedlora.tasks.sources.fashion_mnist import LABEL_NAMES, Config, FashionMnist
-from scripts.pretrain_tiny_clip import ASSETS, CAPTIONS, UNSEEN_TEMPLATE, zero_shot_accuracy
+from scripts.pretrain_tiny_clip import CAPTIONS, UNSEEN_TEMPLATE, zero_shot_accuracy
+from scripts.pretraining import ASSETS
 
 FOLDER = ASSETS / "tiny_clip"
 

@@ -6,7 +6,8 @@ from transformers import ViTForImageClassification
 
 from fedlora.tasks.image_transform import ImageTransform
 from fedlora.tasks.sources.fashion_mnist import LABEL_NAMES, Config, FashionMnist
-from scripts.pretrain_tiny_vit import ASSETS, accuracy, pretraining_rows
+from scripts.pretrain_tiny_vit import accuracy
+from scripts.pretraining import ASSETS, pretraining_rows
 
 
 def test_it_was_pretrained_on_none_of_the_shipped_images():
@@ -20,7 +21,7 @@ def test_it_was_pretrained_on_none_of_the_shipped_images():
 
 
 def test_it_knows_upright_images_and_no_others():
-    model = ViTForImageClassification.from_pretrained(ASSETS / "tiny_vit")
+    model = ViTForImageClassification.from_pretrained(ASSETS / "tiny_vit").eval()
     table = FashionMnist(Config()).load()
     images, labels = table.examples.inputs[table.test], table.examples.labels[table.test]
     turned = ImageTransform(rotation=60).apply(images, seed=0)

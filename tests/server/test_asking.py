@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from fedlora.config import RoundsConfig
@@ -80,6 +82,24 @@ def test_a_round_that_is_asked_again_adds_to_the_ledger(tmp_path):
 
     directions = [Entry.from_line(line).direction for line in journal.lines("ledger")]
     assert directions == ["down", "down", "down", "up"]
+    journal.close()
+
+
+def test_a_round_in_which_all_fail_says_who_failed_and_why_and_asks_all_again(tmp_path):
+    journal = Journal(tmp_path / "journal.sqlite")
+    messages = {client: Message("train") for client in range(2)}
+    failing = Scripted(Reply(0, None, "boom"), Reply(1, None, "no data"))
+    asker = Asker(failing, journal, RoundsConfig(), Silent(), 1 << 20)
+    with pytest.raises(FedloraError, match=r"0 of 2 clients answered.*no data"):
+        asker.ask("describe", 0, messages, lambda *_: None)
+    journal.export(tmp_path)
+    lost = [json.loads(line) for line in (tmp_path / "lost.jsonl").read_text().splitlines()]
+    assert [(line["client"], line["reason"]) for line in lost] == [(0, "boom"), (1, "no data")]
+
+    answered = [Reply(client, encode(Message("train"))) for client in messages]
+    again = Asker(Scripted(*answered), journal, RoundsConfig(), Silent(), 1 << 20)
+    assert list(again.ask("describe", 0, messages, lambda *_: None)) == [0, 1]
+    assert journal.lost() == []
     journal.close()
 
 

@@ -6,13 +6,13 @@ import torch
 from fedlora.adapter import AdapterSpec, LayerSpec, LoraAdapter
 from fedlora.errors import FedloraError
 from fedlora.server.screening import screen
+from tests.adapters import random_adapter
 
 SPEC = AdapterSpec(base="b", layers=(LayerSpec("k", 9, 7, 2), LayerSpec("q", 8, 8, 2)), alpha=4.0)
 
 
 def adapter(scale: float = 1.0, gauge: float = 1.0) -> LoraAdapter:
-    draw = torch.Generator().manual_seed(0)
-    sent = LoraAdapter.from_flat(SPEC, torch.randn(SPEC.size, generator=draw))
+    sent = random_adapter(SPEC)
     up = {name: value * scale * gauge for name, value in sent.up.items()}
     return LoraAdapter(SPEC, {n: v / gauge for n, v in sent.down.items()}, up, {})
 

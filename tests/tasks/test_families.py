@@ -80,7 +80,7 @@ def test_a_domain_holds_the_rows_of_its_value(cache):
 def test_values_of_one_class_are_no_task_unless_the_text_alone_matters(cache):
     options = {"source": {"name": "bbc_news"}, "column": "topic", "min_examples": 5}
 
-    with pytest.raises(FedloraError, match="column 'topic' gives 0 tasks of at least 5"):
+    with pytest.raises(FedloraError, match="0 of the 5 values of column 'topic'"):
         family("domains", **options).names()
     assert len(family("domains", language_modelling=True, **options).names().bank) == 4
 
@@ -141,8 +141,28 @@ def test_a_task_with_too_few_examples_is_refused(tmp_path):
     (tmp_path / "a.jsonl").write_text(rows)
     single = family("single", source={"name": "files", "path": str(tmp_path)})
 
-    with pytest.raises(FedloraError, match="task 'files': its validation split is empty"):
+    with pytest.raises(FedloraError, match="'files': its 4 examples leave the validation split"):
         single.load("files")
+
+
+def test_domains_that_are_too_small_name_the_file_the_key_and_the_remedy(tmp_path):
+    products = ["boot"] * 12 + ["sock"] * 4 + ["hat"] * 2
+    (tmp_path / "shop.csv").write_text(
+        "text,label,product\n" + "".join(f"t{n},{n % 2},{p}\n" for n, p in enumerate(products))
+    )
+    source = {"name": "files", "path": str(tmp_path / "shop.csv"), "groups": ["product"]}
+    whole = {"source": source, "column": "product"}
+
+    with pytest.raises(FedloraError) as few:
+        family("domains", **whole).names()
+    assert str(few.value) == (
+        f"tasks.min_examples: 0 of the 3 values of column 'product' in '{tmp_path}/shop.csv' give"
+        " a task, of 100 examples or more and of two labels if it has labels (the largest value"
+        " has 12 examples); 2 tasks are needed: lower tasks.min_examples, or tasks.bank and"
+        " tasks.held_out"
+    )
+    with pytest.raises(FedloraError, match=r"'product=hat': .* split empty; raise tasks\.min_ex"):
+        family("domains", min_examples=2, **whole).load("product=hat")
 
 
 def test_the_test_rows_of_a_source_are_its_own():

@@ -50,10 +50,14 @@ def test_pathological_shards_hold_few_classes():
 
 
 def test_too_small_shards_are_refused():
-    with pytest.raises(FedloraError, match="400 examples do not give 80 iid shards of at least 8"):
+    few = "400 training examples do not give 80 iid shards of shards.min_examples=8; lower"
+    with pytest.raises(FedloraError, match=few) as iid:
         shard(LABELS, ShardsConfig(per_task=80), seed=0)
-    with pytest.raises(FedloraError, match="do not give 4 dirichlet shards of at least 99"):
+    assert "alpha" not in str(iid.value)
+    with pytest.raises(FedloraError, match=r"do not give 4 dirichlet .*, or raise shards\.alpha"):
         shard(LABELS, ShardsConfig(per_task=4, partition="dirichlet", min_examples=99), seed=0)
+    with pytest.raises(FedloraError, match=r"fewer than shards\.min_examples=401; give it more"):
+        shard(LABELS, ShardsConfig(min_examples=401), seed=0)
     with pytest.raises(FedloraError, match="7 of 5 classes"):
         shard(LABELS, KINDS[2].model_copy(update={"classes_per_shard": 7}), seed=0)
 

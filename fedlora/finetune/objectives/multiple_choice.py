@@ -1,6 +1,5 @@
 """Questions with answers to choose from, decided by likelihood."""
 
-from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -8,17 +7,16 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from typing_extensions import override
 
-from fedlora.backbone import AdapterSlot
 from fedlora.errors import FedloraError
-from fedlora.finetune.objectives.contract import Objective, Rows
-from fedlora.finetune.objectives.language_modelling import causal_hidden, require_causal
-from fedlora.finetune.objectives.tokens import continuations, negative_mean, target_log_likelihood
+from fedlora.finetune.objectives.causal import CausalObjective
+from fedlora.finetune.objectives.contract import Rows
+from fedlora.finetune.objectives.tokens import continuations, target_log_likelihood
 from fedlora.tasks.contract import Examples, Kind
 
 TOKENS = ("input_ids", "attention_mask", "target")
 
 
-class MultipleChoice(Objective):
+class MultipleChoice(CausalObjective):
     """The answer with the highest summed log-likelihood given its question (acc).
 
     Rows hold all answers of a question: (n, choices, tokens). Training raises the likelihood of
@@ -27,11 +25,6 @@ class MultipleChoice(Objective):
     """
 
     kind: ClassVar[Kind] = "multiple-choice"
-
-    def __init__(self, slot: AdapterSlot, label_names: tuple[str, ...], max_length: int) -> None:
-        super().__init__(slot, label_names)
-        require_causal(slot, self.kind)
-        self.max_length = max_length
 
     @override
     def encode(self, examples: Examples) -> Rows:
@@ -53,10 +46,6 @@ class MultipleChoice(Objective):
         right = torch.arange(len(rows["labels"]))
         answers = {name: rows[name][right, rows["labels"]] for name in TOKENS}
         return torch.stack(target_log_likelihood(self.slot, answers), 1)
-
-    @override
-    def loss_of(self, responses: Tensor, rows: Rows, head: Mapping[str, Tensor]) -> Tensor:
-        return negative_mean(responses)
 
     @override
     def judge(self, rows: Rows) -> dict[str, Tensor]:
@@ -81,7 +70,7 @@ class MultipleChoice(Objective):
             "input_ids": rows["input_ids"][:, 0],
             "attention_mask": rows["attention_mask"][:, 0] - rows["target"][:, 0],
         }
-        return causal_hidden(self.slot, questions)
+        return super().hidden(questions)
 
     def _score(self, flat: Rows) -> tuple[Tensor, Tensor]:
         """Likelihoods in slices, since every question brings several rows."""

@@ -11,6 +11,7 @@ from fedlora.adapter.product import distance
 from fedlora.config import CodecPart
 from fedlora.errors import FedloraError
 from fedlora.wire.codecs.contract import Codec, shapes_of
+from tests.adapters import random_adapter
 
 NAMES = registry.names("wire.codecs")
 SPEC = AdapterSpec(
@@ -29,8 +30,7 @@ def make(name: str) -> Codec:
 
 
 def adapter(spread: float, seed: int) -> LoraAdapter:
-    draw = torch.Generator().manual_seed(seed)
-    return LoraAdapter.from_flat(SPEC, spread * torch.randn(SPEC.size, generator=draw))
+    return random_adapter(SPEC, seed, spread)
 
 
 def error(codec: Codec, sent: LoraAdapter, received: LoraAdapter) -> float:
