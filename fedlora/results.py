@@ -5,11 +5,11 @@ import platform
 import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import psutil
 import torch
-from pydantic import ConfigDict, FiniteFloat, ValidationError
+from pydantic import ConfigDict, FiniteFloat, ValidationError, model_validator
 
 from fedlora import atomic
 from fedlora.errors import FedloraError
@@ -22,22 +22,32 @@ class Claim(Section):
     A target that was missed stays in the file with its value. One id may stand several times,
     once for each family or case; `what` tells them apart.
 
+    value: None where it could not be measured here; then `reason` says why.
     low, high: the 95% interval of `value`, absent where it was measured once or is exact.
     unit: of value, low, high and target alike; empty for a plain number.
     """
 
     id: str
     what: str
-    value: FiniteFloat
+    value: FiniteFloat | None
     low: FiniteFloat | None = None
     high: FiniteFloat | None = None
     unit: str = ""
     sense: Literal[">=", "<=", "=="]
     target: FiniteFloat
+    reason: str = ""
+
+    @model_validator(mode="after")
+    def _check_reason(self) -> Self:
+        if (self.value is None) != bool(self.reason):
+            raise ValueError("a claim has a value, or a reason why it has none")
+        return self
 
     @property
-    def met(self) -> bool:
+    def met(self) -> bool | None:
         """Whether the measured value itself, not its interval, reaches the target."""
+        if self.value is None:
+            return None
         return {
             ">=": self.value >= self.target,
             "<=": self.value <= self.target,

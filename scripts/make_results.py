@@ -83,7 +83,7 @@ def claims_block(bench: BenchResults) -> str:
             "" if claim.low is None else f"{number(claim.low)} to {number(claim.high)}",
             claim.unit,
             target(claim),
-            "met" if claim.met else "**missed**",
+            claim.reason or ("met" if claim.met else "**missed**"),
         ]
         for claim in bench.claims
     ]

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -18,6 +18,7 @@ from fedlora.errors import FedloraError
 from fedlora.finetune.activation_cache import ActivationCache
 from fedlora.finetune.job import Job
 from fedlora.finetune.local import train
+from fedlora.finetune.state_store import StateStore
 from fedlora.finetune.trainer import Done, Trainer
 from fedlora.roster import seats
 from fedlora.spans import span
@@ -29,6 +30,8 @@ from fedlora.wire.message import Message, decode, encode
 TASKS = 256 << 20
 # In the cache: how many clients are best trained at once, as found before.
 MEMORY = "training.json"
+# There, too: states below the adapters that memory has no room for, while the process lives.
+STATES = "states"
 # A message to a client carries at most this many adapters: the candidates of an evaluation.
 MOST_ADAPTERS = 32
 
@@ -47,10 +50,19 @@ class _Pupil:
         try:
             trained = [each.result() for each in done]
             seconds = sum(each.seconds for each in done)
-            frame = encode(self.lesson.answer(self.place, trained, seconds))
+            answer = self.lesson.answer(self.place, trained, seconds)
+            remarks = {each.remark: None for each in done if each.remark}
+            frame = encode(_with_remarks(answer, list(remarks)))
         except Exception as error:  # noqa: BLE001 - a fault in one client's data or code
             return lost(self.request, error)
         return Reply(self.request.client, frame)
+
+
+def _with_remarks(answer: Message, remarks: list[str]) -> Message:
+    """An answer that tells a person what its client has to say, beside what it says already."""
+    own = answer.meta.get("remark")
+    told = [*([own] if isinstance(own, str) else []), *remarks]
+    return replace(answer, meta={**answer.meta, "remark": "; ".join(told)}) if told else answer
 
 
 class Client:
@@ -71,7 +83,8 @@ class Client:
         self.family = config.tasks.build()
         self.seats = seats(config)
         self.tasks = TaskCache(TASKS)
-        self.states = ActivationCache(self.slot, runtime.activation_cache << 20)
+        room = (runtime.activation_cache << 20, runtime.activation_disk << 20)
+        self.states = ActivationCache(self.slot, StateStore(*room, cache.folder() / STATES))
         self.trainer = Trainer(runtime.training, runtime.group, cache.folder() / MEMORY)
 
     def handle(self, client: int, frame: bytes) -> bytes:

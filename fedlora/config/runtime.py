@@ -30,6 +30,9 @@ class RuntimeConfig(Section):
     activation_cache: int = Field(
         256, ge=0, description="MiB a process keeps of states below the lowest adapter"
     )
+    activation_disk: int = Field(
+        0, ge=0, description="MiB more that a process keeps of them on disk"
+    )
     nodes: int = Field(2, ge=1, description="Ray nodes or SuperNodes that carry the clients")
     cpus_per_node: float = Field(1.0, gt=0)
     gpus_per_node: float = Field(0.0, ge=0)

@@ -1,6 +1,5 @@
 """What the frozen blocks below the lowest adapter say of a shard, computed once."""
 
-from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -13,6 +12,7 @@ from fedlora.backbone import AdapterSlot
 from fedlora.errors import FedloraError
 from fedlora.finetune.objectives import Objective, Rows
 from fedlora.finetune.objectives.contract import BELOW, batches
+from fedlora.finetune.state_store import StateStore
 
 RECORDING_BATCH = 64
 TRIAL_ROWS = 8
@@ -23,16 +23,16 @@ class NothingBelowError(FedloraError):
 
 
 class ActivationCache:
-    """The states that enter the lowest adapted block, of as many shards as a budget holds.
+    """The states that enter the lowest adapted block, of as many shards as a store holds.
 
     Blocks below it are frozen, without dropout, and the same for every adapter, so their states
     serve all epochs, rounds and candidates of a shard: exact, as far as the same sum over another
-    batch is. Which rows are recorded depends on the shard and the budget alone, never on what
+    batch is. Which rows are recorded depends on the shard and the budgets alone, never on what
     else is held; what does not fit any more is recorded again.
 
     Args:
         slot: the wrapped base model.
-        budget: bytes; 0 turns the cache off.
+        store: keeps them; without room for anything, the cache is off.
 
     Attributes:
         refusal: why nothing is recorded for this model, in one line; empty otherwise.
@@ -40,34 +40,25 @@ class ActivationCache:
             the adapters start in the first block, so that there is nothing to record.
     """
 
-    def __init__(self, slot: AdapterSlot, budget: int) -> None:
+    def __init__(self, slot: AdapterSlot, store: StateStore) -> None:
         self.slot = slot
-        self.budget = budget
+        self.store = store
         self.refusal = self.remark = ""
-        self._held: OrderedDict[object, Tensor] = OrderedDict()
         self._tried = False
-
-    @property
-    def size(self) -> int:
-        """Bytes that are held now."""
-        return sum(held.nbytes for held in self._held.values())
 
     def extend(self, shard: object, objective: Objective, rows: Rows) -> Rows:
         """The rows with their states beside them, or as they are if these cannot be kept.
 
         shard: names the rows; rows of the same name are the same.
         """
-        if shard in self._held:
-            self._held.move_to_end(shard)
-            return rows | {BELOW: self._held[shard]}
-        if not self.budget or not self._works(objective, rows):
-            return rows
-        states = record(objective, rows, self.budget)
+        states = self.store.find(shard)
         if states is None:
-            return rows
-        self._held[shard] = states
-        while self.size > self.budget:
-            self._held.popitem(last=False)
+            if not self.store.most or not self._works(objective, rows):
+                return rows
+            states = record(objective, rows, self.store)
+            if states is None:
+                return rows
+            self.store.keep(shard, states)
         return rows | {BELOW: states}
 
     def _works(self, objective: Objective, rows: Rows) -> bool:
@@ -80,12 +71,15 @@ class ActivationCache:
                 self.refusal = str(nothing)
             except FedloraError as refusal:
                 self.refusal = str(refusal)
-                self.remark = f"{refusal}; nothing is kept (runtime.activation_cache=0: no attempt)"
+                self.remark = (
+                    f"{refusal}; nothing is kept (no attempt is made with"
+                    " runtime.activation_cache=0 and runtime.activation_disk=0)"
+                )
         return not self.refusal
 
 
-def record(objective: Objective, rows: Rows, budget: int) -> Tensor | None:
-    """What enters the lowest adapted block for each row, (n, ...); None if beyond the budget.
+def record(objective: Objective, rows: Rows, store: StateStore) -> Tensor | None:
+    """What enters the lowest adapted block for each row, (n, ...); None if there is no room.
 
     Texts are filled up with zeros to (n, longest, width).
 
@@ -95,15 +89,19 @@ def record(objective: Objective, rows: Rows, budget: int) -> Tensor | None:
     last = lower_blocks(objective.slot)[-1]
     n = len(next(iter(rows.values())))
     longest = rows["attention_mask"].shape[-1] if "attention_mask" in rows else None
-    parts: list[Tensor] = []
+    out: Tensor | None = None
+    done = 0
     for batch in batches(rows, RECORDING_BATCH):
         states = _reached(objective, last, batch)
         if longest is not None:
             states = functional.pad(states, (0, 0, 0, longest - states.shape[1]))
-        parts.append(states)
-        if parts[0][0].nbytes * n > budget:
+        if out is None:
+            out = store.empty(torch.Size([n, *states.shape[1:]]), states.dtype, states.device)
+        if out is None:
             return None
-    return torch.cat(parts)
+        out[done : done + len(states)] = states
+        done += len(states)
+    return out
 
 
 @contextmanager
@@ -113,7 +111,7 @@ def replay(slot: AdapterSlot, rows: Rows) -> Iterator[None]:
         yield
         return
     blocks: list[Any] = lower_blocks(slot)
-    states = rows[BELOW]
+    states = rows[BELOW].to(slot.device)
     for block in blocks:
         block.forward = lambda *_, **__: states
     try:

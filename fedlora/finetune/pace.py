@@ -4,8 +4,10 @@ import math
 from collections import defaultdict, deque
 
 MARGIN = 0.03
-"""Trials may cost this share of the time that one client after another takes; and a larger group
-must gain as much to be chosen."""
+"""Trials may cost this share of the time that one client after another takes."""
+
+GAIN = 0.05
+"""A larger group must save this share of the time to be chosen: what noise alone may show."""
 
 FLOOR = 1 / 3
 """No group is taken to train slower than this, in speeds of one client after another."""
@@ -25,19 +27,21 @@ class Pace:
 
     A trial begins once enough was trained that even a slow one keeps to `MARGIN`, and is given up
     when starting over is cheaper than going on. Time that larger groups save pays for further
-    trials.
+    trials. A size that was found before is used at once, and compared with one client alone
+    between two of its groups: one that was chosen in noise is not kept.
 
     Args:
         most: the largest size.
-        settled: the size that was found before; then nothing is tried.
+        believed: the size that was found before; 1 is sought anew, since that costs little.
 
     Attributes:
         settled: the size found, None while it is sought; never changes again.
     """
 
-    def __init__(self, most: int, settled: int | None = None) -> None:
+    def __init__(self, most: int, believed: int = 1) -> None:
         self.most = most
-        self.settled = 1 if most == 1 else settled
+        self.settled: int | None = 1 if most == 1 else None
+        self._believed = believed if 1 < believed <= most else None
         self._best = 1
         # of each size, seconds an example in its latest groups
         self._rates: dict[int, deque[float]] = defaultdict(lambda: deque(maxlen=TRIES))
@@ -51,6 +55,9 @@ class Pace:
         """
         if self.settled is not None:
             return min(self.settled, waiting)
+        if self._believed is not None:
+            alone = self._rates[self._believed] and not self._rates[1]
+            return 1 if alone else min(self._believed, waiting)
         if len(self._rates[1]) < TRIES:
             return 1
         early = math.ceil(EARLIEST * steps) / steps
@@ -64,12 +71,16 @@ class Pace:
 
         part: share of the group's work that is done. rate: its seconds an example so far.
         """
-        trial = self.settled is None and size == self._next
+        trial = self.settled is None and self._believed is None and size == self._next
         return trial and part >= EARLIEST and part < 1 - self._rate(self._best) / rate
 
     def note(self, size: int, seconds: float, examples: float) -> None:
         """A group is trained; `examples` of all its jobs and epochs together."""
         if self.settled is not None:
+            return
+        if self._believed is not None:
+            self._rates[size].append(seconds / examples)
+            self._doubt(self._believed)
             return
         fair = seconds if size == 1 else self._rate(1) * examples
         self._alone += fair
@@ -80,7 +91,9 @@ class Pace:
     def given_up(self, size: int, seconds: float, examples: float) -> None:
         """A group was given up after so many examples, which count for nothing."""
         self._lost += seconds
-        if examples:
+        if self._believed is not None:
+            self._forget()
+        elif examples:
             self._rates[size].append(seconds / examples)
             self._judge(size, math.inf)
 
@@ -91,13 +104,26 @@ class Pace:
     def _rate(self, size: int) -> float:
         return min(self._rates[size])
 
+    def _doubt(self, believed: int) -> None:
+        """Settle what is believed, or forget it, once both ways were timed."""
+        if not self._rates[1] or len(self._rates[believed]) < TRIES:
+            return
+        if self._rate(believed) <= (1 - GAIN) * self._rate(1):
+            self.settled = believed
+        else:
+            self._forget()
+
+    def _forget(self) -> None:
+        self._believed = None
+        self._rates.clear()
+
     def _judge(self, size: int, clear: float) -> None:
         if size != self._next:
             return
         rate, best = self._rate(size), self._rate(self._best)
         if len(self._rates[size]) < TRIES and rate < clear * best:
             return
-        if rate > (1 - MARGIN) * best:
+        if rate > (1 - GAIN) * best:
             self.settled = self._best
         else:
             self._best = size

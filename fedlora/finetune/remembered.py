@@ -22,9 +22,9 @@ class Remembered:
     def __init__(self, path: Path | None) -> None:
         self.path = path
 
-    def find(self, work: str) -> int | None:
-        """The size found for this work, None if there is none."""
-        return self._read().get(work)
+    def find(self, work: str) -> int:
+        """The size found for this work, 1 if there is none."""
+        return self._read().get(work, 1)
 
     def keep(self, work: str, size: int) -> None:
         """Remember a size; where nothing can be written, nothing happens."""

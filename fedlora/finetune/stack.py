@@ -68,14 +68,16 @@ class AdapterStack:
         spec = self.specs[client]
         with torch.no_grad():
             row = self.values[client].to("cpu", torch.float32, copy=True)
+        if len(row) == spec.size:  # nothing is padded: a row is what `flatten` gives
+            return LoraAdapter.from_flat(spec, row)
         factors = row.split([layer.size for layer in self._layers] + [self._head])
         tensors: dict[str, Tensor] = {}
         for layer, own, values in zip(self._layers, spec.layers, factors, strict=False):
             down = values[: layer.rank * layer.d_in].reshape(layer.rank, layer.d_in)
             up = values[layer.rank * layer.d_in :].reshape(layer.d_out, layer.rank)
-            tensors[f"{layer.name}.down"] = down[: own.rank].clone()
-            tensors[f"{layer.name}.up"] = up[:, : own.rank].clone()
-        tensors |= {f"head.{name}": t.clone() for name, t in _head(spec, factors[-1]).items()}
+            tensors[f"{layer.name}.down"] = down[: own.rank]
+            tensors[f"{layer.name}.up"] = up[:, : own.rank].contiguous()
+        tensors |= {f"head.{name}": tensor for name, tensor in _head(spec, factors[-1]).items()}
         return LoraAdapter.from_tensors(spec, tensors)
 
     def keep(self, clients: Tensor) -> None:

@@ -3,7 +3,7 @@
 import math
 import time
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -20,10 +20,14 @@ from fedlora.finetune.remembered import Remembered, setting
 
 @dataclass(frozen=True)
 class Done:
-    """What became of a job, and its share of the seconds that its group took."""
+    """What became of a job, and its share of the seconds that its group took.
+
+    remark: why its group did not train at once, for a person; empty where nothing was in the way.
+    """
 
     outcome: Outcome
     seconds: float
+    remark: str = ""
 
     def result(self) -> Trained:
         """What the training gave; raises what went wrong instead."""
@@ -100,9 +104,7 @@ class _Watch:
     def __init__(self, jobs: Sequence[Job], pace: Pace | None) -> None:
         self._size, self._planned, self._pace = len(jobs), _planned(jobs), pace
         self.examples = 0
-        # What other processes take from this one says nothing of the size of its groups.
-        single = jobs[0].objective.slot.device.type == "cpu" and torch.get_num_threads() == 1
-        self._clock = time.thread_time if single else time.perf_counter
+        self._clock = _clock(jobs[0].objective.slot.device)
         self._began, self._started = time.perf_counter(), self._clock()
 
     @property
@@ -123,18 +125,30 @@ class _Watch:
         return not self._pace.hopeless(self._size, part, rate)
 
 
+def _clock(device: torch.device) -> Callable[[], float]:
+    """Processor time on a CPU, since what other processes take says nothing of group sizes.
+
+    Threads that wait for each other cost none of it, and wait less the larger the group is; so a
+    group that saves processor time is faster on the wall as well.
+    """
+    if device.type != "cpu":
+        return time.perf_counter
+    return time.thread_time if torch.get_num_threads() == 1 else time.process_time
+
+
 def _trained(jobs: Sequence[Job], pace: Pace | None) -> list[Done]:
     """A group's outcomes; none of them if it was given up."""
     watch = _Watch(jobs, pace)
-    whole = True
+    whole, remark = True, ""
     try:
         outcomes = train_many(jobs, watch.go_on) if len(jobs) > 1 else [_alone(jobs[0])]
     except GivenUpError:
         assert pace is not None
         pace.given_up(len(jobs), watch.cost, watch.examples)
         return []
-    except Exception:  # noqa: BLE001 - whoever is at fault fails again, alone
+    except Exception as fault:  # noqa: BLE001 - whoever is at fault fails again, alone
         whole = False
+        remark = f"trained one by one, not at once: {_plain(fault)}"
         if pace:
             pace.given_up(len(jobs), watch.cost, 0)
         outcomes = [_alone(job) for job in jobs]
@@ -145,7 +159,12 @@ def _trained(jobs: Sequence[Job], pace: Pace | None) -> list[Done]:
         pace.note(len(jobs), cost, sum(job.examples * len(t.curve) for job, t in pairs))
     planned = _planned(jobs)
     shares = [seconds * _planned([job]) / planned for job in jobs]
-    return [Done(*pair) for pair in zip(outcomes, shares, strict=True)]
+    return [Done(*pair, remark) for pair in zip(outcomes, shares, strict=True)]
+
+
+def _plain(fault: Exception) -> str:
+    """One line of ASCII, whatever it holds."""
+    return " ".join(str(fault).split())[:200].encode("ascii", "backslashreplace").decode()
 
 
 def _alone(job: Job) -> Outcome:

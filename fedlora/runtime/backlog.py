@@ -16,11 +16,16 @@ LEAST = 0.2
 
 @dataclass(frozen=True)
 class Flight:
-    """A pack on its way to a node; `second` when its only request was in a pack that was lost."""
+    """A pack on its way to a node; its requests were in `lost` packs before that never came."""
 
     node: int
     requests: tuple[Request, ...]
-    second: bool
+    lost: int = 0
+
+    @property
+    def last(self) -> bool:
+        """Whether nobody but its only client can be to blame when this one is lost as well."""
+        return self.lost > 0 and len(self.requests) == 1
 
 
 class Backlog:
@@ -35,7 +40,7 @@ class Backlog:
         self._pack_seconds = pack_seconds
         self._together = together
         self._waiting: dict[int, deque[Request]] = {}
-        self._again: dict[int, deque[Request]] = {}
+        self._again: dict[int, deque[Flight]] = {}
         self._cost: float | None = None
 
     def put(self, node: int, request: Request) -> None:
@@ -43,8 +48,15 @@ class Backlog:
         self._waiting.setdefault(node, deque()).append(request)
 
     def put_again(self, flight: Flight) -> None:
-        """Leave the requests of a lost pack to be asked once more, each alone."""
-        self._again.setdefault(flight.node, deque()).extend(flight.requests)
+        """Leave the requests of a lost pack to be asked once more, in smaller packs.
+
+        First those that are answered together, so that the answers are the same; then each alone,
+        so that one that takes its process down costs the others nothing.
+        """
+        size = 1 if flight.lost else self._together
+        parts = (flight.requests[at : at + size] for at in range(0, len(flight.requests), size))
+        again = (Flight(flight.node, part, flight.lost + 1) for part in parts)
+        self._again.setdefault(flight.node, deque()).extend(again)
 
     def learn(self, seconds: float, clients: int) -> None:
         """Note what the latest pack took; the first one's model loading is soon forgotten."""
@@ -68,8 +80,9 @@ class Backlog:
 
     def drain(self) -> list[tuple[Request, int]]:
         """Take all that is left, each with how often it was sent before."""
-        queues = ((self._waiting, 0), (self._again, 1))
-        left = [(r, sent) for queued, sent in queues for q in queued.values() for r in q]
+        left = [(request, 0) for queue in self._waiting.values() for request in queue]
+        for flight in (flight for queue in self._again.values() for flight in queue):
+            left += [(request, flight.lost) for request in flight.requests]
         self._waiting, self._again = {}, {}
         return left
 
@@ -77,8 +90,8 @@ class Backlog:
         waiting, again = self._waiting.get(node), self._again.get(node)
         if waiting:
             size = self._size(len(waiting))
-            return Flight(node, tuple(waiting.popleft() for _ in range(size)), second=False)
-        return Flight(node, (again.popleft(),), second=True) if again else None
+            return Flight(node, tuple(waiting.popleft() for _ in range(size)))
+        return again.popleft() if again else None
 
     def _size(self, waiting: int) -> int:
         """As few as go together until something is known; never so many that all wait for one."""

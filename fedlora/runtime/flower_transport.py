@@ -26,9 +26,10 @@ _SHORTEST, _LONGEST = 0.01, 0.5
 class FlowerTransport:
     """A Transport; each node gets its clients' requests in packs.
 
-    A pack that is lost with its node's process is asked again client by client, so that a client
-    that takes its process down costs nobody else an answer. Nothing a client computes depends on
-    its pack, its node or the order of replies.
+    A pack that is lost with its node's process is asked again in the groups that train together,
+    and a group that is lost as well client by client, so that a client that takes its process
+    down costs nobody else an answer. Nothing a client computes depends on its pack, its node or
+    the order of replies; what it computes in a group that trains at once depends on that group.
 
     carriers: the nodes.
     config, seed: sent with every pack; `rounds.timeout` bounds each exchange.
@@ -76,7 +77,7 @@ class FlowerTransport:
                 name = self._push(flight, deadline)
                 if name is None:
                     reason = "Flower took no message for its node: the node is gone, or too much"
-                    yield from (_refusal(r, reason, int(flight.second)) for r in flight.requests)
+                    yield from (_refusal(r, reason, flight.lost) for r in flight.requests)
                 else:
                     flying[name] = flight
             if not flying and not backlog.waits:
@@ -90,7 +91,7 @@ class FlowerTransport:
             time.sleep(min(max((time.monotonic() - heard) / 20, _SHORTEST), _LONGEST))
         reason = f"no answer within {self._timeout:g} s (rounds.timeout)"
         for flight in flying.values():
-            yield from (_refusal(r, reason, 1 + flight.second) for r in flight.requests)
+            yield from (_refusal(r, reason, 1 + flight.lost) for r in flight.requests)
         yield from (_refusal(request, reason, tries) for request, tries in backlog.drain())
 
     def _placed(self, requests: Sequence[Request]) -> Iterable[tuple[int | None, Request]]:
@@ -107,7 +108,7 @@ class FlowerTransport:
         return next(iter(self._grid.push_messages([message])), None)
 
     def _settle(self, answer: Message, flight: Flight, backlog: Backlog) -> Iterator[Reply]:
-        """The replies in one answer; the requests of a lost pack go back once."""
+        """The replies in one answer; the requests of a lost pack go back, until each was alone."""
         try:
             if answer.has_error():
                 raise ValueError(answer.error.reason)
@@ -115,15 +116,14 @@ class FlowerTransport:
             if [r.client for r in replied.replies] != [r.client for r in flight.requests]:
                 raise ValueError("the replies are not those of the clients asked")
         except Exception as error:  # noqa: BLE001 - whatever a node sends, others go on
-            if flight.second or flight.node not in self._carriers:
+            if flight.last or flight.node not in self._carriers:
                 reason = f"its node was lost: {_plain(str(error))}"
-                yield from (_refusal(r, reason, 1 + flight.second) for r in flight.requests)
+                yield from (_refusal(r, reason, 1 + flight.lost) for r in flight.requests)
             else:
                 backlog.put_again(flight)
             return
         backlog.learn(replied.seconds, len(flight.requests))
-        tries = 2 if flight.second else 1
-        yield from (replace(reply, tries=tries) for reply in replied.replies)
+        yield from (replace(reply, tries=1 + flight.lost) for reply in replied.replies)
 
     def _metered(self, flight: Flight, replies: list[Reply]) -> list[Reply]:
         """Replies with their shares of what their node sent and received since its last one."""

@@ -71,6 +71,7 @@ def test_a_client_that_fails_costs_its_own_answer_only(monkeypatch: pytest.Monke
     asked += [request(99, "finetune"), request(0, "warm_up"), request(1, "dance")]
     replies = client.handle_many([*asked, Request(0, b"noise")])
     assert [bool(reply.frame) for reply in replies] == 2 * [True] + 6 * [False]
+    assert "one by one, not at once" in str(read(replies[0]).meta["remark"])
     said = [reply.error for reply in replies[2:]]
     assert said[0] == "OSError: no such file"
     assert said[1].startswith("IndexError")
@@ -102,8 +103,8 @@ def test_states_below_the_adapters_are_kept_within_the_budget():
     asked = request(0, "finetune")
     cached, plain = (decode(x.handle(0, asked.frame), 1 << 24) for x in (client, without))
     assert cached.meta["curve"] == pytest.approx(plain.meta["curve"], rel=1e-5)
-    assert 0 < client.states.size <= config.runtime.activation_cache << 20
-    assert without.states.size == 0
+    assert 0 < client.states.store.in_memory <= config.runtime.activation_cache << 20
+    assert without.states.store.in_memory == 0
     assert BELOW not in client.desk(0).train
 
 

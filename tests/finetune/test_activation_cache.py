@@ -1,5 +1,7 @@
 """Training from recorded states is training on the rows themselves."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -8,6 +10,7 @@ from fedlora.finetune.activation_cache import ActivationCache, lower_blocks
 from fedlora.finetune.batched import train_many
 from fedlora.finetune.local import train
 from fedlora.finetune.objectives.contract import BELOW
+from fedlora.finetune.state_store import StateStore
 from tests.finetune.many import IMAGES, TEXTS, clients, examples, objective, slot
 from tests.finetune.test_batched import apart, turned
 
@@ -15,10 +18,15 @@ TOP = {"tiny_vit": (2, 3), "clip": (2,), "minilm": (4, 5), "smollm2_tiny": (1, 2
 PLENTY = 1 << 30
 
 
+def room(memory: int) -> StateStore:
+    """For so many bytes, none of them on disk."""
+    return StateStore(memory, 0, Path("nowhere"))
+
+
 @pytest.mark.parametrize("name", [*IMAGES, *TEXTS])
 def test_results_are_those_without_a_cache_alone_and_at_once(name: str):
     jobs = clients(name, torch.float64, layers=TOP[name], dropout=0.2)
-    cache = ActivationCache(jobs[0].objective.slot, PLENTY)
+    cache = ActivationCache(jobs[0].objective.slot, room(PLENTY))
     cached = [
         job._replace(rows=cache.extend(number, job.objective, job.rows))
         for number, job in enumerate(jobs)
@@ -36,7 +44,7 @@ def test_the_blocks_below_are_computed_once():
     passes = []
     hook = lower_blocks(where)[0].mlp.register_forward_hook(lambda *_: passes.append(1))
     try:
-        rows = ActivationCache(where, PLENTY).extend(0, jobs[0].objective, jobs[0].rows)
+        rows = ActivationCache(where, room(PLENTY)).extend(0, jobs[0].objective, jobs[0].rows)
         recording = len(passes)
         train(*jobs[0]._replace(rows=rows))
         assert len(passes) == recording
@@ -49,21 +57,51 @@ def test_the_blocks_below_are_computed_once():
 def test_the_budget_is_kept_and_what_left_comes_back_the_same():
     task = objective(slot("clip", torch.float64, layers=(2,)))
     shards = [examples(task, 10, seed) for seed in range(3)]
-    first = ActivationCache(task.slot, PLENTY).extend(0, task, shards[0])[BELOW]
-    cache = ActivationCache(task.slot, int(2.5 * first.nbytes))
+    first = ActivationCache(task.slot, room(PLENTY)).extend(0, task, shards[0])[BELOW]
+    cache = ActivationCache(task.slot, room(int(2.5 * first.nbytes)))
     for _ in range(2):
         for number, rows in enumerate(shards):
             cache.extend(number, task, rows)
-            assert 0 < cache.size <= cache.budget
+            assert 0 < cache.store.in_memory <= cache.store.memory
     assert torch.equal(cache.extend(0, task, shards[0])[BELOW], first)
-    small = ActivationCache(task.slot, first.nbytes - 1)
+    small = ActivationCache(task.slot, room(first.nbytes - 1))
     assert BELOW not in small.extend(0, task, shards[0])
-    assert BELOW not in ActivationCache(task.slot, 0).extend(0, task, shards[0])
+    assert BELOW not in ActivationCache(task.slot, room(0)).extend(0, task, shards[0])
+
+
+@pytest.mark.parametrize("memory", [0, 1.5])
+def test_what_memory_has_no_room_for_lies_on_disk_and_leaves_nothing_there(
+    memory: float, tmp_path: Path
+):
+    task = objective(slot("clip", torch.float64, layers=(2,)))
+    shards = [examples(task, 10, seed) for seed in range(4)]
+    plenty = ActivationCache(task.slot, room(PLENTY))
+    expected = [plenty.extend(k, task, rows)[BELOW] for k, rows in enumerate(shards)]
+    size = expected[0].nbytes
+    cache = ActivationCache(task.slot, StateStore(int(memory * size), 2 * size, tmp_path))
+    for _ in range(2):
+        for number, rows in enumerate(shards):
+            assert torch.equal(cache.extend(number, task, rows)[BELOW], expected[number])
+            assert cache.store.in_memory <= cache.store.memory
+            assert cache.store.on_disk <= cache.store.disk
+    assert cache.store.on_disk == 2 * size
+    latest = expected[-2:] if memory == 0 else expected[-3:]
+    held = [cache.store.find(k) for k in range(4)]
+    assert [found is not None for found in held] == [k >= 4 - len(latest) for k in range(4)]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_takes_nothing_keeps_nothing(tmp_path: Path):
+    (tmp_path / "file").touch()
+    store = StateStore(0, PLENTY, tmp_path / "file" / "states")
+    task = objective(slot("clip", torch.float64, layers=(2,)))
+    rows = examples(task, 10, 0)
+    assert ActivationCache(task.slot, store).extend(0, task, rows) is rows
 
 
 def refusal(name: str, **lora: object) -> str:
     task = objective(slot(name, torch.float64, **lora))
-    cache = ActivationCache(task.slot, PLENTY)
+    cache = ActivationCache(task.slot, room(PLENTY))
     rows = examples(task, 4, 0)
     assert cache.extend(0, task, rows) is rows
     assert not cache.remark or cache.remark.startswith(cache.refusal)

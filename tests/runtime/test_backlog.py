@@ -50,10 +50,32 @@ def test_a_lost_pack_is_asked_again_client_by_client():
     [lost] = backlog.deal([])
 
     backlog.put_again(lost)
-    flights = [backlog.deal([Flight(0, (), second=False)])[0] for _ in asked]
+    flights = [backlog.deal([Flight(0, ())])[0] for _ in asked]
 
     assert [flight.requests for flight in flights] == [(request,) for request in asked]
-    assert all(flight.second for flight in flights)
+    assert all(flight.last for flight in flights)
+
+
+def test_a_lost_pack_is_asked_again_in_the_groups_that_train_together_and_then_one_by_one():
+    backlog = Backlog(None, together=2)
+    asked = fill(backlog, [5])
+    [lost] = backlog.deal([])
+
+    backlog.put_again(lost)
+    groups = [backlog.deal([Flight(0, ())])[0] for _ in range(3)]
+    assert [flight.requests for flight in groups] == [
+        tuple(asked[:2]),
+        tuple(asked[2:4]),
+        tuple(asked[4:]),
+    ]
+    assert [flight.last for flight in groups] == [False, False, True]
+
+    backlog.put_again(groups[0])
+    assert [request for request, sent in backlog.drain() if sent == 2] == asked[:2]
+    backlog.put_again(groups[1])
+    alone = backlog.deal([])
+    assert [flight.requests for flight in alone] == [(asked[2],), (asked[3],)]
+    assert all(flight.last and flight.lost == 2 for flight in alone)
 
 
 def test_packs_aim_at_their_seconds_of_work_and_leave_some_for_balance():

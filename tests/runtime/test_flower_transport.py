@@ -3,7 +3,7 @@ import time
 import pytest
 
 from fedlora.errors import FedloraError
-from fedlora.runtime import carriers
+from fedlora.runtime import carriers, pack
 from fedlora.runtime.flower_transport import FlowerTransport
 from fedlora.wire.exchange import Request
 from tests.runtime.echo import ask, small_config, start
@@ -72,6 +72,38 @@ def test_a_lost_pack_is_asked_again():
         replies = ask(transport, list("abcdef"))
 
     assert all(reply.frame for reply in replies.values())
+
+
+class Witness(LosesFirst):
+    """Knows who was answered together."""
+
+    def __init__(self, lost, together):
+        super().__init__(lost)
+        self.together = together
+        self.groups = set()
+
+    def process_message(self, message, context):
+        answered = super().process_message(message, context)
+        if message.metadata.message_type == "query.answer":
+            clients = [request.client for request in pack.read_requests(message.content).requests]
+            starts = range(0, len(clients), self.together)
+            self.groups |= {tuple(clients[at : at + self.together]) for at in starts}
+        return answered
+
+
+def test_those_who_train_together_do_so_again_when_their_pack_is_lost():
+    config = small_config()
+    runtime = config.runtime.model_copy(update={"training": "batched", "group": 3})
+    config = config.model_copy(update={"runtime": runtime})
+    undisturbed, disturbed = Witness(0, 3), Witness(2, 3)
+    for backend in (undisturbed, disturbed):
+        with transport_over_threads(config, None, backend) as transport:
+            replies = ask(transport, ["a"] * 16)
+        assert all(reply.frame for reply in replies.values())
+
+    assert disturbed.lost < 0
+    assert disturbed.groups == undisturbed.groups
+    assert {len(group) for group in undisturbed.groups} == {3, 2}
 
 
 def test_a_client_lost_twice_is_an_error():

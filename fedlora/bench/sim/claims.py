@@ -1,103 +1,143 @@
 """What was promised of simulation speed, from what was measured."""
 
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from fedlora.bench.sim.measure import Measured
+from fedlora.bench.sim.measured import Measured
+from fedlora.bench.sim.outcome import Outcome
+from fedlora.bench.sim.plan import NODE_LOSS, PLAN
 from fedlora.bench.sim.sides import SIDES
 from fedlora.bench.sim.workloads import COLD, FEW, GPU, LANGUAGE, SECOND, TINY_100, TINY_1000, TOP
 from fedlora.results import Claim
-
-Found = Mapping[str, Mapping[str, Measured]]
-"""Workload's name -> side -> what it took."""
 
 GIB = 2**30
 RIVALS = {"plain": 1.8, "pfl": 1.8, "flower_cached": 4.0, "flower_stock": 25.0}
 """How many times faster a thousand tiny clients must be."""
 
+LATER = "not measured yet: the bench was interrupted before"
 
-def claims(found: Found) -> list[Claim]:
-    """S1 to S7, as far as the workloads that they speak of were measured."""
-    out: list[Claim] = []
+
+def claims(outcome: Outcome, groups: Sequence[str]) -> list[Claim]:
+    """S1 to S8 of the groups that were asked for, each with its value or why there is none."""
+    asked = {workload.name for group in groups for workload, _ in PLAN[group]}
+    promised = [(name, claim) for name, claim in _all(outcome) if name in asked]
+    if NODE_LOSS in groups:
+        promised.append((NODE_LOSS, _node_loss(outcome)))
+    return [claim for _, claim in promised]
+
+
+def rows(outcome: Outcome) -> list[dict[str, Any]]:
+    """One row a workload and side."""
+    return [_row(name, side, outcome) for name, sides in outcome.found.items() for side in sides]
+
+
+def _all(outcome: Outcome) -> Iterator[tuple[str, Claim]]:
+    """Each claim beside the workload that it speaks of."""
     for workload in (SECOND, LANGUAGE):
-        out += _ratio(found, "S1", workload.name, "ray", "plain", 0.95)
+        yield workload.name, _ratio(outcome, "S1", workload.name, "ray", "plain", 0.95)
     for rival, target in RIVALS.items():
-        out += _ratio(found, "S2", TINY_1000.name, "ray_batched", rival, target)
+        name = TINY_1000.name
+        yield name, _ratio(outcome, "S2", name, "ray_batched", rival, target)
     for workload in FEW:
         target = 2.0 if workload.batch == 1 else 1.4
-        out += _ratio(found, "S3", workload.name, "batched", "plain", target)
-    for name in found:
-        out += _ratio(found, "S3", name, "auto", "inprocess", 0.97)
-    out += _ratio(found, "S4", TOP.name, "cached", "inprocess", 1.5)
+        yield workload.name, _ratio(outcome, "S3", workload.name, "batched", "plain", target)
+    for workload in (TINY_1000, SECOND, *FEW, LANGUAGE, TINY_100):
+        yield workload.name, _ratio(outcome, "S3", workload.name, "auto", "inprocess", 0.97)
+    yield TOP.name, _ratio(outcome, "S4", TOP.name, "cached", "inprocess", 1.5)
     for side in ("batched", "ray_batched"):
-        out += _ten_thousand(found, side)
+        for claim in _ten_thousand(outcome, side):
+            yield COLD[1].name, claim
     for side, limit in (("inprocess", 8.0), ("ray", 20.0)):
-        out += _start(found, side, limit)
+        yield TINY_100.name, _start(outcome, side, limit)
     for workload in GPU:
-        out += _ratio(found, "S7", workload.name, "batched", "inprocess", 5.0)
-    return out
+        yield workload.name, _ratio(outcome, "S7", workload.name, "batched", "inprocess", 5.0)
 
 
-def rows(found: Found) -> list[dict[str, Any]]:
-    """One row a workload and side."""
-    return [
-        _row(name, side, sides, _growth(found, side))
-        for name, sides in found.items()
-        for side in sides
-    ]
-
-
-def claim(name: str, what: str, value: float, unit: str, sense: str, target: float) -> Claim:
-    """A claim without an interval."""
+def _claim(
+    code: str, what: str, value: float | str, sense: str, target: float, unit: str = ""
+) -> Claim:
+    """A claim without an interval; a text instead of its value says why there is none."""
+    said = {"value": None, "reason": value} if isinstance(value, str) else {"value": value}
     return Claim.model_validate(
-        {"id": name, "what": what, "value": value, "unit": unit, "sense": sense, "target": target}
+        {"id": code, "what": what, "sense": sense, "target": target, "unit": unit} | said
     )
 
 
+def _of(outcome: Outcome, workload: str, side: str) -> Measured | str:
+    """What a side took, or why that is not known."""
+    found = outcome.found.get(workload)
+    if found is not None and side in found:
+        return found[side]
+    failed = outcome.failures.get(workload) or outcome.failures.get(f"{workload}: {side}")
+    return f"{SIDES[side].what}: {failed}" if failed else LATER
+
+
 def _ratio(
-    found: Found, name: str, workload: str, side: str, other: str, target: float
-) -> Iterator[Claim]:
-    """How many times faster one side is than another; zero where its numbers are not the same."""
-    sides = found.get(workload, {})
-    if side in sides and other in sides and sides[other].rate:
-        what = f"{workload}: clients a second, {SIDES[side].what} over {SIDES[other].what}"
-        yield claim(name, what, sides[side].rate / sides[other].rate, "", ">=", target)
+    outcome: Outcome, code: str, workload: str, side: str, other: str, target: float
+) -> Claim:
+    """How many times faster one side is than another; zero where its numbers are not the same.
+
+    Two sides of one process and one thread each are compared by processor time, which is their
+    time on an idle machine; others by the clock.
+    """
+    ours, theirs = (_of(outcome, workload, name) for name in (side, other))
+    what = f"{SIDES[side].what} over {SIDES[other].what}"
+    by = "clients a second"
+    value: float | str
+    if isinstance(ours, str):
+        value = ours
+    elif isinstance(theirs, str):
+        value = theirs
+    elif not theirs.same:
+        value = f"{SIDES[other].what}: its numbers are not the reference's"
+    elif SIDES[side].restless or SIDES[other].restless or {ours.threads, theirs.threads} != {1}:
+        value = ours.rate / theirs.rate
+    else:
+        value, by = ours.cpu_rate / theirs.cpu_rate, "clients a second of processor time"
+    return _claim(code, f"{workload}: {by}, {what}", value, ">=", target)
 
 
-def _ten_thousand(found: Found, side: str) -> Iterator[Claim]:
-    measured = found.get(COLD[1].name, {}).get(side)
-    if measured:
-        what = f"10,000 clients in one round, {SIDES[side].what}"
-        yield claim("S5", f"{what}, from the start", _from_start(measured), "s", "<=", 180.0)
-        yield claim("S5", f"{what}, peak memory", measured.peak / GIB, "GiB", "<=", 4.0)
+def _ten_thousand(outcome: Outcome, side: str) -> Iterator[Claim]:
+    measured = _of(outcome, COLD[1].name, side)
+    what = f"10,000 clients in one round, {SIDES[side].what}"
+    known = isinstance(measured, Measured)
+    whole = statistics.median(measured.ready) + measured.seconds if known else measured
+    peak = measured.peak / GIB if known else measured
+    yield _claim("S5", f"{what}, from the start", whole, "<=", 180.0, "s")
+    yield _claim("S5", f"{what}, peak memory", peak, "<=", 4.0, "GiB")
 
 
-def _start(found: Found, side: str, limit: float) -> Iterator[Claim]:
-    measured = found.get(TINY_100.name, {}).get(side)
-    if measured and measured.first:
-        what = f"start to the first client's reply, {SIDES[side].what}"
-        yield claim("S6", what, statistics.median(measured.first), "s", "<=", limit)
+def _start(outcome: Outcome, side: str, limit: float) -> Claim:
+    """From starts with a hundred and with a thousand clients."""
+    found = [_of(outcome, workload.name, side) for workload in (TINY_100, TINY_1000)]
+    first = [seconds for one in found if isinstance(one, Measured) for seconds in one.first]
+    value = statistics.median(first) if first else str(found[0])
+    what = f"start to the first client's reply, {SIDES[side].what}"
+    return _claim("S6", what, value, "<=", limit, "s")
 
 
-def _from_start(measured: Measured) -> float:
-    return statistics.median(measured.ready) + measured.seconds
+def _node_loss(outcome: Outcome) -> Claim:
+    what = "a Ray machine killed in a round: equal hashes of bank, generator and table"
+    survived = outcome.survived
+    value = outcome.failures.get(NODE_LOSS, LATER) if survived is None else float(survived)
+    return _claim("S8", what, value, "==", 1)
 
 
-def _growth(found: Found, side: str) -> float | None:
+def _growth(outcome: Outcome, side: str) -> float | None:
     """KiB of peak memory that each further client of a cold round takes."""
-    few, many = (found.get(workload.name, {}).get(side) for workload in COLD)
+    few, many = (outcome.found.get(workload.name, {}).get(side) for workload in COLD)
     if few is None or many is None or few.clients == many.clients:
         return None
     return (many.peak - few.peak) / (many.clients - few.clients) / 1024
 
 
-def _row(
-    name: str, side: str, sides: Mapping[str, Measured], growth: float | None
-) -> dict[str, Any]:
+def _row(name: str, side: str, outcome: Outcome) -> dict[str, Any]:
+    sides = outcome.found[name]
     measured = sides[side]
     limit, stock = (sides[s].rate if s in sides else 0.0 for s in ("plain", "flower_stock"))
     rate = measured.rate
+    cold = name in {workload.name for workload in COLD}
     return {
         "workload": name,
         "side": SIDES[side].what,
@@ -112,6 +152,6 @@ def _row(
         "start": statistics.median(measured.first) if measured.first else None,
         "ready": statistics.median(measured.ready),
         "peak MiB": measured.peak / 2**20,
-        "KiB a client": growth if name in {workload.name for workload in COLD} else None,
+        "KiB a client": _growth(outcome, side) if cold else None,
         "difference": measured.difference,
     }

@@ -1,8 +1,7 @@
-"""One workload on several sides, in alternating turns."""
+"""One workload on several sides, in alternation."""
 
-import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,167 +9,160 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from fedlora.bench.sim.export import START, export, flat, write_settings
-from fedlora.bench.sim.process import Cost, SideProcess
-from fedlora.bench.sim.sides import SIDES, Side
+from fedlora.bench.sim.export import START, export, flat
+from fedlora.bench.sim.measured import Measured
+from fedlora.bench.sim.running import Running
+from fedlora.bench.sim.sides import SIDES
 from fedlora.bench.sim.workloads import Workload
 from fedlora.errors import FedloraError
 from fedlora.server.observer import Observer
 
-TURNS, ROUNDS = 2, 3
-"""Turns of every side, and timed rounds of each: medians are of six."""
-
-TOLERANCE = 1e-3
-"""Largest accepted ||reply - reference|| / ||reference - start|| of any client: float32 rounding,
-which Adam enlarges where a gradient is nearly zero."""
-
-_ENV = {
-    "RAY_worker_niceness": "0",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "FLWR_TELEMETRY_ENABLED": "0",
-    "FLWR_DISABLE_UPDATE_CHECK": "1",
-    "HF_HUB_OFFLINE": "1",
-    "OMP_WAIT_POLICY": "passive",
-    "TOKENIZERS_PARALLELISM": "false",
-}
-
-
-@dataclass
-class Measured:
-    """What a side took.
-
-    clients: in a timed round.
-    rounds: the timed ones.
-    first: from the start of the process to the first client's reply; fedlora's own sides only.
-    ready: from the start of the process to the first round that was asked for.
-    peak: resident bytes.
-    difference: the largest of any client to the reference, relative to what it learned.
-    """
-
-    clients: int
-    threads: int
-    rounds: list[Cost] = field(default_factory=list)
-    first: list[float] = field(default_factory=list)
-    ready: list[float] = field(default_factory=list)
-    peak: int = 0
-    difference: float = 0.0
-
-    @property
-    def seconds(self) -> float:
-        """Median of a round."""
-        return statistics.median(cost.seconds for cost in self.rounds)
-
-    @property
-    def cpu(self) -> float:
-        """Median processor seconds of a round."""
-        return statistics.median(cost.cpu for cost in self.rounds)
-
-    @property
-    def rate(self) -> float:
-        """Clients a second; none for a side whose numbers are not the reference's."""
-        return self.clients / self.seconds if self.difference <= TOLERANCE else 0.0
+ROUNDS = 5
+"""Timed rounds of every side that is warm: medians are of five."""
 
 
 class Bench:
     """Measures workloads in a folder of its own.
 
-    turns, rounds: of every side.
+    rounds: timed ones of every side.
+
+    Attributes:
+        failures: why a side of a workload was not measured, by "workload: side".
     """
 
-    def __init__(
-        self, root: Path, observer: Observer, turns: int = TURNS, rounds: int = ROUNDS
-    ) -> None:
+    def __init__(self, root: Path, observer: Observer, rounds: int = ROUNDS) -> None:
         self.root = root
         self.observer = observer
-        self.turns = turns
         self.rounds = rounds
+        self.failures: dict[str, str] = {}
 
     def measure(self, workload: Workload, sides: Sequence[str]) -> dict[str, Measured]:
         """Every side that can run here; the first is the reference of numbers and threads.
 
+        Those that cost nothing while they wait live at the same time and do their rounds in turn.
+        Those that never rest, Ray's and Flower's, live one at a time between rounds of the others.
+        A side that fails is left out.
+
         Raises:
-            FedloraError: a side fails.
+            FedloraError: the reference fails.
         """
+        folder = self.root / workload.name.replace(" ", "_").replace(",", "")
         present = [side for side in sides if SIDES[side].available]
         for side in set(sides) - set(present):
-            self.observer.note(f"{side} is left out: run simulations/peers/install_{side}.sh")
-        folder = self.root / workload.name.replace(" ", "_").replace(",", "")
-        peers = [workload.timed(s) for s in present if SIDES[s].arguments]
-        base = export(workload, max(peers, default=1), folder)
-        best: dict[str, Measured] = {}
-        self.observer.phase(workload.name, self.turns * len(present))
-        for turn in range(self.turns):
-            for side in present if turn % 2 == 0 else reversed(present):
-                tried = self._threads(SIDES[side], best.get(side), best.get(present[0]))
-                found = [self._turn(workload, side, n, folder, base) for n in tried]
-                fastest = min(found, key=lambda measured: measured.seconds)
-                best[side] = _joined(best.get(side), fastest)
-                self.observer.advance()
-        _compare(best, present[0], folder)
-        return best
-
-    def _threads(
-        self, side: Side, before: Measured | None, reference: Measured | None
-    ) -> Sequence[int]:
-        if before is not None:
-            return (before.threads,)
-        return side.threads or ((reference.threads,) if reference else (1,))
-
-    def _turn(
-        self, workload: Workload, name: str, threads: int, folder: Path, base: dict[str, Any]
-    ) -> Measured:
-        """One process: its start, a warm-up, the timed rounds, its end."""
-        side, clients = SIDES[name], workload.timed(name)
-        runtime = {**side.runtime, "threads": threads}
-        settings = {
-            "clients": clients,
-            "warm_up": min(workload.warm_up, clients),
-            "config": workload.config(**runtime).model_dump(mode="json"),
-        }
-        write_settings(folder, base | settings)
-        command = [side.python, "-m", side.module, *side.arguments, str(folder.absolute())]
-        env = _ENV | {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": str(Path.cwd())}
-        process = SideProcess(command, env, folder / f"{name}.log")
-        measured = Measured(clients, threads)
+            self._left_out(workload, side, f"run simulations/peers/install_{side}.sh")
+        peers = [workload.timed(side) for side in present if SIDES[side].arguments]
+        race = _Race(workload, present[0], folder, export(workload, max(peers, default=1), folder))
+        quiet = [side for side in present if not SIDES[side].restless]
+        restless = [side for side in present if SIDES[side].restless]
+        self.observer.phase(workload.name, len(quiet) + workload.turns * len(restless))
         try:
-            if not side.arguments and workload.warm_up:
-                measured.first.append(process.reach("first").seconds)
-            measured.ready.append(process.reach("ready").seconds)
-            if workload.warm_up:
-                process.round()
-            measured.rounds += [process.round() for _ in range(self.rounds)]
-        except FedloraError as error:
-            raise FedloraError(f"{workload.name}, {side.what}: {error}") from None
+            for side in quiet:
+                with self._forgiving(race, side):
+                    race.start_fastest(side)
+            for turn, rounds in enumerate(_shares(self.rounds, workload.turns)):
+                for number in range(rounds):
+                    for side in list(race.alive)[:: 1 if number % 2 == 0 else -1]:
+                        with self._forgiving(race, side):
+                            race.alive[side].round()
+                for side in restless[:: 1 if turn % 2 == 0 else -1]:
+                    with self._forgiving(race, side):
+                        race.whole_turn(side, rounds)
+                    self.observer.advance()
         finally:
-            process.close()
-        measured.peak = process.peak
-        (folder / "replies").replace(folder / f"replies-{name}-{threads}")
-        return measured
+            for side in list(race.alive):
+                race.end(side)
+                self.observer.advance()
+        _compare(race.found, present[0], folder)
+        return {side: race.found[side] for side in present if side in race.found}
+
+    @contextmanager
+    def _forgiving(self, race: "_Race", side: str) -> Iterator[None]:
+        """A side that fails costs itself alone, unless it is the reference."""
+        try:
+            yield
+        except FedloraError as error:
+            race.forget(side)
+            if side == race.reference:
+                raise FedloraError(f"{race.workload.name}, {SIDES[side].what}: {error}") from None
+            self._left_out(race.workload, side, str(error))
+
+    def _left_out(self, workload: Workload, side: str, why: str) -> None:
+        self.failures[f"{workload.name}: {side}"] = why
+        self.observer.note(f"{workload.name}: {SIDES[side].what} is left out: {why}")
 
 
-def _joined(before: Measured | None, now: Measured) -> Measured:
-    """Two turns of one side as one."""
-    if before is None:
-        return now
-    before.rounds += now.rounds
-    before.first += now.first
-    before.ready += now.ready
-    before.peak = max(before.peak, now.peak)
-    return before
+class _Race:
+    """The sides of one workload: who is alive, and what those have taken that are not."""
+
+    def __init__(
+        self, workload: Workload, reference: str, folder: Path, base: dict[str, Any]
+    ) -> None:
+        self.workload = workload
+        self.reference = reference
+        self.alive: dict[str, Running] = {}
+        self.found: dict[str, Measured] = {}
+        self._threads = workload.threads
+        self._folder = folder
+        self._base = base
+
+    def start_fastest(self, side: str) -> None:
+        """Start a side with the threads that suit the reference, which are tried in one round."""
+        for threads in self._threads:
+            one = self._start(side, threads)
+            if len(self._threads) > 1:
+                one.round()
+                before = self.alive.get(side)
+                if before and before.measured.seconds <= one.measured.seconds:
+                    one.close()
+                    continue
+            self.forget(side)
+            self.alive[side] = one
+        self._threads = (self.alive[side].measured.threads,)
+        self.alive[side].measured.rounds.clear()
+
+    def whole_turn(self, side: str, rounds: int) -> None:
+        """Start a side, let it do its rounds, and end it."""
+        self.alive[side] = self._start(side, 1)
+        for _ in range(rounds):
+            self.alive[side].round()
+        self.end(side)
+
+    def end(self, side: str) -> None:
+        """End a side and keep what it took, beside its other turns."""
+        one = self.alive.pop(side)
+        one.close()
+        if side in self.found:
+            self.found[side].add(one.measured)
+        else:
+            self.found[side] = one.measured
+
+    def forget(self, side: str) -> None:
+        """End a side, if it lives, and keep nothing of it."""
+        self.found.pop(side, None)
+        if side in self.alive:
+            self.alive.pop(side).close()
+
+    def _start(self, side: str, threads: int) -> Running:
+        return Running(self.workload, side, threads, self._folder, self._base)
+
+
+def _shares(rounds: int, turns: int) -> list[int]:
+    """Rounds of each turn, as equal as they can be."""
+    return [rounds // turns + (turn < rounds % turns) for turn in range(turns)]
 
 
 def _compare(found: dict[str, Measured], reference: str, folder: Path) -> None:
     """Note how far each side's replies of its last round are from the reference's."""
     start = flat(load_file(folder / START))
-    expected = _replies(folder, reference, found[reference].threads)
+    expected = _replies(folder, reference)
     for side, measured in found.items():
-        replies = _replies(folder, side, measured.threads)
+        replies = _replies(folder, side)
         common = sorted(set(replies) & set(expected))
         measured.difference = max(
             float((replies[k] - expected[k]).norm() / (expected[k] - start).norm()) for k in common
         )
 
 
-def _replies(folder: Path, side: str, threads: int) -> dict[int, Tensor]:
-    held = load_file(folder / f"replies-{side}-{threads}")
+def _replies(folder: Path, side: str) -> dict[int, Tensor]:
+    held = load_file(folder / f"replies-{side}")
     return dict(zip(held["clients"].tolist(), held["values"].to(torch.float64), strict=True))

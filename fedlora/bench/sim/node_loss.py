@@ -23,8 +23,8 @@ _SMALL = (
 def survives_node_loss(root: Path) -> bool:
     """Whether hashes of bank, generator and table equal those of an undisturbed run.
 
-    Two Ray machines on this one; the second is killed at the first answer of a round, and a run
-    in which nothing was lost and asked again does not count.
+    Two Ray machines on this one; the second is killed at the first answer of a round. A run in
+    which nothing was asked again does not count, nor one in which a client was lost for good.
 
     Raises:
         FedloraError: a run fails.
@@ -42,8 +42,11 @@ def survives_node_loss(root: Path) -> bool:
         found = _run(config, root / "disturbed", killer)
     finally:
         cluster.shutdown()
-    lost = '"lost"' in (root / "disturbed" / "seed-0" / "ledger.jsonl").read_text()
-    return lost and bool(found["fingerprint"] == expected["fingerprint"])
+    seed = root / "disturbed" / "seed-0"
+    asked_again = '"lost"' in (seed / "ledger.jsonl").read_text()
+    nothing_lost = (seed / "lost.jsonl").read_text() == ""
+    same = bool(found["fingerprint"] == expected["fingerprint"])
+    return asked_again and nothing_lost and same
 
 
 class _Killer(Silent):

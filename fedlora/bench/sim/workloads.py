@@ -26,6 +26,8 @@ class Workload:
     warm_up: clients of the round that is not timed.
     slices: of a side, the clients of a timed round, where all would take too long; the clients
         beyond the largest slice are not made.
+    turns: of each side that must live alone; its rounds are divided among them.
+    threads: numbers of torch threads to try; one more gains nothing where a client is small.
     group: clients trained at once.
     device: where fedlora trains; the peers know the CPU alone.
     """
@@ -40,6 +42,8 @@ class Workload:
     layers: tuple[int, ...] | None = None
     warm_up: int = 4
     slices: Mapping[str, int] = field(default_factory=dict)
+    turns: int = 1
+    threads: tuple[int, ...] = (1,)
     group: int = GROUP
     device: str = "cpu"
 
@@ -47,15 +51,17 @@ class Workload:
         """Clients of one timed round of a side."""
         return min(self.slices.get(side, self.slices.get("*", self.clients)), self.clients)
 
-    def config(self, **runtime: Any) -> RunConfig:
+    def config(self, dtype: str = "float32", **runtime: Any) -> RunConfig:
         """The run whose warm start is this round.
+
+        dtype: of the frozen base model. runtime: beside the workload's own settings.
 
         Raises:
             FedloraError: the sizes do not fit the data.
         """
         settings = {
             "name": "sim",
-            "backbone": {"name": self.backbone, "max_length": self.length},
+            "backbone": {"name": self.backbone, "max_length": self.length, "dtype": dtype},
             "lora": {
                 "rank": _RANKS[self.backbone],
                 "alpha": 2 * _RANKS[self.backbone],
@@ -76,6 +82,7 @@ class Workload:
                 "group": self.group,
                 "device": self.device,
                 "activation_cache": 0,
+                "activation_disk": 0,
                 **runtime,
             },
         }
@@ -111,8 +118,21 @@ class Workload:
         return {"tasks": tasks, "shards": {"per_task": per_task, "min_examples": self.examples}}
 
 
-SECOND = Workload("minilm 10 x 64", "minilm", 10, 64, 16, 64, slices={"flower_stock": 2, "pfl": 4})
+SECOND = Workload(
+    name="minilm 10 x 64",
+    backbone="minilm",
+    clients=10,
+    examples=64,
+    batch=16,
+    length=64,
+    slices={"flower_stock": 2, "plain": 4, "pfl": 4, "inprocess": 4, "flower_cached": 4},
+    turns=2,
+    threads=(1, 2),
+)
 """Clients of a second or more."""
+
+LARGE = Workload("minilm 10 x 64, batch 32, length 128", "minilm", 10, 64, 32, 128, slices={"*": 2})
+"""Matrices as large as this encoder gets."""
 
 FEW = [
     Workload(
@@ -140,11 +160,30 @@ TINY_1000 = Workload(
     examples=16,
     batch=4,
     warm_up=100,
-    slices={"plain": 250, "pfl": 250, "inprocess": 250, "auto": 250, "flower_stock": 24},
+    slices={
+        "plain": 150,
+        "pfl": 150,
+        "inprocess": 150,
+        "auto": 150,
+        "batched": 304,
+        "ray": 300,
+        "flower_stock": 24,
+    },
+    turns=2,
 )
-LANGUAGE = Workload("SmolLM2 4 x 8", "smollm2", 4, 8, 4, 64, layers=(26, 27, 28, 29), warm_up=2)
+LANGUAGE = Workload(
+    name="SmolLM2 4 x 8",
+    backbone="smollm2",
+    clients=4,
+    examples=8,
+    batch=4,
+    length=64,
+    layers=(26, 27, 28, 29),
+    warm_up=2,
+    threads=(1, 2),
+)
 
-TOP = Workload("minilm top 2 of 6", "minilm", 8, 32, 8, 32, epochs=5, layers=(4, 5), warm_up=2)
+TOP = Workload("minilm top 2 of 6", "minilm", 4, 32, 8, 32, epochs=5, layers=(4, 5), warm_up=2)
 """Most of the model lies below the lowest adapter."""
 
 COLD = [

@@ -5,7 +5,10 @@ from dataclasses import replace
 import pytest
 
 from fedlora.bench.sim.claims import claims, rows
-from fedlora.bench.sim.measure import TOLERANCE, Bench, Measured
+from fedlora.bench.sim.measure import Bench
+from fedlora.bench.sim.measured import TOLERANCE, Measured
+from fedlora.bench.sim.outcome import Kept, Outcome
+from fedlora.bench.sim.plan import PLAN
 from fedlora.bench.sim.process import Cost, SideProcess
 from fedlora.bench.sim.sides import SIDES
 from fedlora.bench.sim.workloads import SECOND, TINY_1000, Workload
@@ -16,16 +19,10 @@ SMALL = Workload("six tiny clients", "tiny_vit", 6, 8, 4, warm_up=2)
 
 
 def measured(sides, tmp_path, workload=SMALL):
-    return Bench(tmp_path, Silent(), turns=1, rounds=1).measure(workload, sides)
+    return Bench(tmp_path, Silent(), rounds=1).measure(workload, sides)
 
 
-@pytest.fixture
-def one_thread(monkeypatch):
-    for name in ("plain", "batched"):
-        monkeypatch.setitem(SIDES, name, replace(SIDES[name], threads=(1,)))
-
-
-def test_fedlora_and_a_plain_loop_get_the_same_adapters(tmp_path, one_thread):
+def test_fedlora_and_a_plain_loop_get_the_same_adapters(tmp_path):
     found = measured(["inprocess", "plain", "batched"], tmp_path)
 
     assert found["plain"].difference < 1e-6  # the same sums in the same order
@@ -58,17 +55,22 @@ def test_pfl_research_gets_the_same_adapters(tmp_path):
     assert found["pfl"].difference < TOLERANCE
 
 
-def side(seconds, clients=10, difference=0.0):
-    return Measured(clients, 1, [Cost(seconds, seconds)], [1.0], [2.0], 1 << 30, difference)
+def side(seconds, clients=10, difference=0.0, cpu=None):
+    rounds = [Cost(seconds, cpu or seconds)]
+    return Measured(clients, 1, rounds, [1.0], [2.0], 1 << 30, difference)
+
+
+def claimed(outcome, group, code):
+    return [claim for claim in claims(outcome, [group]) if claim.id == code]
 
 
 def test_a_side_with_other_numbers_has_no_speed():
     found = {SECOND.name: {"plain": side(10.0), "ray": side(5.0, difference=1.0)}}
 
-    (claim,) = claims(found)
+    (claim,) = claimed(Outcome(found=found), "minilm_10", "S1")
 
-    assert (claim.id, claim.value, claim.met) == ("S1", 0.0, False)
-    assert rows(found)[1]["clients a second"] is None
+    assert (claim.value, claim.met) == (0.0, False)
+    assert rows(Outcome(found=found))[1]["clients a second"] is None
 
 
 def test_speeds_are_compared_by_clients_whatever_a_round_holds():
@@ -76,9 +78,52 @@ def test_speeds_are_compared_by_clients_whatever_a_round_holds():
         TINY_1000.name: {"plain": side(5.0, clients=250), "ray_batched": side(8.0, clients=1000)}
     }
 
-    (claim,) = claims(found)
+    assert claimed(Outcome(found=found), "tiny_1000", "S2")[0].value == 2.5
 
-    assert (claim.id, claim.value) == ("S2", 2.5)
+
+def test_two_sides_of_one_thread_are_compared_by_what_they_used_of_it():
+    sides = {"inprocess": side(20.0, cpu=8.0), "auto": side(30.0, cpu=4.0)}
+
+    (claim,) = claimed(Outcome(found={TINY_1000.name: sides}), "tiny_1000", "S3")
+
+    assert claim.value == 2.0
+    assert "processor time" in claim.what
+
+
+def test_a_claim_that_could_not_be_measured_says_why():
+    sides = {"ray_batched": side(8.0), "plain": side(5.0, difference=1.0), "pfl": side(9.0)}
+    failures = {f"{TINY_1000.name}: flower_stock": "no room"}
+
+    plain, pfl, cached, stock = claimed(
+        Outcome(found={TINY_1000.name: sides}, failures=failures), "tiny_1000", "S2"
+    )
+
+    assert [claim.value for claim in (plain, cached, stock)] == [None] * 3
+    assert [claim.met for claim in (plain, cached, stock)] == [None] * 3
+    assert "not the reference's" in plain.reason
+    assert "interrupted" in cached.reason
+    assert "no room" in stock.reason
+    assert pfl.value == pytest.approx(9 / 8)
+
+
+def test_every_group_promises_something_or_is_a_table_alone():
+    promising = {group for group in PLAN if claims(Outcome(), [group])}
+    assert set(PLAN) - promising == {"bf16"}
+    assert {claim.id for claim in claims(Outcome(), list(PLAN))} == {f"S{n}" for n in range(1, 9)}
+
+
+def test_what_was_measured_before_an_interruption_is_read_back(tmp_path):
+    found = {TINY_1000.name: {"plain": side(5.0), "auto": side(4.0, difference=1e-5)}}
+    outcome = Outcome(3.5, found, {"x: y": "no room"}, True)
+    kept = Kept(tmp_path / "kept")
+
+    assert kept.get("tiny_1000") is None
+    kept.put("tiny_1000", outcome)
+    assert kept.get("tiny_1000") == outcome
+    (tmp_path / "kept" / "tiny_1000.json").write_text("{")
+    assert kept.get("tiny_1000") is None
+    kept.clear()
+    assert not (tmp_path / "kept").exists()
 
 
 def test_a_side_that_fails_says_why(tmp_path):

@@ -1,0 +1,66 @@
+"""What one side of a workload took."""
+
+import statistics
+from dataclasses import dataclass, field
+
+from fedlora.bench.sim.process import Cost
+
+TOLERANCE = 1e-3
+"""Largest accepted ||reply - reference|| / ||reference - start|| of any client: float32 rounding,
+which Adam enlarges where a gradient is nearly zero."""
+
+
+@dataclass
+class Measured:
+    """What a side took.
+
+    clients: in a timed round.
+    rounds: the timed ones.
+    first: from the start of the process to the first client's reply; fedlora's own sides only.
+    ready: from the start of the process to the first round that was asked for.
+    peak: resident bytes.
+    difference: the largest of any client to the reference, relative to what it learned.
+    tolerance: the largest difference that is accepted.
+    """
+
+    clients: int
+    threads: int
+    rounds: list[Cost] = field(default_factory=list)
+    first: list[float] = field(default_factory=list)
+    ready: list[float] = field(default_factory=list)
+    peak: int = 0
+    difference: float = 0.0
+
+    tolerance: float = TOLERANCE
+
+    @property
+    def seconds(self) -> float:
+        """Median of a round."""
+        return statistics.median(cost.seconds for cost in self.rounds)
+
+    @property
+    def cpu(self) -> float:
+        """Median processor seconds of a round."""
+        return statistics.median(cost.cpu for cost in self.rounds)
+
+    @property
+    def rate(self) -> float:
+        """Clients a second; none for a side whose numbers are not the reference's."""
+        return self.clients / self.seconds if self.same else 0.0
+
+    @property
+    def cpu_rate(self) -> float:
+        """Clients a second of processor time; none for a side with other numbers."""
+        return self.clients / self.cpu if self.same and self.cpu else 0.0
+
+    @property
+    def same(self) -> bool:
+        """Whether its numbers are the reference's, to rounding."""
+        return self.difference <= self.tolerance
+
+    def add(self, other: "Measured") -> None:
+        """Join what a later turn of the same side took."""
+        self.rounds += other.rounds
+        self.first += other.first
+        self.ready += other.ready
+        self.peak = max(self.peak, other.peak)
