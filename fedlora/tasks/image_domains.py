@@ -1,5 +1,6 @@
 """Many image tasks from one source: the same classes seen under other conditions."""
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -85,15 +86,12 @@ class ImageDomains(TaskFamily):
         rng = np.random.default_rng(seeding.derive(config.seed, "image domains"))
         outside = round(config.out_of_range * config.held_out)
         bank, held_out = sample_grid(config.factors, config.bank, config.held_out, outside, rng)
-        return {_name(transform, config.factors): transform for transform in (*bank, *held_out)}
+        varying = [factor for factor in ORDERED if len(config.factors.values(factor)) > 1]
+        return {_name(transform, varying): transform for transform in (*bank, *held_out)}
 
 
-def _name(transform: ImageTransform, factors: Factors) -> str:
-    parts = [
-        f"{factor}={getattr(transform, factor):g}"
-        for factor in ORDERED
-        if len(factors.values(factor)) > 1
-    ]
+def _name(transform: ImageTransform, varying: Sequence[str]) -> str:
+    parts = [f"{factor}={getattr(transform, factor):g}" for factor in varying]
     if transform.inversion:
         parts.append("inverted")
     return ",".join(parts) or "plain"

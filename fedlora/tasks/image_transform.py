@@ -31,7 +31,8 @@ class ImageTransform(Section):
 
     @model_validator(mode="after")
     def _refuse_infinities(self) -> Self:
-        if not all(math.isfinite(value) for value in self.model_dump().values()):
+        numbers = (self.rotation, self.shear, self.blur, self.contrast, self.noise)
+        if not all(map(math.isfinite, numbers)):
             raise ValueError("factors: use finite numbers")
         return self
 
