@@ -209,6 +209,7 @@ GPU = [
         batch=batch,
         length=32,
         warm_up=k,
+        slices={"inprocess": 8},
         group=k,
         device="cuda",
     )
