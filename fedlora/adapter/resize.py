@@ -1,4 +1,7 @@
-"""One adapter at another rank."""
+"""One adapter at another rank, or many at one."""
+
+from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
@@ -20,3 +23,14 @@ def resize(adapter: LoraAdapter, spec: AdapterSpec) -> LoraAdapter:
     ):
         return adapter
     return AdapterSpan([adapter]).combine(torch.ones(1), spec)
+
+
+def at_one_rank(adapters: Sequence[LoraAdapter]) -> list[LoraAdapter]:
+    """The same updates, each layer at the largest rank that any of the adapters has there.
+
+    Alpha and rsLoRA become those of the first adapter that has the most values.
+    """
+    layers = zip(*(adapter.spec.layers for adapter in adapters), strict=True)
+    most = max((adapter.spec for adapter in adapters), key=lambda spec: spec.size)
+    widest = tuple(max(same, key=lambda layer: layer.rank) for same in layers)
+    return [resize(adapter, replace(most, layers=widest)) for adapter in adapters]

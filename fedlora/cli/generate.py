@@ -47,11 +47,8 @@ def generate(
 
     Example: fedlora generate runs/text_... --data mails.jsonl --out adapters/mails
     """
-    import torch
-
     from fedlora import seeding
     from fedlora.adapter import peft_folder
-    from fedlora.adapter.span import AdapterSpan
     from fedlora.backbone import open_slot
     from fedlora.cli.own_task import describe
     from fedlora.cli.place import folder_of, settings_of
@@ -63,11 +60,8 @@ def generate(
     vector = generator.sees(vector.unsqueeze(0), config.task_vector.prompts)[0]
     # The same draw as a run's own newcomers had.
     served = seeding.derive(config.seeds[0] if seed is None else seed, "sample")
-    adapters = generator.sample(vector.expand(samples, -1), seed=served)
+    adapters = generator.sample(vector.expand(samples, -1), seed=served, rank=rank)
     _check_draws(adapters)
-    if rank is not None:
-        one = torch.ones(1)
-        adapters = [AdapterSpan([a]).combine(one, a.spec.with_rank(rank)) for a in adapters]
     base = open_slot(config.backbone, config.lora, config.runtime.device).base
     name = type(generator).__module__.rpartition(".")[2]
     rows = []

@@ -15,8 +15,8 @@ def check_bank(bank: TrainingBank, least_tasks: int) -> None:
     """Refuse what cannot be learned from, before any time is spent.
 
     Raises:
-        FedloraError: fewer tasks than `least_tasks`; adapters of several base models, layers,
-            ranks or heads; or conditions or adapters with NaN or infinity.
+        FedloraError: fewer tasks than `least_tasks`; adapters of several base models, layers or
+            heads; or conditions or adapters with NaN or infinity.
     """
     count = len(set(bank.tasks))
     if count < least_tasks:
@@ -25,13 +25,7 @@ def check_bank(bank: TrainingBank, least_tasks: int) -> None:
             f" {least_tasks} to see how adapters change with the task"
         )
     check_same_place(bank.adapters)
-    spec = bank.adapters[0].spec
     for adapter, task in zip(bank.adapters, bank.tasks, strict=True):
-        if adapter.spec != spec:
-            raise FedloraError(
-                f"the bank's adapter of task '{task}' has another rank or alpha than the first:"
-                " keep one bank a rank"
-            )
         if not bool(torch.isfinite(adapter.flatten()).all()):
             raise FedloraError(f"the bank's adapter of task '{task}' holds NaN or infinity")
     check_finite(bank.conditions)

@@ -11,6 +11,7 @@ from typing_extensions import override
 from fedlora.adapter import LoraAdapter
 from fedlora.adapter.lora import tensor_shapes
 from fedlora.adapter.product import gram
+from fedlora.adapter.resize import at_one_rank
 from fedlora.adapter.span import AdapterSpan
 from fedlora.errors import FedloraError
 from fedlora.generators import store
@@ -22,9 +23,9 @@ from fedlora.generators.contract import Generator, Progress, TrainingBank
 class Blend(Generator):
     """DeltaW(c) = sum_t w_t(c) DeltaW_t over the tasks t of the bank.
 
-    DeltaW_t is the mean of the task's samples; the sum is exact and only then truncated to the
-    bank's rank. The condition of a task is the mean of its samples' conditions, standardised over
-    tasks. A subclass says how the weights follow from the condition.
+    DeltaW_t is the mean of the task's samples, whatever their ranks; the sum is exact and only
+    then truncated to the rank asked for. The condition of a task is the mean of its samples'
+    conditions, standardised over tasks. A subclass says how the weights follow from the condition.
     """
 
     least_tasks: ClassVar[int] = 1
@@ -60,18 +61,21 @@ class Blend(Generator):
         products = shares @ gram(bank.adapters) @ shares.T
         if not float(products.trace()) > 0:
             raise FedloraError("every adapter of the bank is zero: fine-tune before learning")
-        self._hold(list(bank.adapters), shares, means.float(), Standard.of(means))
+        self._hold(at_one_rank(bank.adapters), shares, means.float(), Standard.of(means))
         self.facts = {}
         self.learn(products)
         progress(self.facts)
 
     @override
-    def sample(self, conditions: Tensor, *, seed: int) -> list[LoraAdapter]:
-        return self.combine(self.weigh(self.standard(conditions)))
+    def sample(
+        self, conditions: Tensor, *, seed: int, rank: int | None = None
+    ) -> list[LoraAdapter]:
+        return self.combine(self.weigh(self.standard(conditions)), rank)
 
-    def combine(self, weights: Tensor) -> list[LoraAdapter]:
+    def combine(self, weights: Tensor, rank: int | None = None) -> list[LoraAdapter]:
         """The bank's tasks added up, one adapter for each row of weights (m, t)."""
-        return [self._span.combine(row, self._span.spec) for row in weights @ self._shares]
+        spec = self._span.spec if rank is None else self._span.spec.with_rank(rank)
+        return [self._span.combine(row, spec) for row in weights @ self._shares]
 
     @override
     def save(self, folder: Path) -> None:

@@ -69,11 +69,16 @@ class Generator(ABC):
         """
 
     @abstractmethod
-    def sample(self, conditions: Tensor, *, seed: int) -> list[LoraAdapter]:
+    def sample(
+        self, conditions: Tensor, *, seed: int, rank: int | None = None
+    ) -> list[LoraAdapter]:
         """One adapter for each row of conditions (n, c).
 
+        rank: of every layer; each layer's largest in the bank when None.
+
         Raises:
-            FedloraError: c is not the size the generator was fitted on.
+            FedloraError: c is not the size the generator was fitted on, or the rank does not fit
+                a layer.
         """
 
     @abstractmethod

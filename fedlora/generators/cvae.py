@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from fedlora import seeding
 from fedlora.adapter import AdapterSpec, LoraAdapter
+from fedlora.adapter.resize import at_one_rank
 from fedlora.errors import FedloraError
 from fedlora.generators import store
 from fedlora.generators.bank import check_bank
@@ -17,6 +18,7 @@ from fedlora.generators.condition import Projection
 from fedlora.generators.contract import Generator, Progress, TrainingBank
 from fedlora.generators.cvae_network import CvaeNetwork, NetworkConfig
 from fedlora.generators.learner import Columns, Plan, identity
+from fedlora.generators.rank_code import RankCode, largest_rank
 from fedlora.generators.representation import REPRESENTATIONS, Representation
 from fedlora.section import Section
 
@@ -37,6 +39,7 @@ class Cvae(Generator):
 
     After ICM-LoRA (arXiv 2501.17635), but one network for all tasks, conditioned on task vectors
     of the base model, and over points of a representation in place of raw, flattened factors.
+    A bank of several ranks makes the rank one more condition.
     """
 
     Config = CvaeConfig
@@ -47,9 +50,12 @@ class Cvae(Generator):
 
         check_bank(bank, least_tasks=2)
         project = Projection.of(bank.conditions, self.config.condition_components)
+        ranks = RankCode.of(bank.adapters)
         kind = REPRESENTATIONS[self.config.representation]
-        representation, points = kind.of(bank.adapters, self.config.components)
-        conditions = project(bank.conditions)
+        adapters = at_one_rank(bank.adapters)
+        representation, points = kind.of(adapters, self.config.components)
+        own = torch.tensor([largest_rank(adapter.spec) for adapter in bank.adapters])
+        conditions = ranks(project(bank.conditions), own)
         network = train(
             lambda: CvaeNetwork(points.shape[1], conditions.shape[1], self.config.network),
             Columns(points, conditions),
@@ -59,7 +65,7 @@ class Cvae(Generator):
             workdir=workdir,
             progress=progress,
         )
-        self._hold(bank.adapters[0].spec, project, representation, network)
+        self._hold(adapters[0].spec, project, ranks, representation, network)
         self.facts = {
             "active_units": network.active_units(points, conditions),
             "points": points.shape[1],
@@ -69,13 +75,16 @@ class Cvae(Generator):
         progress(self.facts)
 
     @override
-    def sample(self, conditions: Tensor, *, seed: int) -> list[LoraAdapter]:
+    def sample(
+        self, conditions: Tensor, *, seed: int, rank: int | None = None
+    ) -> list[LoraAdapter]:
         with torch.no_grad():
-            c = self._project(conditions)
+            asked = torch.tensor(largest_rank(self._spec) if rank is None else rank)
+            c = self._ranks(self._project(conditions), asked.expand(len(conditions)))
             mean, log_variance = self._network.prior_of(c)
             noise = torch.randn(mean.shape, generator=seeding.generator(seed, "latent"))
             z = mean + self.config.spread * torch.exp(log_variance / 2) * noise
-            return self._representation.decode(self._network.decode(z, c))
+            return self._representation.decode(self._network.decode(z, c), rank)
 
     @override
     def save(self, folder: Path) -> None:
@@ -83,6 +92,7 @@ class Cvae(Generator):
             "network": self._network.state_dict(),
             "representation": self._representation.tensors(),
             "condition": self._project.tensors(),
+            "rank": {"statistics": self._ranks.statistics},
         }
         config = self.config.model_dump(mode="json")
         store.write(folder, store.Stored("cvae", config, self._spec, self.facts, store.join(parts)))
@@ -97,12 +107,13 @@ class Cvae(Generator):
             project = Projection.load(parts["condition"])
             kind = REPRESENTATIONS[self.config.representation]
             representation = kind.load(stored.spec, parts["representation"])
-            conditions = project.axes.shape[1]
+            ranks = RankCode(parts["rank"]["statistics"])
+            conditions = project.axes.shape[1] + ranks.features
             network = CvaeNetwork(representation.size, conditions, self.config.network)
             network.load_state_dict(parts["network"])
         except (KeyError, RuntimeError) as error:
             raise FedloraError(f"{folder / store.MODEL}: incomplete ({error}); fit again") from None
-        self._hold(stored.spec, project, representation, network.eval())
+        self._hold(stored.spec, project, ranks, representation, network.eval())
         self.facts = dict(stored.facts)
         return self
 
@@ -110,8 +121,9 @@ class Cvae(Generator):
         self,
         spec: AdapterSpec,
         project: Projection,
+        ranks: RankCode,
         representation: Representation,
         network: CvaeNetwork,
     ) -> None:
-        self._spec, self._project = spec, project
+        self._spec, self._project, self._ranks = spec, project, ranks
         self._representation, self._network = representation, network

@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from fedlora.adapter import LoraAdapter
 from fedlora.adapter.canonical import canonicalise
+from fedlora.adapter.resize import at_one_rank, resize
 from fedlora.errors import FedloraError
 from fedlora.generators import store
 from fedlora.generators.bank import check_bank
@@ -66,8 +67,8 @@ class HyperConv(Generator):
         self._project = Projection.of(
             prompts[:, kept:].flatten(0, 1), self.config.condition_components
         )
-        aligned, _ = canonicalise(bank.adapters)
-        tokeniser = Tokeniser(bank.adapters[0].spec, self.config.tokens)
+        aligned, _ = canonicalise(at_one_rank(bank.adapters))
+        tokeniser = Tokeniser(aligned[0].spec, self.config.tokens)
         tokens = torch.stack([tokeniser.encode(adapter).float() for adapter in aligned])
         self._scale = TokenScale.of(tokeniser, tokens)
         targets, encoded = self._scale.normalise(tokens), self._encode(prompts)
@@ -90,14 +91,17 @@ class HyperConv(Generator):
         progress(self.facts)
 
     @override
-    def sample(self, conditions: Tensor, *, seed: int) -> list[LoraAdapter]:
+    def sample(
+        self, conditions: Tensor, *, seed: int, rank: int | None = None
+    ) -> list[LoraAdapter]:
         """One adapter a row; the seed changes nothing, since nothing is drawn."""
         groups = self._grouped(self._encode(self._apart(conditions)))
-        return [
+        made = [
             self._scale.tokeniser.decode(tokens)
             for rows in groups.split(AT_ONCE)
             for tokens in self._scale.restore(self._decode(rows))
         ]
+        return made if rank is None else [resize(a, a.spec.with_rank(rank)) for a in made]
 
     @override
     def save(self, folder: Path) -> None:

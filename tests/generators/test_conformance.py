@@ -10,6 +10,7 @@ import torch
 from fedlora import registry
 from fedlora.adapter import LoraAdapter
 from fedlora.adapter.product import distance, norm
+from fedlora.adapter.resize import resize
 from fedlora.errors import FedloraError
 from fedlora.generators.contract import Generator, TrainingBank
 from tests.generators.linear_family import SPEC, linear_family
@@ -24,7 +25,7 @@ QUICK: dict[str, dict[str, Any]] = {
     },
 }
 CONDITIONAL = [name for name in NAMES if name != "mean"]
-LEARNED = ("cvae", "hyperconv", "ridge")
+LEARNED = ("cvae", "hyperconv", "kriging", "ridge")
 
 FAMILY = linear_family()
 
@@ -133,8 +134,6 @@ def test_what_cannot_be_learned_from_is_refused_before_training(name: str, tmp_p
     bank = FAMILY.bank
     blind = bank.conditions.clone()
     blind[3, 2] = torch.nan
-    small = SPEC.with_rank(2)
-    narrow = LoraAdapter.from_flat(small, torch.ones(small.size))
     torn = LoraAdapter(
         SPEC,
         bank.adapters[1].down,
@@ -143,7 +142,6 @@ def test_what_cannot_be_learned_from_is_refused_before_training(name: str, tmp_p
     )
     cases = {
         "NaN": TrainingBank(bank.adapters, blind, bank.tasks),
-        "another rank": TrainingBank([*bank.adapters[:-1], narrow], bank.conditions, bank.tasks),
         "infinity": TrainingBank([torn, *bank.adapters[1:]], bank.conditions, bank.tasks),
     }
     if name in LEARNED:
@@ -154,6 +152,20 @@ def test_what_cannot_be_learned_from_is_refused_before_training(name: str, tmp_p
             fitted(name, tmp_path, bad)
         assert "\n" not in str(caught.value)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_bank_of_several_ranks_answers_at_each(name: str, tmp_path: Path) -> None:
+    bank = FAMILY.bank
+    odd = [resize(a, SPEC.with_rank(2)) if i % 2 else a for i, a in enumerate(bank.adapters)]
+    generator = fitted(name, tmp_path, TrainingBank(odd, bank.conditions, bank.tasks))
+    whole = generator.sample(FAMILY.held_out[:2], seed=1)
+    for rank in (1, 2, 4, 8):
+        made = generator.sample(FAMILY.held_out[:2], seed=1, rank=rank)
+        assert all(adapter.spec == SPEC.with_rank(rank) for adapter in made)
+    assert [a.spec for a in whole] == [SPEC, SPEC]
+    same_rank = generator.sample(FAMILY.held_out[:2], seed=1, rank=4)
+    assert distance(whole[0], same_rank[0]) < 1e-5 * norm(whole[0])
 
 
 @pytest.mark.parametrize("name", NAMES)

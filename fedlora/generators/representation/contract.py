@@ -20,6 +20,7 @@ class Representation(ABC):
     def of(cls, adapters: Sequence[LoraAdapter], components: int) -> tuple[Self, Tensor]:
         """The representation of a bank, and the bank's points (n, k) float32.
 
+        adapters: all of one spec.
         components: the most coordinates to keep, where coordinates are chosen.
 
         Raises:
@@ -32,8 +33,8 @@ class Representation(ABC):
         """Coordinates of a point, k."""
 
     @abstractmethod
-    def decode(self, points: Tensor) -> list[LoraAdapter]:
-        """One adapter a row of points (n, k)."""
+    def decode(self, points: Tensor, rank: int | None = None) -> list[LoraAdapter]:
+        """One adapter a row of points (n, k), at a rank or at the bank's own."""
 
     @abstractmethod
     def tensors(self) -> dict[str, Tensor]:

@@ -60,10 +60,11 @@ class DeltaPca(Representation):
         return len(self._basis) - 1
 
     @override
-    def decode(self, points: Tensor) -> list[LoraAdapter]:
+    def decode(self, points: Tensor, rank: int | None = None) -> list[LoraAdapter]:
+        spec = self._spec if rank is None else self._spec.with_rank(rank)
         ones = torch.ones(len(points), 1, dtype=torch.float64)
         weights = torch.cat([ones, self._unit * points.double()], dim=1)
-        return [self._span.combine(row, self._spec) for row in weights]
+        return [self._span.combine(row, spec) for row in weights]
 
     @override
     def tensors(self) -> dict[str, Tensor]:

@@ -11,6 +11,7 @@ from typing_extensions import override
 from fedlora.adapter import AdapterSpec, LoraAdapter
 from fedlora.adapter.canonical import canonicalise
 from fedlora.adapter.lora import tensor_shapes
+from fedlora.adapter.resize import resize
 from fedlora.errors import FedloraError
 from fedlora.generators.representation.contract import Representation
 
@@ -53,10 +54,13 @@ class Factors(Representation):
         return len(self._mean)
 
     @override
-    def decode(self, points: Tensor) -> list[LoraAdapter]:
-        return [
+    def decode(self, points: Tensor, rank: int | None = None) -> list[LoraAdapter]:
+        whole = [
             LoraAdapter.from_flat(self._spec, self._mean + row * self._spread) for row in points
         ]
+        if rank is None:
+            return whole
+        return [resize(adapter, self._spec.with_rank(rank)) for adapter in whole]
 
     @override
     def tensors(self) -> dict[str, Tensor]:

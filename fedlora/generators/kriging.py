@@ -1,0 +1,118 @@
+"""Kriging: a Gaussian process from task vectors to DeltaW, and how sure it is."""
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from typing_extensions import override
+
+from fedlora.errors import FedloraError
+from fedlora.generators.blend import Blend
+from fedlora.section import Section
+
+NOISES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+
+
+class KrigingConfig(Section):
+    """What is null is chosen on the bank, by leaving out one task at a time."""
+
+    noise: float | None = Field(
+        None, gt=0, description="of one bank adapter, in variances of the process"
+    )
+    reach: float = Field(
+        0.5, gt=0, description="of a task, in root median squared distances between tasks"
+    )
+    linear: float = Field(1.0, ge=0, description="variance of the linear part; 0 is purely local")
+
+
+class Kriging(Blend):
+    """Ordinary kriging of DeltaW over standardised task vectors z (Cressie 1993, section 3.2).
+
+    k(z, z') = exp(-|z - z'|^2 / (2 reach^2 m)) + linear <z, z'> / s, where m is the median of
+    |z - z'|^2 over pairs of the bank's tasks and s the mean of |z|^2. The local part interpolates;
+    the linear part adds up what factors do that were seen apart. With K = k + noise I,
+
+        w(z) = K^-1 (k(z) + (1 - 1^T K^-1 k(z)) / (1^T K^-1 1) 1),
+
+    which sums to one, so that far from the bank the local part falls back to the bank's mean.
+    The noise, where not given, minimises the leave-one-task-out error of DeltaW in closed form.
+    """
+
+    Config = KrigingConfig
+    least_tasks = 2
+
+    @override
+    def learn(self, products: Tensor) -> None:
+        if not bool(self.known.any()):
+            raise FedloraError(
+                "all task vectors of the bank are equal: describe tasks by their own"
+            )
+        self.facts = self._scales()
+        given = self.config.noise
+        best = torch.inf
+        for noise in (given,) if given else NOISES:
+            misses, variances = self._left_out(noise)
+            errors = torch.sum((misses @ products) * misses, dim=1)
+            error = float(errors.sum() / products.trace())
+            if error < best:
+                best = error
+                # what a unit of variance meant on the bank, in squared norms of an adapter
+                unit = float(errors.mean() / variances.mean() / products.diagonal().mean())
+                self.facts |= {"noise": noise, "left_out_error": error, "error_unit": unit}
+
+    @override
+    def weigh(self, conditions: Tensor) -> Tensor:
+        return self._solve(conditions)[0]
+
+    def foretold_error(self, conditions: Tensor) -> Tensor:
+        """Expected |error|^2 of DeltaW for task vectors (m, c), in mean squared norms of the bank.
+
+        The kriging variance (Cressie 1993, equation 3.2.16) times what a unit of it came to over
+        the bank's tasks, each foretold from the others.
+        """
+        _, variances = self._solve(self.standard(conditions))
+        return variances * self.facts["error_unit"]
+
+    def _scales(self) -> dict[str, float]:
+        known = self.known.double()
+        pairs = torch.pdist(known) ** 2
+        median = float(pairs.median())
+        return {
+            "reach": self.config.reach**2 * (median if median > 0 else float(pairs.max())),
+            "size": float((known**2).sum(1).mean()),
+        }
+
+    def _kernel(self, one: Tensor, two: Tensor) -> Tensor:
+        local = torch.exp(-(torch.cdist(one, two) ** 2) / (2 * self.facts["reach"]))
+        return local + self.config.linear * (one @ two.T) / self.facts["size"]
+
+    def _covariance(self, noise: float) -> Tensor:
+        known = self.known.double()
+        return self._kernel(known, known) + noise * torch.eye(len(known), dtype=torch.float64)
+
+    def _solve(self, conditions: Tensor) -> tuple[Tensor, Tensor]:
+        """Weights (m, t) and kriging variances (m,) of a new observation, noise included."""
+        noise = self.facts["noise"]
+        system = _bordered(self._covariance(noise))
+        towards = self._kernel(conditions.double(), self.known.double())
+        right = torch.cat([towards, torch.ones_like(towards[:, :1])], dim=1)
+        solved = torch.linalg.solve(system, right.T).T
+        own = 1 + self.config.linear * (conditions.double() ** 2).sum(1) / self.facts["size"]
+        return solved[:, :-1], own + noise - (solved * right).sum(1)
+
+    def _left_out(self, noise: float) -> tuple[Tensor, Tensor]:
+        """For each task, foretold from the others: its miss as weights (t, t), and the variance.
+
+        Both follow from one inverse (Dubrule 1983): miss = (Q y)_t / Q_tt, variance = 1 / Q_tt.
+        """
+        tasks = len(self.known)
+        inverse = torch.linalg.inv(_bordered(self._covariance(noise)))[:tasks, :tasks]
+        diagonal = inverse.diagonal()
+        return inverse / diagonal.unsqueeze(1), 1 / diagonal
+
+
+def _bordered(covariance: Tensor) -> Tensor:
+    """The matrix of ordinary kriging's system: weights must sum to one."""
+    tasks = len(covariance)
+    ones = torch.ones(tasks, 1, dtype=covariance.dtype)
+    corner = torch.zeros(1, 1, dtype=covariance.dtype)
+    return torch.cat([torch.cat([covariance, ones], 1), torch.cat([ones.T, corner], 1)])

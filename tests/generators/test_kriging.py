@@ -1,0 +1,94 @@
+"""Kriging against its slow definition."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from fedlora.adapter.product import distance, mean_delta, norm
+from fedlora.generators.contract import TrainingBank
+from fedlora.generators.kriging import Kriging, KrigingConfig
+from tests.generators.linear_family import linear_family
+
+FAMILY = linear_family(tasks=16, samples=1)
+
+
+def fitted(bank: TrainingBank = FAMILY.bank, **options: float) -> Kriging:
+    generator = Kriging(KrigingConfig(**options))
+    generator.fit(bank, seed=0, workdir=Path("never-written"), progress=lambda losses: None)
+    return generator
+
+
+def without(place: int) -> TrainingBank:
+    bank = FAMILY.bank
+    kept = [i for i in range(len(bank.tasks)) if i != place]
+    return TrainingBank(
+        [bank.adapters[i] for i in kept], bank.conditions[kept], [bank.tasks[i] for i in kept]
+    )
+
+
+def test_the_weights_sum_to_one() -> None:
+    generator = fitted()
+    weights = generator.weigh(generator.standard(FAMILY.held_out))
+    assert torch.allclose(weights.sum(1), torch.ones(len(weights), dtype=torch.float64))
+
+
+def test_without_noise_it_passes_through_the_bank() -> None:
+    made = fitted(noise=1e-6).sample(FAMILY.bank.conditions[:3], seed=0)
+    for one, own in zip(made, FAMILY.bank.adapters, strict=False):
+        assert distance(one, own) < 1e-3 * norm(own)
+
+
+def test_with_much_noise_it_is_the_mean() -> None:
+    bank = FAMILY.bank
+    mean = mean_delta(bank.adapters, [1 / 16] * 16, 4)
+    for one in fitted(noise=1e6).sample(FAMILY.held_out[:2], seed=0):
+        assert distance(one, mean) < 1e-3 * norm(mean)
+
+
+def test_a_linear_family_is_foretold_better_than_by_its_nearest() -> None:
+    made = fitted().sample(FAMILY.held_out, seed=0)
+    errors = [distance(a, b) / norm(b) for a, b in zip(made, FAMILY.truth, strict=True)]
+    assert sum(errors) / len(errors) < 0.15
+
+
+def test_the_left_out_misses_are_those_of_a_system_without_the_task() -> None:
+    generator = fitted(noise=0.3)
+    misses, variances = generator._left_out(0.3)
+    slow = torch.linalg.inv(_system_without(generator, 5))
+    known = generator.known.double()
+    rest = [i for i in range(16) if i != 5]
+    towards = torch.cat([generator._kernel(known[5:6], known[rest])[0], torch.ones(1).double()])
+    weights = slow @ towards
+    assert torch.allclose(misses[5, rest], -weights[:-1], atol=1e-9)
+    own = generator._kernel(known[5:6], known[5:6])[0, 0] + 0.3
+    assert float(variances[5]) == pytest.approx(float(own - weights @ towards))
+
+
+def _system_without(generator: Kriging, place: int) -> torch.Tensor:
+    rest = [i for i in range(16) if i != place]
+    kernel = generator._covariance(0.3)[rest][:, rest]
+    ones = torch.ones(15, 1, dtype=torch.float64)
+    return torch.cat(
+        [torch.cat([kernel, ones], 1), torch.cat([ones.T, torch.zeros(1, 1).double()], 1)]
+    )
+
+
+def test_it_is_less_sure_far_from_the_bank() -> None:
+    generator = fitted()
+    near, far = generator.foretold_error(torch.stack([FAMILY.held_out[0], FAMILY.held_out[0] + 9]))
+    assert near < far
+
+
+def test_what_it_foretells_of_its_error_fits_the_bank() -> None:
+    generator = fitted()
+    errors = []
+    for place in range(16):
+        alone = Kriging(KrigingConfig(noise=generator.facts["noise"]))
+        alone.fit(without(place), seed=0, workdir=Path("never-written"), progress=lambda _: None)
+        own = FAMILY.bank.adapters[place]
+        made = alone.sample(FAMILY.bank.conditions[place : place + 1], seed=0)[0]
+        errors.append(distance(made, own) ** 2)
+    sizes = sum(norm(a) ** 2 for a in FAMILY.bank.adapters) / 16
+    foretold = generator.foretold_error(FAMILY.held_out)
+    assert 0.2 < float(foretold.mean()) / (sum(errors) / 16 / sizes) < 5
