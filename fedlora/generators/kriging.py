@@ -82,7 +82,7 @@ class Kriging(Blend):
         }
 
     def _kernel(self, one: Tensor, two: Tensor) -> Tensor:
-        local = torch.exp(-(torch.cdist(one, two) ** 2) / (2 * self.facts["reach"]))
+        local: Tensor = torch.exp(-(torch.cdist(one, two) ** 2) / (2 * self.facts["reach"]))
         return local + self.config.linear * (one @ two.T) / self.facts["size"]
 
     def _covariance(self, noise: float) -> Tensor:
@@ -96,7 +96,7 @@ class Kriging(Blend):
         towards = self._kernel(conditions.double(), self.known.double())
         right = torch.cat([towards, torch.ones_like(towards[:, :1])], dim=1)
         solved = torch.linalg.solve(system, right.T).T
-        own = 1 + self.config.linear * (conditions.double() ** 2).sum(1) / self.facts["size"]
+        own: Tensor = 1 + self.config.linear * (conditions.double() ** 2).sum(1) / self.facts["size"]
         return solved[:, :-1], own + noise - (solved * right).sum(1)
 
     def _left_out(self, noise: float) -> tuple[Tensor, Tensor]:
