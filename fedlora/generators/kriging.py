@@ -96,7 +96,8 @@ class Kriging(Blend):
         towards = self._kernel(conditions.double(), self.known.double())
         right = torch.cat([towards, torch.ones_like(towards[:, :1])], dim=1)
         solved = torch.linalg.solve(system, right.T).T
-        own: Tensor = 1 + self.config.linear * (conditions.double() ** 2).sum(1) / self.facts["size"]
+        sizes: Tensor = (conditions.double() ** 2).sum(1) / self.facts["size"]
+        own = 1 + self.config.linear * sizes
         return solved[:, :-1], own + noise - (solved * right).sum(1)
 
     def _left_out(self, noise: float) -> tuple[Tensor, Tensor]:
