@@ -83,7 +83,8 @@ class Kriging(Blend):
 
     def _kernel(self, one: Tensor, two: Tensor) -> Tensor:
         local: Tensor = torch.exp(-(torch.cdist(one, two) ** 2) / (2 * self.facts["reach"]))
-        return local + self.config.linear * (one @ two.T) / self.facts["size"]
+        whole: Tensor = local + self.config.linear * (one @ two.T) / self.facts["size"]
+        return whole
 
     def _covariance(self, noise: float) -> Tensor:
         known = self.known.double()
