@@ -6,20 +6,23 @@ import typer
 from rich.console import Console
 
 from fedlora import config as configuration
+from fedlora.cli.console import watching
 from fedlora.cli.output import show
 from fedlora.client.client import Client
 from fedlora.config import RunConfig
 from fedlora.finetune.local import fresh
 from fedlora.finetune.task_vector import task_vector
+from fedlora.server.observer import Observer
 
 
 def show_plan(config: RunConfig, as_json: bool) -> None:
     """Print the resolved configuration, trainable parameters and predicted bytes.
 
     Raises:
-        FedloraError: the base model, the first client's data, or a part cannot be used.
+        FedloraError: the base model, a client's data, or a part cannot be used.
     """
-    plan = make_plan(config)
+    with watching() as observer:
+        plan = make_plan(config, observer)
     if as_json:
         document = {"config": config.model_dump(mode="json"), "plan": plan}
         typer.echo(json_text.dumps(document, indent=1))
@@ -28,9 +31,13 @@ def show_plan(config: RunConfig, as_json: bool) -> None:
     show([{"what": key, "count": f"{value:,}"} for key, value in plan.items()], False)
 
 
-def make_plan(config: RunConfig) -> dict[str, int]:
-    """Counts of one seed: clients, trainable values, and predicted payload bytes by purpose."""
+def make_plan(config: RunConfig, observer: Observer) -> dict[str, int]:
+    """Counts of one seed: clients, trainable values, and predicted payload bytes by purpose.
+
+    Every client's data is opened as it will be in the run.
+    """
     client = Client(config, config.seeds[0])
+    examples = _examples(client, observer)
     desk = client.desk(0)
     adapter = fresh(desk.objective, 0)
     encoded = client.codec.encode(adapter).numel()
@@ -48,7 +55,8 @@ def make_plan(config: RunConfig) -> dict[str, int]:
     return {
         "bank clients": members,
         "newcomers": newcomers,
-        "training examples of the first client": desk.examples,
+        "training examples": sum(examples),
+        "training examples of the smallest client": min(examples),
         "base model values": client.slot.base.parameters,
         "adapted layers": len(adapter.spec.layers),
         "trainable values": adapter.spec.size,
@@ -59,3 +67,13 @@ def make_plan(config: RunConfig) -> dict[str, int]:
         "bytes of adapters for newcomers": encoded * newcomers * offered,
         "bytes of evaluation": encoded * newcomers * (candidates + tried),
     }
+
+
+def _examples(client: Client, observer: Observer) -> list[int]:
+    """How many training examples each client has."""
+    observer.phase("data", len(client.seats))
+    counts = []
+    for seat in client.seats:
+        counts.append(client.desk(seat.client).examples)
+        observer.advance()
+    return counts

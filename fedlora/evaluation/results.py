@@ -16,9 +16,9 @@ def compile_results(config: RunConfig, folder: Path) -> dict[str, Any]:
     """Tables, bytes, losses and hashes of every seed that is finished.
 
     The rivals are federated averaging of adapters and of the whole model, in float32, for as many
-    rounds as this run asked its clients to train: every warm-start round and the fine-tuning. In
-    one reading the bank's clients take part, in the other the newcomers do as well, since without
-    a generator they would have to.
+    rounds as this run asked its clients to train: every warm-start round, with as many clients as
+    take part in it here, and the fine-tuning by all. In one reading the clients are the bank's, in
+    the other the newcomers as well, since without a generator they would have to.
     """
     done = {s: f for s in config.seeds if (f := seed_folder(folder, s) / "facts.json").is_file()}
     tables = [json.loads((facts.parent / "table.json").read_text()) for facts in done.values()]
@@ -58,13 +58,12 @@ def _bytes(config: RunConfig, folder: Path, facts: Mapping[int, Any]) -> dict[st
         for seed in facts
         for line in (seed_folder(folder, seed) / "ledger.jsonl").read_text().splitlines()
     ]
-    rounds = config.warm_start.rounds + 1
     of_bank, of_all = (
         [
-            comparison(f["adapter_values"], f["base_values"], f["bank_clients"] + extra, rounds)
-            for f, extra in ((f, f["newcomers"] if everyone else 0) for f in facts.values())
+            comparison(f["adapter_values"], f["base_values"], _turns(config, sum(map(f.get, who))))
+            for f in facts.values()
         ]
-        for everyone in (False, True)
+        for who in (("bank_clients",), ("bank_clients", "newcomers"))
     )
     by_purpose: dict[str, dict[str, int]] = defaultdict(dict)
     for total in totals(entries):
@@ -78,3 +77,9 @@ def _bytes(config: RunConfig, folder: Path, facts: Mapping[int, Any]) -> dict[st
         "full_finetuning_of_bank": sum(rival.full for rival in of_bank),
         "by_purpose": by_purpose,
     }
+
+
+def _turns(config: RunConfig, clients: int) -> int:
+    """How often a client trains: all fine-tune, and those chosen for a warm-start round do so."""
+    chosen = min(config.warm_start.clients_per_round or clients, clients)
+    return config.warm_start.rounds * chosen + clients

@@ -95,16 +95,15 @@ class Comparison:
     full: int
 
 
-def comparison(spec_size: int, base_size: int, clients: int, rounds: int) -> Comparison:
-    """What every client would have received and sent in every round, in float32.
+def comparison(spec_size: int, base_size: int, turns: int) -> Comparison:
+    """What the same clients would have received and sent in the same rounds, in float32.
 
     Args:
         spec_size: trainable values of an adapter, its head included.
         base_size: values of the whole model.
-        clients: clients that take part in a round.
-        rounds: rounds.
+        turns: how often a client takes part, over all clients and rounds.
     """
-    both_ways = 2 * 4 * clients * rounds
+    both_ways = 2 * 4 * turns
     return Comparison(lora=both_ways * spec_size, full=both_ways * base_size)
 
 

@@ -76,7 +76,25 @@ def test_a_dry_run_counts_before_anything_is_trained(tmp_path: Path):
     plan = json.loads(done.stdout)["plan"]
     assert plan["trainable values"] == 8 * 2 * (128 + 128)
     assert plan["bytes of one adapter"] == 4 * plan["trainable values"]
+    assert plan["training examples"] == 8 * plan["training examples of the smallest client"]
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_dry_run_opens_every_client_s_data(tmp_path: Path):
+    ill = {"name": "files", "path": str(tmp_path / "images")}
+    config = small_config(
+        tasks={
+            "name": "several",
+            "tasks": {"well": {"name": "fashion_mnist"}, "ill": ill},
+            "bank": None,
+            "held_out": ["ill"],
+            "splits": {"train": 24, "validation": 10, "test": 10},
+        }
+    )
+    (tmp_path / "small.yaml").write_text(dump(config))
+    done = fedlora("run", tmp_path / "small.yaml", "--dry-run")
+    assert done.returncode == 2
+    assert f"task 'ill': {tmp_path}/images: no such file or folder" in done.stderr
 
 
 def test_an_interrupted_run_says_in_one_line_how_it_goes_on_and_does(run: Path, tmp_path: Path):

@@ -6,6 +6,10 @@ import pytest
 
 from fedlora.errors import FedloraError
 from fedlora.report import build
+from fedlora.report.methods import method
+from fedlora.report.outcome import Line
+from fedlora.report.plots import by_method
+from fedlora.report.results import Interval
 from tests.report.html_page import Page, page_of
 from tests.report.made_run import make
 
@@ -150,3 +154,20 @@ def test_a_file_that_no_run_writes_is_named(run, name, content, told):
 def test_a_folder_that_is_no_run_is_refused(tmp_path):
     with pytest.raises(FedloraError, match="not a run folder"):
         build(tmp_path)
+
+
+def test_the_accuracy_axis_ends_where_accuracies_do():
+    line = Line(
+        method("base"), Interval(mean=0.5, low=-2.0, high=3.0, n=2), Interval(),
+        {"a": 0.2, "b": 0.8}, {}, False,
+    )  # fmt: skip
+    drawn = by_method.values([line], "accuracy", 3)
+    free = by_method.values([line], "nll", 3)
+
+    def ticks(svg: str) -> list[float]:
+        shown = re.findall(r">([−-]?[0-9.]+)</text>", svg)
+        return [float(text.replace("−", "-")) for text in shown]
+
+    assert ticks(drawn)
+    assert all(0 <= tick <= 1 for tick in ticks(drawn))
+    assert max(ticks(free)) > 1

@@ -81,7 +81,7 @@ def test_fedavg_costs_what_its_messages_weigh() -> None:
     """Counted from the messages themselves: 3 clients, 4 rounds, both ways."""
     adapter = Message("train", {"values": torch.zeros(1_000)})
     model = Message("train", {"values": torch.zeros(50_000)})
-    other_ways = comparison(spec_size=1_000, base_size=50_000, clients=3, rounds=4)
+    other_ways = comparison(spec_size=1_000, base_size=50_000, turns=3 * 4)
 
     assert other_ways.lora == payload(adapter) * 3 * 4 * 2
     assert other_ways.full == payload(model) * 3 * 4 * 2

@@ -24,6 +24,10 @@ def values(lines: Sequence[Line], metric: str, digits: int) -> Markup:
             _row(ax, row, line, line.value, line.tasks, digits)
         _labels(ax, lines)
         ax.margins(x=0.04)
+        if metric == "accuracy":
+            # An interval over few tasks passes what an accuracy can be; the axis does not.
+            low, high = ax.get_xlim()
+            ax.set_xlim(max(low, 0.0), min(high, 1.0))
 
     return draw(paint, alt=f"{metric} by method: {spoken}", height=ROW * len(lines) + 30)
 
