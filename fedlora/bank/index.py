@@ -12,6 +12,7 @@ from typing import Any
 from fedlora import atomic
 from fedlora.adapter import AdapterSpec
 from fedlora.bank.record import Record, StoredRecord
+from fedlora.database import remedy as remedy_of
 from fedlora.errors import FedloraError
 
 _FORMAT = 2
@@ -24,13 +25,6 @@ _SCHEMA = (
 )
 _COLUMNS = "task, client, round, sample, rank, seed, metrics, digest, vector, checksum"
 _KEY = "task = ? AND client = ? AND round = ? AND sample = ? AND rank = ?"
-_REMEDIES = {
-    "SQLITE_FULL": "the disk is full: free some space and run again",
-    "SQLITE_READONLY": "it cannot be written to: change its permissions or choose another folder",
-    "SQLITE_CANTOPEN": "it cannot be opened: check the path and its permissions",
-    "SQLITE_BUSY": "another process is writing to it: wait for that process or end it",
-    "SQLITE_IOERR": "the disk refused: check that it is not full and still works",
-}
 
 
 class Index:
@@ -134,9 +128,9 @@ class Index:
             raise self._explain(error) from error
 
     def _explain(self, error: Exception) -> FedloraError:
-        code = "_".join(str(getattr(error, "sqlite_errorname", "")).split("_")[:2])
-        if code in _REMEDIES:
-            return FedloraError(f"bank index '{self.path}': {_REMEDIES[code]}")
+        remedy = remedy_of(error)
+        if remedy is not None:
+            return FedloraError(f"bank index '{self.path}': {remedy}")
         return self._damaged(str(error))
 
     def _damaged(self, reason: str) -> FedloraError:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fedlora.config import RunConfig
+from fedlora.errors import FedloraError
 from fedlora.evaluation.table import Row, summarise
 from fedlora.wire.ledger import Entry, comparison, totals
 
@@ -21,14 +22,14 @@ def compile_results(config: RunConfig, folder: Path) -> dict[str, Any]:
     the other the newcomers as well, since without a generator they would have to.
     """
     done = {s: f for s in config.seeds if (f := seed_folder(folder, s) / "facts.json").is_file()}
-    tables = [json.loads((facts.parent / "table.json").read_text()) for facts in done.values()]
+    tables = [_read(facts.parent / "table.json") for facts in done.values()]
     rows = [Row(**row) for table in tables for row in table["rows"]]
     metric = tables[0]["metric"] if tables else "accuracy"
-    facts = {seed: json.loads(file.read_text()) for seed, file in done.items()}
+    facts = {seed: _read(file) for seed, file in done.items()}
     lost = [
-        {"seed": seed, **json.loads(line)}
+        {"seed": seed, **line}
         for seed in done
-        for line in (seed_folder(folder, seed) / "lost.jsonl").read_text().splitlines()
+        for line in _read(seed_folder(folder, seed) / "lost.jsonl")
     ]
     return {
         "metric": metric,
@@ -39,9 +40,7 @@ def compile_results(config: RunConfig, folder: Path) -> dict[str, Any]:
         "summary": [asdict(summary) for summary in summarise(rows)],
         "bytes": _bytes(config, folder, facts),
         "lost": lost,
-        "seconds": sum(
-            json.loads((seed_folder(folder, seed) / "seconds.json").read_text()) for seed in done
-        ),
+        "seconds": sum(_read(seed_folder(folder, seed) / "seconds.json") for seed in done),
         "fingerprint": {str(seed): fact["fingerprint"] for seed, fact in facts.items()},
     }
 
@@ -83,3 +82,17 @@ def _turns(config: RunConfig, clients: int) -> int:
     """How often a client trains: all fine-tune, and those chosen for a warm-start round do so."""
     chosen = min(config.warm_start.clients_per_round or clients, clients)
     return config.warm_start.rounds * chosen + clients
+
+
+def _read(path: Path) -> Any:
+    """A JSON document, or the list of documents in a file of lines."""
+    try:
+        text = path.read_text()
+        if path.suffix == ".jsonl":
+            return [json.loads(line) for line in text.splitlines()]
+        return json.loads(text)
+    except (OSError, ValueError) as error:
+        raise FedloraError(
+            f"{path}: missing or damaged ({error}); delete facts.json beside it and resume the run,"
+            " which writes both again"
+        ) from None

@@ -61,8 +61,8 @@ def run(config: RunConfig, folder: Path, observer: Observer) -> dict[str, Any]:
     Raises:
         FedloraError: too few clients answer, or the folder holds what cannot be used.
     """
-    if (folder / "results.json").is_file() and not unfinished(config, folder):
-        finished: dict[str, Any] = json.loads((folder / "results.json").read_bytes())
+    finished = None if unfinished(config, folder) else _written(folder)
+    if finished is not None:
         return finished
     runtime = importlib.import_module(f"fedlora.runtime.{config.runtime.name}")
     if config.runtime.name == "deployment":
@@ -104,6 +104,15 @@ def peak_memory() -> int:
     unit = 1 if sys.platform == "darwin" else 1024
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return unit * max(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+
+
+def _written(folder: Path) -> dict[str, Any] | None:
+    """What results.json holds; None where it is missing or damaged, to be compiled anew."""
+    try:
+        results: dict[str, Any] = json.loads((folder / "results.json").read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+    return results
 
 
 def _story(config: RunConfig, seed: int, folder: Path, observer: Observer) -> Story:

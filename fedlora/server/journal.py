@@ -9,16 +9,17 @@ import json
 import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from fedlora import atomic
+from fedlora import atomic, database
 from fedlora.errors import FedloraError
 from fedlora.wire.ledger import Entry
 
 SCHEMA = """
 create table if not exists answers (
-    phase text, round integer, client integer, frame blob, error text not null,
+    phase text, round integer, client integer, frame blob, checksum blob, error text not null,
     primary key (phase, round, client)
 ) without rowid;
 create table if not exists lines (
@@ -26,13 +27,18 @@ create table if not exists lines (
     primary key (file, phase, round, client, number)
 ) without rowid;
 create table if not exists outcomes (
-    phase text, round integer, value blob not null, primary key (phase, round)
+    phase text, round integer, value blob not null, checksum blob not null,
+    primary key (phase, round)
 ) without rowid;
 """
 
 
 MISFIT = "does not fit the others: "
 """How the reason begins why an answer that was good by itself is lost."""
+
+
+Place = tuple[str | int, ...]
+"""Phase and round, and the client of an answer."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,7 @@ class Lost:
 class Journal:
     """Answers and outcomes of one run, each written whole or not at all (SQLite).
 
+    Frames and outcomes carry checksums, since SQLite does not notice a flipped bit in a value.
     What was written survives a kill at any moment. A machine that loses power may lose the latest
     answers of a round that is not sealed yet, which are then asked for again.
     """
@@ -91,9 +98,14 @@ class Journal:
         return {int(client): str(error) for client, error in rows}
 
     def frame(self, phase: str, round: int, client: int) -> bytes:
-        """One good answer of a round that is not concluded."""
-        query = "select frame from answers where phase = ? and round = ? and client = ?"
-        return bytes(self._read(query, phase, round, client)[0][0])
+        """One good answer of a round that is not concluded.
+
+        Raises:
+            FedloraError: it is not what was written.
+        """
+        query = "select frame, checksum from answers where phase = ? and round = ? and client = ?"
+        rows = self._read(query, phase, round, client)
+        return self._sound((phase, round, client), *(rows[0] if rows else (None, None)))
 
     def seal(self) -> None:
         """Wait until all that was written is on the disk."""
@@ -118,21 +130,24 @@ class Journal:
     ) -> None:
         """Keep an answer with its lines of the ledger and of the metrics, in one transaction."""
         # A round that is asked again goes on counting: what was sent before was sent.
-        place = "phase = ? and round = ? and client = ?"
-        query = f"select count(*) from lines where file = 'ledger' and {place}"
-        first = int(self._read(query, phase, round, client)[0][0])
+        query = (
+            "select count(*) from lines where file = 'ledger'"
+            " and phase = ? and round = ? and client = ?"
+        )
+        place = phase, round, client
+        first = int(self._read(query, *place)[0][0])
         lines = [("ledger", number, entry.to_line()) for number, entry in enumerate(entries, first)]
         if metrics is not None:
             about = {"phase": phase, "round": round, "client": client}
             lines.append(("metrics", 0, json.dumps({**metrics, **about})))
         self._write(
             (
-                "insert into answers values (?, ?, ?, ?, ?)",
-                [(phase, round, client, answer.frame, answer.error)],
+                "insert into answers values (?, ?, ?, ?, ?, ?)",
+                [(*place, answer.frame, _checksum(place, answer.frame), answer.error)],
             ),
             (
                 "insert or replace into lines values (?, ?, ?, ?, ?, ?)",
-                [(file, phase, round, client, number, line) for file, number, line in lines],
+                [(file, *place, number, line) for file, number, line in lines],
             ),
         )
 
@@ -154,14 +169,22 @@ class Journal:
         )
 
     def outcome(self, phase: str, round: int) -> bytes | None:
-        """What a finished round came to."""
-        rows = self._read("select value from outcomes where phase = ? and round = ?", phase, round)
-        return bytes(rows[0][0]) if rows else None
+        """What a finished round came to.
+
+        Raises:
+            FedloraError: it is not what was written.
+        """
+        query = "select value, checksum from outcomes where phase = ? and round = ?"
+        rows = self._read(query, phase, round)
+        return self._sound((phase, round), *rows[0]) if rows else None
 
     def conclude(self, phase: str, round: int, value: bytes) -> None:
         """Keep what a round came to, and let go of the frames that led there."""
         self._write(
-            ("insert or replace into outcomes values (?, ?, ?)", [(phase, round, value)]),
+            (
+                "insert or replace into outcomes values (?, ?, ?, ?)",
+                [(phase, round, value, _checksum((phase, round), value))],
+            ),
             ("update answers set frame = null where phase = ? and round = ?", [(phase, round)]),
         )
 
@@ -212,8 +235,24 @@ class Journal:
         except sqlite3.Error as error:
             raise self._refused(error) from None
 
+    def _sound(self, place: Place, value: bytes | None, checksum: bytes | None) -> bytes:
+        if not isinstance(value, bytes) or _checksum(place, value) != checksum:
+            raise self._damaged("a value has changed")
+        return value
+
     def _refused(self, error: Exception) -> FedloraError:
+        remedy = database.remedy(error)
+        if remedy is None:
+            return self._damaged(str(error))
+        return FedloraError(f"run's journal '{self._file}': {remedy}")
+
+    def _damaged(self, reason: str) -> FedloraError:
         return FedloraError(
-            f"{self._file}: cannot be used as the run's journal ({error});"
-            " free the disk or start a new run"
+            f"run's journal '{self._file}' is damaged ({' '.join(reason.split()):.120}): restore it"
+            " from a copy, or delete it and resume, and the clients are asked again"
         )
+
+
+def _checksum(place: Place, value: bytes | None) -> bytes | None:
+    """Of a value and where it belongs, so that it cannot be taken for another's."""
+    return None if value is None else sha256(repr(place).encode() + value).digest()

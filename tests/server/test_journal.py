@@ -1,0 +1,64 @@
+"""What the journal gives back is what was written, or an error."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fedlora.errors import FedloraError
+from fedlora.server.journal import Answer, Journal
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("journal") / "journal.sqlite"
+    journal = Journal(file)
+    for client in range(3):
+        journal.record("finetune", 0, client, Answer(bytes([client]) * 3000, ""), [], None)
+    journal.conclude("warm_start", 1, b"w" * 2000)
+    journal.close()
+    return file
+
+
+def contents(file: Path) -> tuple[dict[int, bytes], bytes | None]:
+    journal = Journal(file)
+    try:
+        frames = {c: journal.frame("finetune", 0, c) for c in journal.answers("finetune", 0)}
+        return frames, journal.outcome("warm_start", 1)
+    finally:
+        journal.close()
+
+
+@given(data=st.data())
+@settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+def test_with_a_flipped_or_missing_byte_nothing_else_is_told(
+    sound: Path, data: st.DataObject
+) -> None:
+    whole, before = sound.read_bytes(), contents(sound)
+    place = data.draw(st.integers(0, len(whole) - 1))
+    if data.draw(st.booleans()):
+        flipped = whole[place] ^ (1 << data.draw(st.integers(0, 7)))
+        sound.write_bytes(whole[:place] + bytes([flipped]) + whole[place + 1 :])
+    else:
+        sound.write_bytes(whole[:place])
+    try:
+        after = contents(sound)
+    except FedloraError as error:
+        after, message = before, str(error)
+        assert "\n" not in message
+        assert str(sound) in message
+    finally:
+        for leftover in sound.parent.glob(f"{sound.name}-*"):
+            leftover.unlink()
+        sound.write_bytes(whole)
+
+    # what is missing is asked for again
+    assert after[0].items() <= before[0].items()
+    assert after[1] in (None, before[1])
+
+
+def test_a_file_that_is_no_journal_is_one_line_with_a_remedy(tmp_path: Path) -> None:
+    (tmp_path / "journal.sqlite").write_bytes(b"no database" * 100)
+    with pytest.raises(FedloraError, match=r"journal.sqlite' is damaged .*delete it and resume"):
+        Journal(tmp_path / "journal.sqlite")
