@@ -1,15 +1,16 @@
 """The bank as PEFT folders, out and in again."""
 
+import itertools
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from torch import Tensor
 
 from fedlora import atomic, frame
-from fedlora.adapter import peft_folder
+from fedlora.adapter import LoraAdapter, peft_folder
 from fedlora.bank.naming import folder_name
-from fedlora.bank.record import Record, StoredRecord
+from fedlora.bank.record import IMPORTED, Record, StoredRecord
 from fedlora.bank.store import Bank
 from fedlora.errors import FedloraError
 
@@ -59,6 +60,9 @@ def import_peft(
         record: where the adapter comes from; needed for one of plain PEFT.
         vector: the task vector (c,) of its task; needed for one of plain PEFT.
 
+    A record that the bank holds with another adapter, as banks of two runs do, goes in as one of
+    client IMPORTED.
+
     Returns:
         The digests, in the order of the folders' names; those already in the bank included.
 
@@ -75,14 +79,25 @@ def import_peft(
         raise FedloraError(f"no adapter in '{folder}': name a PEFT folder, or a folder of them")
     if len(paths) > 1 and (record is not None or vector is not None):
         raise FedloraError(f"'{folder}' holds {len(paths)} adapters, but one record was given")
-    return [
-        bank.add(
-            record or _read_record(path),
-            peft_folder.load(path, bank.spec.base),
-            _read_vector(path) if vector is None else vector,
-        )
-        for path in paths
-    ]
+    digests = []
+    for path in paths:
+        adapter = peft_folder.load(path, bank.spec.base)
+        given = _beside(bank, _read_record(path), adapter) if record is None else record
+        digests.append(bank.add(given, adapter, _read_vector(path) if vector is None else vector))
+    return digests
+
+
+def _beside(bank: Bank, record: Record, adapter: LoraAdapter) -> Record:
+    """The record; where it holds another adapter, whose client is of another run, one of its own.
+
+    That is IMPORTED's next sample of the task, or the one under which the adapter came before.
+    """
+    digest = adapter.digest()
+    held = {known.key: known.digest for known in bank.records()}
+    if held.get(record.key, digest) == digest:
+        return record
+    own = (replace(record, client=IMPORTED, sample=sample) for sample in itertools.count())
+    return next(other for other in own if held.get(other.key, digest) == digest)
 
 
 def record_folder(record: StoredRecord) -> str:

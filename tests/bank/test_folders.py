@@ -8,7 +8,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from torch import nn
 
 from fedlora.adapter import AdapterSpec, LayerSpec
-from fedlora.bank import Bank, Record, export_peft, import_peft
+from fedlora.bank import IMPORTED, Bank, Record, export_peft, import_peft
 from fedlora.errors import FedloraError
 from tests.adapters import random_adapter
 
@@ -41,6 +41,26 @@ def test_a_bank_that_went_out_comes_back_the_same(tmp_path: Path) -> None:
     assert sorted(paths) == sorted((tmp_path / "out").iterdir())
     assert again.digest() == bank.digest()
     assert again.records() == bank.records()
+
+
+def test_banks_of_two_runs_join_and_joining_again_changes_nothing(tmp_path: Path) -> None:
+    """Both number their clients and samples from 0, so records of equal places meet."""
+    one, two = fill(tmp_path / "one"), Bank.open(tmp_path / "two", SPEC, create=True)
+    for i, stored in enumerate(one.records()):
+        record = Record(*stored.key, seed=9, metrics={})
+        spec = SPEC.with_rank(record.rank)
+        two.add(record, random_adapter(spec, 100 + i), torch.zeros(5))
+    export_peft(one, tmp_path / "out", "org/base")
+    for _ in range(2):
+        import_peft(two, tmp_path / "out")
+
+    records = two.records()
+    assert len(records) == 2 * len(one.records())
+    assert {r.digest for r in one.records()} == {r.digest for r in records if r.client == IMPORTED}
+    for stored in one.records():
+        (came,) = [r for r in records if r.digest == stored.digest]
+        assert came.task == stored.task
+        assert torch.equal(two.vector(came), one.vector(stored))
 
 
 def test_a_plain_peft_folder_comes_in_with_a_record_and_a_vector(tmp_path: Path) -> None:
