@@ -12,7 +12,7 @@ _CLASSES = {
     None: "AutoModelForImageClassification",
     "CAUSAL_LM": "AutoModelForCausalLM",
     "SEQ_CLS": "AutoModelForSequenceClassification",
-    "SEQ_2_SEQ_LM": "AutoModelForSeq2SeqLM",
+    "SEQ_2_SEQ_LM": "AutoModelForImageTextToText",
     "TOKEN_CLS": "AutoModelForTokenClassification",
     "QUESTION_ANS": "AutoModelForQuestionAnswering",
 }

@@ -20,6 +20,7 @@ from transformers.utils import logging as transformers_logging
 
 from fedlora import cache
 from fedlora.backbone.clip import ClipTowers, load_clip
+from fedlora.backbone.florence2 import ARCHITECTURE, Florence, load_florence
 from fedlora.backbone.weights import digest, locate, unloadable
 from fedlora.config import BackboneConfig
 
@@ -28,7 +29,7 @@ logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
 transformers_logging.disable_progress_bar()
 transformers_logging.set_verbosity_error()
 
-Modality = Literal["vision", "text", "causal-lm"]
+Modality = Literal["vision", "text", "causal-lm", "vision-to-text"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +41,7 @@ class BaseModel:
     labels: the names of the classifier's rows.
     clip: of a CLIP, whose vision tower `model` is, the towers: they make a classifier of any
         class names; None otherwise.
+    florence: of a Florence-2, how images and prompts become its input; None otherwise.
     reference: what `from_pretrained` takes to load the same model.
     digest: SHA-256 of the weights; an adapter belongs to one digest.
     """
@@ -53,13 +55,17 @@ class BaseModel:
     digest: str
     parameters: int
     clip: ClipTowers | None = None
+    florence: Florence | None = None
 
     @property
     def task_type(self) -> str | None:
         """PEFT's name for what the model does; it has none for image classification."""
-        return {"vision": None, "text": "FEATURE_EXTRACTION", "causal-lm": "CAUSAL_LM"}[
-            self.modality
-        ]
+        return {
+            "vision": None,
+            "text": "FEATURE_EXTRACTION",
+            "causal-lm": "CAUSAL_LM",
+            "vision-to-text": "SEQ_2_SEQ_LM",
+        }[self.modality]
 
 
 def load_base(config: BackboneConfig) -> BaseModel:
@@ -82,6 +88,8 @@ def _load(where: str, config: BackboneConfig) -> BaseModel:
     described = AutoConfig.from_pretrained(where)
     if (described.architectures or [""])[0] == "CLIPModel":
         return _load_clip(where, config)
+    if (described.architectures or [""])[0] == ARCHITECTURE:
+        return _load_florence(where, config)
     modality = _modality(described.architectures or [])
     loader = {
         "vision": AutoModelForImageClassification,
@@ -110,6 +118,15 @@ def _load_clip(where: str, config: BackboneConfig) -> BaseModel:
     parameters = sum(p.numel() for p in vision.parameters())
     identity = digest(towers.model)
     return BaseModel(vision, "vision", None, None, (), where, identity, parameters, towers)
+
+
+def _load_florence(where: str, config: BackboneConfig) -> BaseModel:
+    model, tokenizer, florence = load_florence(where, getattr(torch, config.dtype))
+    model.eval().requires_grad_(False)
+    identity, parameters = digest(model), sum(p.numel() for p in model.parameters())
+    return BaseModel(
+        model, "vision-to-text", tokenizer, None, (), where, identity, parameters, florence=florence
+    )
 
 
 def _modality(architectures: list[str]) -> Modality:

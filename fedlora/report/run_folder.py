@@ -136,7 +136,7 @@ def _results_so_far(seeds: Sequence[SeedFolder]) -> Results:
         if path.is_file() and isinstance(table := _json(path), dict):
             rows += table.get("rows", [])
             metric = table.get("metric", metric)
-    made = {"metric": metric, "higher_is_better": metric == "accuracy", "rows": rows, "lost": lost}
+    made = {"metric": metric, "higher_is_better": metric != "nll", "rows": rows, "lost": lost}
     return _validated(seeds[0].path if seeds else Path(), made)
 
 

@@ -17,7 +17,7 @@ from fedlora.wire.message import Message
 
 # No honest description is larger: values of a task vector, and of a head beside the adapter's.
 MOST_VALUES = 1 << 20
-METRICS = ("accuracy", "nll")
+METRICS = ("accuracy", "nll", "map")
 MOST_WORK = 1e9
 
 

@@ -45,7 +45,7 @@ def judge(
         if client in answers:
             values = _values(answers[client], metric)
             values |= {way: found[client] for way, found in reached.items() if client in found}
-            own = rows(context.seed, newcomer.seat.task, client, values, metric == "accuracy")
+            own = rows(context.seed, newcomer.seat.task, client, values, metric != "nll")
             table += [asdict(row) for row in own]
     document = {"metric": metric, "rows": table}
     atomic.write_text(context.folder / "table.json", json.dumps(document, indent=1))

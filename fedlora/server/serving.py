@@ -121,7 +121,7 @@ def value_of(scores: object, metric: str) -> float:
         FedloraError: it is missing, or no accuracy or likelihood can be so.
     """
     value = scores.get(metric) if isinstance(scores, dict) else None
-    most = 1.0 if metric == "accuracy" else 1e6
+    most = 1e6 if metric == "nll" else 1.0
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
         raise FedloraError(f"answer whose {metric} is {value!a:.40}")
     return float(value)

@@ -11,7 +11,11 @@ from fedlora.errors import FedloraError
 from fedlora.section import Section
 
 Kind = Literal[
-    "image-classification", "text-classification", "multiple-choice", "language-modelling"
+    "image-classification",
+    "text-classification",
+    "multiple-choice",
+    "language-modelling",
+    "object-detection",
 ]
 Split = Literal["train", "validation", "test"]
 
@@ -23,13 +27,16 @@ class Examples:
     inputs: (n, channels, height, width) float32 images in [0, 1], or n strings (the text, the
         question, or the passage).
     labels: (n,) int64 indices into the task's label names; for multiple choice, into `choices`;
-        None for language modelling.
+        None for language modelling and detection.
     choices: for multiple choice, the n lists of answers; else None.
+    suffixes: for object detection, what is in each image, as `detection.locations` writes it;
+        else None.
     """
 
     inputs: np.ndarray | Sequence[str]
     labels: np.ndarray | None = None
     choices: Sequence[Sequence[str]] | None = None
+    suffixes: Sequence[str] | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -40,6 +47,7 @@ class Examples:
             inputs=_rows(self.inputs, index),
             labels=None if self.labels is None else self.labels[index],
             choices=None if self.choices is None else _rows(self.choices, index),
+            suffixes=None if self.suffixes is None else _rows(self.suffixes, index),
         )
 
 

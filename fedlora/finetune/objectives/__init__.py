@@ -6,6 +6,7 @@ from fedlora.finetune.objectives.contract import Metric, Objective, Rows
 from fedlora.finetune.objectives.image_classification import ImageClassification
 from fedlora.finetune.objectives.language_modelling import LanguageModelling
 from fedlora.finetune.objectives.multiple_choice import MultipleChoice
+from fedlora.finetune.objectives.object_detection import ObjectDetection
 from fedlora.finetune.objectives.prompted_images import PromptedImages
 from fedlora.finetune.objectives.text_classification import TextClassification
 from fedlora.tasks.contract import Kind
@@ -29,6 +30,8 @@ def objective_for(
         return TextClassification(slot, label_names, train_head, max_length)
     if train_head:
         raise FedloraError(f"lora.head: a {kind} task has no classification head; set it to false")
+    if kind == "object-detection":
+        return ObjectDetection(slot, label_names, max_length)
     if kind == "multiple-choice":
         return MultipleChoice(slot, label_names, max_length)
     return LanguageModelling(slot, label_names, max_length)

@@ -11,7 +11,7 @@ from fedlora.backbone import AdapterSlot
 from fedlora.tasks.contract import Examples, Kind
 
 Rows = dict[str, Tensor]
-Metric = Literal["accuracy", "nll"]
+Metric = Literal["accuracy", "nll", "map"]
 
 SCORING_BATCH = 256
 
@@ -22,7 +22,8 @@ BELOW = "below"
 class Objective(ABC):
     """One task on one wrapped base model.
 
-    metric: what the task is judged by; accuracy is better high, nll (nats a token) better low.
+    metric: what the task is judged by; accuracy and map (mean average precision) are better
+        high, nll (nats a token) better low.
     """
 
     kind: ClassVar[Kind]
