@@ -30,7 +30,7 @@ class FederatedCLIPModel(nn.Module):
         class_names: one for each class.
         templates: prompts, with {} where the name belongs; their embeddings are averaged.
         trainable_head: whether the head trains; None for "only without class names".
-        learning_rate: of AdamW in `train_step`.
+        learning_rate: of AdamW in `train_step`; may be changed between steps.
 
     Raises:
         FedloraError: the model cannot be loaded or is no CLIP, num_classes and class_names
@@ -171,6 +171,8 @@ class FederatedCLIPModel(nn.Module):
         if self._optimizer is None or not same:
             made = torch.optim.AdamW(trained, lr=self.learning_rate, weight_decay=0.0)
             self._optimizer = (trained, made)
+        for group in self._optimizer[1].param_groups:
+            group["lr"] = self.learning_rate  # which may have changed since
         return self._optimizer[1]
 
     def _batch(self, data: Any, labels: Any) -> tuple[Tensor, Tensor]:

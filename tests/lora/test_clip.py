@@ -262,3 +262,14 @@ def test_stirring_is_not_nothing():
     assert torch.equal(in_evaluation(wrapper, pixels), in_evaluation(clip(), pixels))
     stir(wrapper)
     assert not torch.equal(in_evaluation(wrapper, pixels), in_evaluation(clip(), pixels))
+
+
+def test_a_learning_rate_changed_between_steps_counts_from_the_next_step_on():
+    model, (pixels, labels) = clip(), batch()
+    model.train_step(pixels, labels)
+    before = model.get_parameters()
+    model.learning_rate = 0.0
+    model.train_step(pixels, labels)
+
+    after = model.get_parameters()
+    assert all((a == b).all() for a, b in zip(before, after, strict=True))
