@@ -1,7 +1,7 @@
 """Who takes part: one seat for every shard of a bank task and for every newcomer."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from fedlora.config import RunConfig
 from fedlora.errors import FedloraError
@@ -19,15 +19,38 @@ class Seat:
     role: Role
 
 
-def seats(config: RunConfig) -> list[Seat]:
+class Names(Protocol):
+    """The tasks of a run: those that fill the bank, and those that newcomers bring."""
+
+    @property
+    def bank(self) -> tuple[str, ...]:
+        """In the order of their clients."""
+        ...
+
+    @property
+    def held_out(self) -> tuple[str, ...]:
+        """In the order of their clients, who follow the bank's."""
+        ...
+
+
+ROSTER = "roster"
+"""What a message asks for that asks for the names; the answer holds `bank` and `held_out`."""
+
+
+def seats(config: RunConfig, names: Names | None = None) -> list[Seat]:
     """Every client of a run; seat i is client i, the bank's clients first.
 
     A newcomer holds the whole of its task.
 
+    Args:
+        config: of the run.
+        names: of its tasks; the family's own when None, which some families read data for.
+
     Raises:
         FedloraError: the task family yields no bank task, or a task twice.
     """
-    names = config.tasks.build().names()
+    if names is None:
+        names = config.tasks.build().names()
     if not names.bank:
         raise FedloraError("tasks: the family yields no task for the bank; raise tasks.bank")
     everyone = [*names.bank, *names.held_out]

@@ -10,7 +10,7 @@ from fedlora.errors import FedloraError
 IMPORTED = -1
 """The client that adapters from outside are booked under: nobody's index."""
 
-_LONGEST_TASK = 1000
+LONGEST_TASK = 1000
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class Record:
     metrics: Mapping[str, float]
 
     def __post_init__(self) -> None:
-        if not _is_text(self.task) or not 1 <= len(self.task) <= _LONGEST_TASK:
+        if not _is_text(self.task) or not 1 <= len(self.task) <= LONGEST_TASK:
             raise FedloraError(
-                f"task name {self.task!a:.80} is not text of 1 to {_LONGEST_TASK} characters"
+                f"task name {self.task!a:.80} is not text of 1 to {LONGEST_TASK} characters"
             )
         for name in ("client", "round", "sample", "rank", "seed"):
             value = getattr(self, name)

@@ -11,9 +11,9 @@ from fedlora import atomic
 from fedlora.backbone import open_slot
 from fedlora.bank import Bank
 from fedlora.config import RunConfig
-from fedlora.roster import seats
 from fedlora.server.artefacts import write_adapters
 from fedlora.server.asking import Asker
+from fedlora.server.calling import call_roll
 from fedlora.server.collecting import collect
 from fedlora.server.context import ENVELOPE_BYTES, ServerContext
 from fedlora.server.describing import describe
@@ -48,8 +48,8 @@ def federate(
     torch.set_num_threads(config.runtime.threads)  # sums depend on it, in their last bits
     journal = Journal(folder / "checkpoints" / "journal.sqlite")
     started = time.perf_counter()
-    context = _context(config, seed, transport, folder, observer, journal)
     try:
+        context = _context(config, seed, transport, folder, observer, journal)
         bank = _live(context)
     finally:
         journal.add_seconds(time.perf_counter() - started)
@@ -87,7 +87,7 @@ def _context(
         config=config,
         seed=seed,
         folder=folder,
-        seats=seats(config),
+        seats=call_roll(config, asker),
         spec=spec,
         codec=config.codec.build(),
         journal=journal,

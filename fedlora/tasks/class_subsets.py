@@ -41,6 +41,7 @@ class ClassSubsets(TaskFamily):
     """Tasks that tell a few classes of one source apart, another few each."""
 
     Config = Config
+    from_rows = True
 
     def names(self) -> TaskNames:
         """The classes' names joined by plus signs, in the source's order."""

@@ -102,9 +102,14 @@ class TaskNames:
 
 
 class TaskFamily(ABC):
-    """How many related tasks are made from sources; one file a family in `tasks/`."""
+    """How many related tasks are made from sources; one file a family in `tasks/`.
+
+    from_rows: whether the names follow from a source's rows. A server, which reads none, asks a
+        client for them then.
+    """
 
     Config: ClassVar[type[Section]]
+    from_rows: ClassVar[bool] = False
 
     def __init__(self, config: Any) -> None:
         self.config = config

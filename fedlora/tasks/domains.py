@@ -40,6 +40,7 @@ class Domains(TaskFamily):
     """One task for each product line, author or subject of a source."""
 
     Config = Config
+    from_rows = True
 
     def names(self) -> TaskNames:
         """Such as "department=tops", newcomers drawn at random."""
