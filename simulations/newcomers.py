@@ -1,6 +1,8 @@
 """The story of fedlora in one script: clients, a bank, a generator, newcomers, a table.
 
-python simulations/newcomers.py [RUN_FOLDER]
+    python simulations/newcomers.py [RUN_FOLDER]
+
+With the folder of a run of it that was killed, that run goes on.
 """
 
 import sys
@@ -24,7 +26,11 @@ config = fedlora.load(
 # The clients: each fine-tunes a LoRA on its own images and sends the adapter alone. The server
 # keeps the adapters, learns what they look like given a task vector, and hands every newcomer
 # one adapter in one message.
-folder = Path(sys.argv[1]) if len(sys.argv) > 1 else fedlora.create(config, Path("runs"))
+if len(sys.argv) > 1:
+    folder = Path(sys.argv[1])
+    config = fedlora.resume(folder)
+else:
+    folder = fedlora.create(config, Path("runs"))
 with watching() as observer:
     fedlora.run(config, folder, observer)
 
