@@ -39,7 +39,7 @@ def write_bytes(path: Path, data: bytes) -> None:
     """
     path = Path(path)
     temporary = _beside(path)
-    with _explained(path):
+    with explained(path):
         _make(path.parent)
         try:
             with temporary.open("xb") as file:
@@ -70,7 +70,7 @@ def folder(path: Path) -> Iterator[Path]:
     """
     path = Path(path)
     temporary, old = _beside(path), _beside(path)
-    with _explained(path):
+    with explained(path):
         try:
             _make(temporary)
             yield temporary
@@ -92,7 +92,7 @@ def alone(path: Path) -> Iterator[None]:
     Raises:
         FedloraError: another process works in it, or it cannot be written to.
     """
-    with _explained(path):
+    with explained(path):
         _make(path)
         lock = (path / ".lock").open("w")
     with lock:
@@ -106,7 +106,7 @@ def alone(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def explained(path: Path) -> Iterator[None]:
     """Turn the operating system's refusals into one line; every other error passes."""
     try:
         yield

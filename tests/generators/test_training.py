@@ -1,5 +1,6 @@
 """The harness: a killed fit goes on where it was, and ends where it would have ended."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning.pytorch import Trainer
 from torch import Tensor, nn
 
 from fedlora.errors import FedloraError
@@ -113,3 +115,14 @@ def test_a_loss_that_is_not_finite_stops_the_fit(tmp_path: Path) -> None:
             workdir=tmp_path,
             progress=lambda losses: None,
         )
+
+
+def test_a_checkpoint_that_the_disk_has_no_room_for_is_one_line_that_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Trainer, file: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "/elsewhere")
+
+    monkeypatch.setattr(Trainer, "save_checkpoint", refuse)
+    with pytest.raises(FedloraError, match=rf"'{tmp_path}/{CHECKPOINT}': the disk is full"):
+        fit(tmp_path)

@@ -7,6 +7,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from typing_extensions import override
 
+from fedlora import atomic
 from fedlora.generators.contract import Progress
 from fedlora.generators.training.hardware import usage
 
@@ -49,5 +50,6 @@ class Save(Callback):
         epoch = trainer.current_epoch + 1
         if epoch % self._every == 0 or epoch == trainer.max_epochs or trainer.should_stop:
             part = self._path.with_name(f".{self._path.name}.part")
-            trainer.save_checkpoint(part)
-            os.replace(part, self._path)
+            with atomic.explained(self._path):
+                trainer.save_checkpoint(part)
+                os.replace(part, self._path)
