@@ -21,7 +21,7 @@ from fedlora.errors import FedloraError
 
 CONFIG, WEIGHTS, SIDECAR = "adapter_config.json", "adapter_model.safetensors", "fedlora.json"
 PREFIX = "base_model.model."
-_DOWN, _UP = ".lora_A.weight", ".lora_B.weight"
+DOWN, UP = ".lora_A.weight", ".lora_B.weight"
 
 
 def save(
@@ -47,8 +47,8 @@ def save(
     """
     tensors = {}
     for layer in adapter.spec.layers:
-        tensors[f"{PREFIX}{layer.name}{_DOWN}"] = adapter.down[layer.name]
-        tensors[f"{PREFIX}{layer.name}{_UP}"] = adapter.up[layer.name]
+        tensors[f"{PREFIX}{layer.name}{DOWN}"] = adapter.down[layer.name]
+        tensors[f"{PREFIX}{layer.name}{UP}"] = adapter.up[layer.name]
     for name, _ in adapter.spec.head:
         tensors[f"{PREFIX}{name}"] = adapter.head[name]
     sidecar = {"spec": json.loads(adapter.spec.to_json()), "digest": adapter.digest()}
@@ -103,9 +103,9 @@ def assemble(raw: dict[str, Tensor], config: dict[str, Any], base: str) -> LoraA
     layers, head = [], []
     for key in sorted(raw):
         name = key.removeprefix(PREFIX)
-        if name.endswith(_DOWN):
-            name = name.removesuffix(_DOWN)
-            down, up = raw[key], raw.get(f"{PREFIX}{name}{_UP}")
+        if name.endswith(DOWN):
+            name = name.removesuffix(DOWN)
+            down, up = raw[key], raw.get(f"{PREFIX}{name}{UP}")
             if up is None or down.ndim != 2 or up.ndim != 2 or len(down) != up.shape[1]:
                 raise FedloraError(f"layer '{name}' lacks two matrices of one rank")
             layers.append(LayerSpec(name, down.shape[1], up.shape[0], len(down)))
@@ -113,7 +113,7 @@ def assemble(raw: dict[str, Tensor], config: dict[str, Any], base: str) -> LoraA
         elif peft_config.in_saved_module(config, name):
             head.append((name, tuple(raw[key].shape)))
             tensors[f"head.{name}"] = raw[key].float()
-        elif not name.endswith(_UP) or f"{key.removesuffix(_UP)}{_DOWN}" not in raw:
+        elif not name.endswith(UP) or f"{key.removesuffix(UP)}{DOWN}" not in raw:
             raise FedloraError(f"tensor {key!a:.120} is neither LoRA of a linear layer nor a head")
     if not layers:
         raise FedloraError("it holds no LoRA layer: was it saved as an adapter?")

@@ -6,8 +6,10 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 from torch.nn import functional
+from transformers import AutoConfig
 
 from fedlora.backbone.load import BaseModel, load_base
+from fedlora.backbone.weights import locate
 from fedlora.config import BackboneConfig
 from fedlora.errors import FedloraError
 
@@ -62,3 +64,16 @@ def open_encoder(name: str = "minilm", max_length: int = 128) -> TextEncoder:
     if base.modality != "text":
         raise FedloraError(f"encoder.name: '{name}' is a {base.modality} model; choose minilm")
     return TextEncoder(base, max_length)
+
+
+def encoder_width(name: str) -> int:
+    """Features of an encoding, from the model's configuration alone.
+
+    Raises:
+        FedloraError: there is no such model.
+    """
+    try:
+        return int(AutoConfig.from_pretrained(locate(name, "encoder.name")).hidden_size)
+    except (OSError, ValueError, AttributeError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise FedloraError(f"encoder.name: '{name}' cannot be loaded ({reason})") from None

@@ -7,7 +7,7 @@ from fedlora.config.clients import (
     TrainSection,
     WarmStartConfig,
 )
-from fedlora.config.files import dump, from_dict, load
+from fedlora.config.files import dump, from_dict, load, merged, stamped
 from fedlora.config.model import BackboneConfig, LoraSection
 from fedlora.config.newcomers import AdoptionConfig, EvaluationConfig
 from fedlora.config.parts import AggregatorPart, CodecPart, GeneratorPart, PolicyPart, TasksPart
@@ -36,4 +36,6 @@ __all__ = [
     "dump",
     "from_dict",
     "load",
+    "merged",
+    "stamped",
 ]

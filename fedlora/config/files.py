@@ -1,6 +1,7 @@
 """A configuration read from a file with overrides, and written again."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ def load(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     Raises:
         FedloraError: one line that names the file, the key and the remedy.
     """
-    return from_dict(_merged(path, overrides), origin=str(path))
+    return from_dict(merged(path, overrides), origin=str(path))
 
 
 def from_dict(raw: Any, origin: str) -> RunConfig:
@@ -40,7 +41,17 @@ def dump(config: RunConfig) -> str:
     return OmegaConf.to_yaml(OmegaConf.create(config.model_dump(mode="json")))
 
 
-def _merged(path: Path, overrides: Sequence[str]) -> Any:
+def stamped(root: Path, name: str) -> Path:
+    """The name of a new folder: root/NAME_YYYYMMDD_HHMMSS."""
+    return root / f"{name}_{datetime.now().astimezone():%Y%m%d_%H%M%S}"
+
+
+def merged(path: Path, overrides: Sequence[str]) -> Any:
+    """A YAML file as plain values, with `section.key=value` over it, not validated.
+
+    Raises:
+        FedloraError: the file cannot be read, or an override is none.
+    """
     for override in overrides:
         if "=" not in override:
             raise FedloraError(f"override '{override}': write it as section.key=value")

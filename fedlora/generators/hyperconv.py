@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 from typing_extensions import override
 
-from fedlora.adapter import LoraAdapter
+from fedlora.adapter import AdapterSpec, LoraAdapter
 from fedlora.adapter.canonical import canonicalise
 from fedlora.adapter.resize import at_one_rank, resize
 from fedlora.errors import FedloraError
@@ -103,6 +103,11 @@ class HyperConv(Generator):
         ]
         return made if rank is None else [resize(a, a.spec.with_rank(rank)) for a in made]
 
+    @property
+    def prompt_width(self) -> int:
+        """Features of a prompt that it learned from."""
+        return self._width
+
     @override
     def save(self, folder: Path) -> None:
         parts = {
@@ -177,3 +182,22 @@ class HyperConv(Generator):
 
     def _judged(self, targets: Tensor, prompts: Tensor) -> Data | None:
         return Pairs(targets, prompts, self._group) if prompts.shape[1] else None
+
+
+def outline(config: HyperConvConfig, spec: AdapterSpec, prompts: int, width: int) -> dict[str, int]:
+    """What a fit would build, counted: tokens, entries of a token, trainable parameters.
+
+    Raises:
+        FedloraError: the adapter needs more tokens than the configuration allows.
+    """
+    tokeniser = Tokeniser(spec, config.tokens)
+    features = min(config.condition_components, width)
+    group = min(config.samples_per_prompt, prompts)
+    with torch.device("meta"):
+        weights = torch.empty(tokeniser.mask.shape)
+        network = HyperConvNetwork(group, features, weights, config.decoder)
+    return {
+        "tokens": tokeniser.tokens,
+        "entries": tokeniser.entries,
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+    }

@@ -4,7 +4,6 @@ import importlib
 import json
 import resource
 import sys
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +23,7 @@ def create(config: RunConfig, root: Path) -> Path:
     Raises:
         FedloraError: the folder cannot be written.
     """
-    stamp = datetime.now().astimezone().strftime("%Y%m%d_%H%M%S")
-    folder = root / f"{config.name}_{stamp}"
-    return create_at(config, folder)
+    return create_at(config, configuration.stamped(root, config.name))
 
 
 def create_at(config: RunConfig, folder: Path) -> Path:

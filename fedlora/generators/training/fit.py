@@ -112,6 +112,7 @@ def _keep_best(folder: Path, plan: Plan, every: int) -> list[Callback]:
         monitor="val_loss",
         save_top_k=plan.keep_best,
         enable_version_counter=False,
+        save_on_train_epoch_end=False,  # before last.ckpt, which says which one was the best
     )
     if plan.patience is None:
         return [best]

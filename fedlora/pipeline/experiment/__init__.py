@@ -1,0 +1,1 @@
+"""A generator from a folder of checkpoints and a file of prompts, without a federation."""

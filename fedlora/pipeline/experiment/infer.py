@@ -1,0 +1,68 @@
+"""From a trained generator and prompts to adapters on disk."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from fedlora import atomic, frame
+from fedlora.adapter import LoraAdapter, peft_folder
+from fedlora.backbone.text_encoder import TextEncoder, open_encoder
+from fedlora.errors import FedloraError
+from fedlora.generators.contract import Generator
+from fedlora.generators.hyperconv import HyperConv
+from fedlora.pipeline.experiment import settings
+from fedlora.pipeline.experiment.run import CONFIG, FINAL
+from fedlora.pipeline.workshop import load_generator
+
+
+def open_model(folder: Path) -> tuple[Generator, TextEncoder]:
+    """The generator of an experiment, or of its final_model, and the encoder that it reads with.
+
+    Raises:
+        FedloraError: there is none, it is damaged, or it learned from another encoder's width.
+    """
+    root = folder if (folder / CONFIG).is_file() else folder.parent.parent
+    model = root / FINAL if root == folder else folder
+    generator = load_generator(model)
+    encoder = settings.EncoderConfig()
+    if (root / CONFIG).is_file():
+        encoder = settings.load(root / CONFIG).encoder
+    opened = open_encoder(encoder.name, encoder.max_length)
+    if isinstance(generator, HyperConv) and generator.prompt_width != opened.width:
+        raise FedloraError(
+            f"{model}: learned from prompts of {generator.prompt_width} features, and encoder"
+            f" '{encoder.name}' gives {opened.width}; name the one it was trained with in"
+            f" {root / CONFIG}"
+        )
+    return generator, opened
+
+
+def generate(generator: Generator, encoder: TextEncoder, texts: Sequence[str]) -> LoraAdapter:
+    """One adapter for the task that these prompts are of."""
+    asked = encoder.encode(texts).flatten().unsqueeze(0)
+    return generator.sample(generator.sees(asked, len(texts)), seed=0)[0]
+
+
+def write_folder(adapter: LoraAdapter, folder: Path, base: str, remark: str) -> None:
+    """A PEFT folder; `base` is what from_pretrained takes."""
+    peft_folder.save(adapter, folder, base, None, remark)
+
+
+def write_batch(adapters: Mapping[str, LoraAdapter], file: Path) -> None:
+    """One safetensors file: NUMBER/LAYER.lora_A.weight and lora_B; names in the metadata.
+
+    Raises:
+        FedloraError: the file cannot be written.
+    """
+    tensors: dict[str, Tensor] = {}
+    for number, adapter in enumerate(adapters.values()):
+        for layer in adapter.spec.layers:
+            name = f"{number}/{peft_folder.PREFIX}{layer.name}"
+            tensors[f"{name}{peft_folder.DOWN}"] = adapter.down[layer.name]
+            tensors[f"{name}{peft_folder.UP}"] = adapter.up[layer.name]
+        tensors |= {f"{number}/head.{name}": tensor for name, tensor in adapter.head.items()}
+        tensors[f"{number}/alpha"] = torch.tensor(adapter.spec.alpha)
+    atomic.write_bytes(file, frame.pack(tensors, "prompts", json.dumps(list(adapters))))

@@ -1,0 +1,136 @@
+"""Train a generator in an experiment's folder, and say how well it listens."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fedlora import atomic, tracking
+from fedlora.adapter.product import distance, norm
+from fedlora.backbone.text_encoder import TextEncoder, open_encoder
+from fedlora.config import stamped
+from fedlora.errors import FedloraError
+from fedlora.generators.contract import Generator, TrainingBank
+from fedlora.generators.mean import Mean, MeanConfig
+from fedlora.generators.training.hardware import usage
+from fedlora.pipeline.experiment import settings
+from fedlora.pipeline.experiment.judging import centre, nearest_tasks, share
+from fedlora.pipeline.experiment.prepare import encodings
+from fedlora.pipeline.experiment.study import Study
+from fedlora.server.observer import Observer
+
+CONFIG, FINAL, METRICS = "config.yaml", "results/final_model", "results/metrics.json"
+STEPS = 100  # of a progress bar
+
+
+def create(study: Study) -> Path:
+    """A new folder, OUT/NAME_YYYYMMDD_HHMMSS, holding the resolved configuration.
+
+    Raises:
+        FedloraError: it exists, or cannot be written.
+    """
+    folder = stamped(study.config.out, study.config.name)
+    if folder.exists():
+        raise FedloraError(f"{folder}: is there already; wait a second, or name another experiment")
+    atomic.write_text(folder / CONFIG, settings.dump(study.config))
+    return folder
+
+
+def run(study: Study, folder: Path, observer: Observer) -> dict[str, Any]:
+    """Train, or go on training, in a folder; write results/final_model and results/metrics.json.
+
+    The curves go to tensorboard_logs/ and to the configuration's tracker.
+
+    Returns:
+        What results/metrics.json holds.
+
+    Raises:
+        FedloraError: the training fails, or the folder cannot be written.
+    """
+    encoder = open_encoder(study.config.encoder.name, study.config.encoder.max_length)
+    generator = study.generator(encoder.width)
+    encoded = encodings(study.config.prompts, study.prepared, encoder)
+    bank = study.training_bank(encoded, generator)
+    _fit(study, generator, bank, folder, observer)
+    generator.save(folder / FINAL)
+    measured = judge(study, generator, bank, encoder)
+    atomic.write_text(folder / METRICS, json.dumps(measured, indent=1) + "\n")
+    return measured
+
+
+def judge(
+    study: Study, generator: Generator, bank: TrainingBank, encoder: TextEncoder
+) -> dict[str, Any]:
+    """On prompts that never trained: whose adapters lie nearest, and how far the truth is.
+
+    Distances are shares of the true adapter's norm; `mean` is what the average of the bank's
+    tasks comes to.
+    """
+    average = Mean(MeanConfig())
+    average.fit(bank, seed=0, workdir=Path("unused"), progress=lambda _: None)
+    groups = {
+        task: [
+            encoder.encode(texts[start : start + study.prepared.group]).flatten()
+            for start in range(0, len(texts), study.prepared.group)
+        ]
+        for task in (*study.bank, *study.held_out)
+        for texts in [study.prepared.test[task]]
+    }
+    rows: list[dict[str, Any]] = []
+    for task, own in groups.items():
+        trained = [*study.bank.get(task, ()), *study.held_out.get(task, ())]
+        truth = centre(trained)
+        size = norm(truth)
+        made = [
+            generator.sample(generator.sees(group.unsqueeze(0), study.prepared.group), seed=0)[0]
+            for group in own
+        ]
+        plain = average.sample(bank.conditions[:1], seed=0)
+        rows.append(
+            {
+                "task": task,
+                "held_out": task in study.held_out,
+                "groups": len(own),
+                "nearest_is_own": share(nearest_tasks(made, study.bank), [task] * len(own)),
+                "distance": sum(distance(one, truth) for one in made) / len(made) / size,
+                "mean": distance(plain[0], truth) / size,
+            }
+        )
+    known = [row for row in rows if not row["held_out"]]
+    return {
+        "nearest_is_own": sum(row["nearest_is_own"] for row in known) / len(known),
+        "chance": 1 / len(known),
+        "tasks": rows,
+    }
+
+
+def _fit(
+    study: Study, generator: Generator, bank: TrainingBank, folder: Path, observer: Observer
+) -> None:
+    config, done = study.config, 0
+    project, workspace = config.tracker.place()
+    tracker = None
+    if config.tracker.name is not None:
+        tracker = tracking.begin(
+            config.tracker.name,
+            project=project,
+            workspace=workspace,
+            name=config.tracker.experiment or folder.name,
+            folder=folder,
+            config=config.model_dump(mode="json"),
+            online=config.tracker.online,
+        )
+    observer.phase(f"learn {config.generator.name}", STEPS)
+
+    def progress(losses: Mapping[str, float]) -> None:
+        nonlocal done
+        if not losses.get("epochs"):
+            return
+        observer.advance(int(losses["epoch"] / losses["epochs"] * STEPS) - done)
+        done = int(losses["epoch"] / losses["epochs"] * STEPS)
+        if tracker is not None:
+            tracker.log({**losses, **usage()}, step=int(losses["epoch"]))
+
+    generator.fit(bank, seed=config.seed, workdir=folder, progress=progress)
+    if tracker is not None:
+        tracker.finish()

@@ -1,0 +1,98 @@
+"""Prompts and checkpoints made ready for a prompt-conditioned generator.
+
+    python scripts/prepare_data.py prepare --source FILE.jsonl --output_dir DIR
+    python scripts/prepare_data.py analyze --checkpoint_dir DIR
+    python scripts/prepare_data.py test --checkpoint_file PATH [--max_tokens N] [--token_dim D]
+
+Rows of the JSONL have a prompt and the name of its task: {"prompt": "...", "task": "arc"}.
+"""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from fedlora.adapter.checkpoint_file import read_checkpoint
+from fedlora.cli.errors import one_line_errors
+from fedlora.cli.output import show
+from fedlora.errors import FedloraError
+from fedlora.generators.tokens import Tokeniser, TokensConfig
+from fedlora.pipeline.experiment.checkpoints import (
+    analyse,
+    find_checkpoints,
+    read_all,
+    round_trip,
+)
+from fedlora.pipeline.experiment.prepare import prepare
+from fedlora.section import parse
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    given = parser().parse_args(arguments)
+    with one_line_errors():
+        {"prepare": run_prepare, "analyze": run_analyze, "test": run_test}[given.command](given)
+
+
+def run_prepare(given: argparse.Namespace) -> None:
+    made = prepare(
+        given.source, given.output_dir, given.samples_per_prompt, given.test_ratio, given.column
+    )
+    rows = [
+        {"task": task, "train": len(made.train[task]), "test": len(made.test[task])}
+        for task in made.train
+    ]
+    show(rows, given.json, str(given.output_dir))
+
+
+def run_analyze(given: argparse.Namespace) -> None:
+    adapters = read_all(find_checkpoints(given.checkpoint_dir))
+    rows = [asdict(row) for row in analyse(adapters, tokens(given))]
+    show(rows, given.json, str(given.checkpoint_dir))
+
+
+def run_test(given: argparse.Namespace) -> None:
+    adapter, layout = read_checkpoint(given.checkpoint_file), tokens(given)
+    tokeniser, error = Tokeniser(adapter.spec, layout), round_trip(adapter, layout)
+    show(
+        [
+            {
+                "values": adapter.spec.size,
+                "tokens": tokeniser.tokens,
+                "entries": tokeniser.entries,
+                "error": error,
+            }
+        ],
+        given.json,
+    )
+    if error != 0:
+        raise FedloraError(f"{given.checkpoint_file}: the round trip differs by {error}")
+
+
+def tokens(given: argparse.Namespace) -> TokensConfig:
+    chosen = {"max_tokens": given.max_tokens, "token_dim": given.token_dim}
+    return parse(TokensConfig, {name: value for name, value in chosen.items() if value is not None})
+
+
+def parser() -> argparse.ArgumentParser:
+    own = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    commands = own.add_subparsers(dest="command", required=True)
+    first = commands.add_parser("prepare", help="split prompts by task into groups")
+    first.add_argument("--source", type=Path, required=True)
+    first.add_argument("--output_dir", type=Path, required=True)
+    first.add_argument("--samples_per_prompt", type=int, default=4)
+    first.add_argument("--test_ratio", type=float, default=0.1)
+    first.add_argument("--column", help="of the text; prompt, question, text or input when absent")
+    second = commands.add_parser("analyze", help="what a folder of checkpoints holds")
+    second.add_argument("--checkpoint_dir", type=Path, required=True)
+    third = commands.add_parser("test", help="tokenise a checkpoint and back: the error must be 0")
+    third.add_argument("--checkpoint_file", type=Path, required=True)
+    for command in (second, third):
+        command.add_argument("--max_tokens", type=int)
+        command.add_argument("--token_dim", type=int)
+    for command in (first, second, third):
+        command.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    return own
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,226 @@
+"""From a folder of checkpoints and a file of prompts to adapters, as a user types it."""
+
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from fedlora.adapter import AdapterSpec, LayerSpec, LoraAdapter, peft_folder
+from fedlora.adapter.checkpoint_file import read_checkpoint
+from fedlora.adapter.product import distance
+from fedlora.generators.ridge import Ridge
+from fedlora.pipeline.experiment.infer import open_model
+from scripts import inference, prepare_data, train_generator
+
+SPEC = AdapterSpec("unknown", (LayerSpec("a.q", 12, 8, 2), LayerSpec("a.v", 12, 8, 2)), 2.0)
+TOPICS = {
+    "food": ("bread", "soup", "cheese"),
+    "sport": ("football", "running", "chess"),
+    "weather": ("rain", "storms", "snow"),
+    "music": ("violins", "drums", "songs"),
+}
+SETTINGS: dict[str, Any] = {
+    "name": "words",
+    "checkpoint_dir": "checkpoints",
+    "prompts": "prepared",
+    "held_out": ["music"],
+    "generator": {
+        "name": "hyperconv",
+        "tokens": {"token_dim": 26},
+        "decoder": {"hidden": 32, "blocks": 1},
+        "training": {"epochs": 30, "batch_size": 6, "learning_rate": 3e-3},
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Checkpoints in two formats, prompts, and a configuration."""
+    root = tmp_path_factory.mktemp("place")
+    with (root / "prompts.jsonl").open("w") as file:
+        for topic, words in TOPICS.items():
+            for number in range(12):
+                text = f"tell me about {words[number % 3]}, part {number}"
+                file.write(json.dumps({"prompt": text, "task": topic}) + "\n")
+    for topic in TOPICS:
+        rng = torch.Generator().manual_seed(len(topic))
+        base = torch.randn(SPEC.size, generator=rng)
+        (root / "checkpoints" / topic).mkdir(parents=True)
+        for number in (1, 2):
+            noise = 0.05 * torch.randn(SPEC.size, generator=rng)
+            adapter = LoraAdapter.from_flat(SPEC, base + noise)
+            state = {f"model.{name}": tensor for name, tensor in as_peft(adapter).items()}
+            torch.save({"state_dict": state}, root / f"checkpoints/{topic}/epoch={number}.ckpt")
+    (root / "config.yaml").write_text(yaml.safe_dump(SETTINGS))
+    return root
+
+
+def as_peft(adapter: LoraAdapter) -> dict[str, torch.Tensor]:
+    sides = ((peft_folder.DOWN, adapter.down), (peft_folder.UP, adapter.up))
+    return {f"{name}{end}": tensor for end, side in sides for name, tensor in side.items()}
+
+
+def call(script: ModuleType, capsys: pytest.CaptureFixture[str], *words: str) -> Any:
+    script.main([*words, "--json"])
+    lines = capsys.readouterr().out
+    return json.JSONDecoder().raw_decode(lines[lines.rindex("\n[") + 1 if "\n[" in lines else 0 :])[
+        0
+    ]
+
+
+@pytest.fixture(scope="module")
+def trained(place: Path, monkeypatch_module: pytest.MonkeyPatch) -> Path:
+    monkeypatch_module.chdir(place)
+    prepare_data.main(
+        ["prepare", "--source", "prompts.jsonl", "--output_dir", "prepared",
+         "--samples_per_prompt", "3", "--test_ratio", "0.25"]
+    )  # fmt: skip
+    train_generator.main(["--config", "config.yaml"])
+    return next((place / "runs").iterdir())
+
+
+@pytest.fixture(scope="module")
+def monkeypatch_module() -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        yield patch
+
+
+def test_an_experiment_leaves_its_folder(trained: Path) -> None:
+    assert trained.name.startswith("words_20")
+    kept = {path.name for path in (trained / "checkpoints").iterdir()}
+    assert "last.ckpt" in kept
+    assert any(name.startswith("epoch=") and "val_loss=" in name for name in kept)
+    assert list((trained / "tensorboard_logs").glob("events.*"))
+    assert {"model.safetensors", "generator.json"} <= {
+        path.name for path in (trained / "results" / "final_model").iterdir()
+    }
+    assert yaml.safe_load((trained / "config.yaml").read_text())["held_out"] == ["music"]
+
+
+def test_prompts_that_never_trained_lead_to_adapters_of_their_own_task(trained: Path) -> None:
+    measured = json.loads((trained / "results" / "metrics.json").read_text())
+    assert measured["nearest_is_own"] == 1.0
+    assert {row["task"]: row["held_out"] for row in measured["tasks"]}["music"]
+    known = [row for row in measured["tasks"] if not row["held_out"]]
+    assert all(row["distance"] < 0.5 * row["mean"] for row in known)
+
+
+def test_a_prompt_makes_a_peft_folder_and_a_file_makes_a_batch(
+    trained: Path, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call(inference, capsys, "--model", str(trained), "--prompt", "tell me about soup, part 5",
+         "--output", "soup")  # fmt: skip
+    soup = read_checkpoint(Path("soup"))
+    own = read_checkpoint(place / "checkpoints/food/epoch=1.ckpt")
+    other = read_checkpoint(place / "checkpoints/sport/epoch=1.ckpt")
+    made = LoraAdapter.from_tensors(own.spec, soup.tensors())
+    assert distance(made, own) < distance(made, other)
+
+    Path("asked.jsonl").write_text(
+        '{"prompt": "rain", "task": "a"}\n{"prompt": "snow", "task": "a"}\n'
+        '{"prompt": "chess", "task": "b"}\n'
+    )
+    final = str(trained / "results" / "final_model")
+    rows = call(inference, capsys, "--model", final, "--prompt_file", "asked.jsonl",
+                "--output", "both")  # fmt: skip
+    assert [row["folder"] for row in rows] == ["both/a", "both/b"]
+    call(inference, capsys, "--model", final, "--prompt_file", "asked.jsonl",
+         "--output", "batch.safetensors")  # fmt: skip
+    assert len({name.partition("/")[0] for name in load_file("batch.safetensors")}) == 3
+
+
+def test_a_killed_experiment_is_gone_on_with(trained: Path) -> None:
+    model = trained / "results" / "final_model" / "model.safetensors"
+    before = model.read_bytes()
+    model.unlink()
+    train_generator.main(["--resume", str(trained)])
+    assert model.read_bytes() == before
+
+
+def test_checkpoints_are_analysed_and_come_back_from_tokens(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = call(prepare_data, capsys, "analyze", "--checkpoint_dir", "checkpoints")
+    assert [row["task"] for row in rows] == sorted(TOPICS)
+    assert all(row["checkpoints"] == 2 and 0 < row["spread"] < 0.5 for row in rows)
+    file = "checkpoints/food/epoch=1.ckpt"
+    (row,) = call(prepare_data, capsys, "test", "--checkpoint_file", file, "--token_dim", "26")
+    assert row == {"values": 80, "tokens": 4, "entries": 26, "error": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["generator.decoder.hiden=3"], "did you mean 'hidden'"),
+        (["generator.tokens.max_tokens=2"], "needs 4 tokens"),
+        (["held_out=[opera]"], "'opera' has no checkpoints"),
+        (["held_out=[food,sport,music]"], "1 task to learn from"),
+        (["prompts=nowhere"], "no prepared prompts"),
+        (["checkpoint_dir=nowhere"], "no folder"),
+        (["encoder.name=./nowhere"], "no config.json"),
+        (["generator.samples_per_prompt=2"], "prepared with 3"),
+        (["tracker.name=trackr"], "tracker.name"),
+        (["generator.training.device=gpu"], "there is none here"),
+        (["seed"], "write it as section.key=value"),
+    ],
+)
+def test_a_dry_run_finds_the_mistake(
+    trained: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        train_generator.main(["--config", "config.yaml", "--dry_run", *words])
+    error = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_a_dry_run_trains_nothing(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = len(list(trained.parent.iterdir()))
+    rows = call(train_generator, capsys, "--config", "config.yaml", "--dry_run")
+    planned = {row["what"]: row["value"] for row in rows}
+    assert (planned["tasks"], planned["held out"], planned["tokens"]) == (3, 1, 4)
+    assert len(list(trained.parent.iterdir())) == before
+
+
+def test_a_tracker_is_told_of_every_epoch_that_is_reported(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    said: list[Any] = []
+    fake = ModuleType("swanlab")
+    fake.__spec__ = sys.__spec__  # type: ignore[assignment]
+    fake.init = lambda **words: said.append(words)  # type: ignore[attr-defined]
+    fake.log = lambda values, step: said.append((step, values))  # type: ignore[attr-defined]
+    fake.finish = lambda: said.append("finished")  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "swanlab", fake)
+    monkeypatch.setenv("SWANLAB_PROJECT", "mine")
+    monkeypatch.delenv("SWANLAB_API_KEY", raising=False)
+    with pytest.warns(UserWarning, match="SWANLAB_API_KEY is not set: swanlab stays offline"):
+        train_generator.main(
+            ["--config", "config.yaml", "tracker.name=swanlab", "tracker.online=true",
+             f"out={tmp_path}", "generator.training.epochs=2"]
+        )  # fmt: skip
+    assert said[0]["project"] == "mine"
+    assert said[0]["mode"] == "offline"
+    assert Path(said[0]["logdir"]).name == "swanlab_logs"
+    assert [entry[0] for entry in said[1:-1]] == [1, 2]
+    wanted = {"mse", "l1", "loss", "mae", "rmse", "relative_error", "learning_rate", "epoch",
+              "step", "hardware/cpu_percent", "hardware/memory_mib"}  # fmt: skip
+    assert wanted <= set(said[1][1])
+    assert said[-1] == "finished"
+
+
+def test_a_generator_of_another_kind_learns_from_the_same_folder(
+    trained: Path, tmp_path: Path
+) -> None:
+    config = tmp_path / "ridge.yaml"
+    config.write_text(yaml.safe_dump(SETTINGS | {"generator": {"name": "ridge"}}))
+    train_generator.main(["--config", str(config), f"out={tmp_path / 'out'}"])
+    generator, _ = open_model(next((tmp_path / "out").iterdir()))
+    assert isinstance(generator, Ridge)
