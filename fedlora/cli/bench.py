@@ -55,3 +55,21 @@ def clip_bench(out: OutOption = Path("results/clip.json"), json: AsJson = False)
     with watching() as observer:
         results = bench_clip(out, observer)
     show(claims_table([results]), json)
+
+
+@app.command("hyperconv")
+def hyperconv_bench(
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="text, images, speed, dry-run or commonsense alone; all when absent."),
+    ] = None,
+    out: OutOption = Path("results/hyperconv.json"),
+    json: AsJson = False,
+) -> None:
+    """Measure the generator from prompts: does it listen, is it worth it, what does it cost."""
+    from fedlora.bench.hyperconv.bench import bench_hyperconv
+    from fedlora.results import claims_table
+
+    with watching() as observer:
+        results = bench_hyperconv(out, only or [], observer)
+    show(claims_table([results]), json)

@@ -1,0 +1,1 @@
+"""The prompt-conditioned generator, measured."""
