@@ -102,6 +102,10 @@ def test_likelihoods_are_those_of_the_language_model():
             at = range(len(prompt), ids.shape[1])
             scores.append(float(sum(log_p[i - 1, ids[0, i]] for i in at)))
     assert judged["accuracy"].item() == float(scores.index(max(scores)) == 1)
+    # lm-evaluation-harness's acc_norm: characters of the answer, without the space before it
+    assert rows["characters"].tolist() == [[6.0, 5.0, 4.0]]
+    each = [score / len(answer) for score, answer in zip(scores, question.choices[0], strict=True)]
+    assert judged["accuracy_norm"].item() == float(each.index(max(each)) == 1)
     assert judged["loss"].item() == pytest.approx(-scores[1] / (ids.shape[1] - len(prompt)), rel=1)
 
 

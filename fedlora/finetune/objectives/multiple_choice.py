@@ -32,9 +32,10 @@ class MultipleChoice(CausalObjective):
             raise FedloraError("multiple choice needs choices and labels; the source lacks them")
         counts = torch.tensor([len(choices) for choices in examples.choices])
         prompts = [q for q, cs in zip(examples.inputs, examples.choices, strict=True) for _ in cs]
-        answers = [" " + choice for choices in examples.choices for choice in choices]
-        flat = continuations(self.slot, prompts, answers, self.max_length)
-        flat["characters"] = torch.tensor([float(len(answer)) for answer in answers])
+        choices = [choice for choices in examples.choices for choice in choices]
+        flat = continuations(self.slot, prompts, [f" {c}" for c in choices], self.max_length)
+        # of the answer itself: the space that parts it from the question does not count
+        flat["characters"] = torch.tensor([float(len(choice)) for choice in choices])
         rows = {
             name: pad_sequence(list(column.split(counts.tolist())), batch_first=True)
             for name, column in flat.items()
