@@ -38,6 +38,7 @@ def bench_sim(out: Path | None, only: Sequence[str], observer: Observer) -> Benc
     commit = this_commit()
     whole = not only and commit.isalnum() and commit != "unknown"
     kept = Kept(cache.folder() / "bench-sim" / commit[:12] if whole else None)
+    name = out.stem if out else "sim"
     command = " ".join(["fedlora bench sim", *(f"--only {group}" for group in only)])
     total = Outcome()
     with tempfile.TemporaryDirectory() as scratch:
@@ -48,8 +49,8 @@ def bench_sim(out: Path | None, only: Sequence[str], observer: Observer) -> Benc
             total.add(outcome)
             results = write_results(
                 out or root / "sim.json",
-                "sim",
-                command if only else "make bench-sim",
+                name,
+                f"{command} --out results/{name}.json" if only else "make bench-sim",
                 rows(total),
                 claims(total, groups),
                 (0,),

@@ -15,6 +15,8 @@ GIB = 2**30
 RIVALS = {"plain": 1.8, "pfl": 1.8, "flower_cached": 4.0, "flower_stock": 25.0}
 """How many times faster a thousand tiny clients must be."""
 
+_ON_CARD = {workload.name for workload in GPU}
+
 LATER = "not measured yet: the bench was interrupted before"
 
 
@@ -79,7 +81,7 @@ def _ratio(
     """How many times faster one side is than another; zero where its numbers are not the same.
 
     Two sides of one process and one thread each are compared by processor time, which is their
-    time on an idle machine; others by the clock.
+    time on an idle machine; others, and those that wait for a card, by the clock.
     """
     ours, theirs = (_of(outcome, workload, name) for name in (side, other))
     what = f"{SIDES[side].what} over {SIDES[other].what}"
@@ -91,11 +93,16 @@ def _ratio(
         value = theirs
     elif not theirs.same:
         value = f"{SIDES[other].what}: its numbers are not the reference's"
-    elif SIDES[side].restless or SIDES[other].restless or {ours.threads, theirs.threads} != {1}:
-        value = ours.rate / theirs.rate
-    else:
+    elif _alone(side, ours) and _alone(other, theirs) and workload not in _ON_CARD:
         value, by = ours.cpu_rate / theirs.cpu_rate, "clients a second of processor time"
+    else:
+        value = ours.rate / theirs.rate
     return _claim(code, f"{workload}: {by}, {what}", value, ">=", target)
+
+
+def _alone(side: str, measured: Measured) -> bool:
+    """Whether it worked in one process on one thread."""
+    return not SIDES[side].restless and measured.threads == 1
 
 
 def _ten_thousand(outcome: Outcome, side: str) -> Iterator[Claim]:

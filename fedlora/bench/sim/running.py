@@ -48,7 +48,9 @@ class Running:
             ).model_dump(mode="json"),
         }
         write_settings(folder, base | settings)
-        self.measured = Measured(clients, threads, tolerance=side.tolerance)
+        self.measured = Measured(
+            clients, threads, tolerance=max(side.tolerance, workload.tolerance)
+        )
         command = [side.python, "-m", side.module, *side.arguments, str(folder.absolute())]
         env = _ENV | {
             "OMP_NUM_THREADS": str(threads),

@@ -11,7 +11,7 @@ from fedlora.bench.sim.outcome import Kept, Outcome
 from fedlora.bench.sim.plan import PLAN
 from fedlora.bench.sim.process import Cost, SideProcess
 from fedlora.bench.sim.sides import SIDES
-from fedlora.bench.sim.workloads import SECOND, TINY_1000, Workload
+from fedlora.bench.sim.workloads import GPU, SECOND, TINY_1000, Workload
 from fedlora.errors import FedloraError
 from fedlora.server.observer import Silent
 
@@ -88,6 +88,14 @@ def test_two_sides_of_one_thread_are_compared_by_what_they_used_of_it():
 
     assert claim.value == 2.0
     assert "processor time" in claim.what
+
+
+def test_on_a_card_processor_time_says_nothing():
+    sides = {"inprocess": side(20.0, cpu=2.0), "batched": side(2.0, cpu=2.0)}
+
+    (claim, *_) = claimed(Outcome(found={GPU[0].name: sides}), "gpu", "S7")
+
+    assert claim.value == 10.0
 
 
 def test_a_claim_that_could_not_be_measured_says_why():
