@@ -183,6 +183,7 @@ LANGUAGE = Workload(
     length=64,
     layers=(26, 27, 28, 29),
     warm_up=2,
+    slices={"plain": 2, "inprocess": 2},
     threads=(1, 2),
 )
 
