@@ -8,6 +8,7 @@ from fedlora.cli.adapters import app as adapters_app
 from fedlora.cli.bank import app as bank_app
 from fedlora.cli.bank_import import import_adapters
 from fedlora.cli.bench import app as bench_app
+from fedlora.cli.deploy import app as deploy_app
 from fedlora.cli.errors import one_line_errors
 from fedlora.cli.evaluate import evaluate
 from fedlora.cli.generate import generate
@@ -30,6 +31,7 @@ bank_app.command("import")(import_adapters)
 app.add_typer(bank_app, name="bank")
 app.add_typer(generator_app, name="generator")
 app.add_typer(bench_app, name="bench")
+app.add_typer(deploy_app, name="deploy")
 
 
 def main() -> None:

@@ -44,7 +44,7 @@ def import_adapters(
     """
     from fedlora.adapter import peft_folder
     from fedlora.bank import IMPORTED, Record, import_peft, import_plain
-    from fedlora.cli.own_task import describe
+    from fedlora.client.own_task import describe
 
     settings, bank = _open(place, config, seed)
     if task is None:

@@ -24,8 +24,8 @@ def evaluate(
     Example: fedlora evaluate RUN_DIR --adapter my_adapter --task rotation=40,contrast=0.5
     """
     from fedlora.adapter import peft_folder
-    from fedlora.cli.own_task import open_task
     from fedlora.cli.place import settings_of
+    from fedlora.client.own_task import open_task
     from fedlora.finetune.local import fresh, put
 
     config = settings_of(place)

@@ -50,8 +50,8 @@ def generate(
     from fedlora import seeding
     from fedlora.adapter import peft_folder
     from fedlora.backbone import open_slot
-    from fedlora.cli.own_task import describe
     from fedlora.cli.place import folder_of, settings_of
+    from fedlora.client.own_task import describe
     from fedlora.pipeline.workshop import load_generator
 
     config = settings_of(place)

@@ -23,8 +23,8 @@ def task_vector(
 
     Example: fedlora task-vector pipeline --data mails.jsonl --out mails.safetensors
     """
-    from fedlora.cli.own_task import describe
     from fedlora.cli.place import settings_of
+    from fedlora.client.own_task import describe
 
     vector = describe(settings_of(place), task, data, text, label)
     atomic.write_bytes(out, frame.pack({"vector": vector}, "format", "pt"))

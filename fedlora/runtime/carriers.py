@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
 from flwr.app import Message, RecordDict
@@ -19,11 +20,15 @@ _PAUSE = 0.1
 
 @dataclass(frozen=True)
 class _Load:
-    """What one node carries: the clients it names, or those with index mod `of` == `share`."""
+    """What one node carries: the clients it names, or those with index mod `of` == `share`.
+
+    version: of its fedlora; empty for one that does not say.
+    """
 
     clients: frozenset[int] | None
     share: int
     of: int
+    version: str = ""
 
     def __contains__(self, client: int) -> bool:
         if self.clients is not None:
@@ -40,12 +45,20 @@ class Carriers:
 
     grid: where the nodes are.
     check: called while waiting; raises when no answer can come any more.
+    say: is told of nodes that take no part.
     """
 
-    def __init__(self, grid: Grid, check: Callable[[], None] = _hope) -> None:
+    def __init__(
+        self,
+        grid: Grid,
+        check: Callable[[], None] = _hope,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self.grid = grid
         self.check = check
+        self._say = say
         self._loads: dict[int, _Load] = {}
+        self._strangers: set[int] = set()
 
     def wait_for(self, count: int) -> None:
         """Return when `count` nodes are connected and have said whom they carry.
@@ -80,8 +93,20 @@ class Carriers:
                 waiting.discard(answer.metadata.reply_to_message_id)
                 load = None if answer.has_error() else _load(answer)
                 if load is not None:
-                    self._loads[answer.metadata.src_node_id] = load
+                    self._meet(answer.metadata.src_node_id, load)
             time.sleep(_PAUSE if waiting else 0.0)
+
+    def _meet(self, node: int, load: _Load) -> None:
+        """Keep what a node carries, unless it runs another fedlora."""
+        ours = version("fedlora")
+        if load.version in ("", ours):
+            self._loads[node] = load
+        elif node not in self._strangers:
+            self._strangers.add(node)
+            self._say(
+                f"a client's machine runs fedlora {load.version!a:.20}, this server {ours}:"
+                " it takes no part; install the same on both"
+            )
 
     def of(self, client: int) -> int | None:
         """The node that carries a client; None when nobody does."""
@@ -109,6 +134,7 @@ def _load(answer: Message) -> _Load | None:
         node: Any = answer.content["node"]
         named = node.get("clients")
         clients = None if named is None else frozenset(map(int, named))
-        return _Load(clients, int(node.get("partition-id", 0)), int(node.get("num-partitions", 0)))
+        share, of = (int(node.get(key, 0)) for key in ("partition-id", "num-partitions"))
+        return _Load(clients, share, of, str(node.get("version", "")))
     except (KeyError, TypeError, ValueError, AttributeError):
         return None

@@ -4,27 +4,27 @@ Flower imports this module for every message of a deployment, so it imports neit
 client; both come with the first frame.
 """
 
-import json
 import time
-from collections.abc import Callable
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
 
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from fedlora import spans
 from fedlora.runtime import pack
-from fedlora.wire.exchange import Answer, lost
+from fedlora.runtime.answering import answer_pack
+from fedlora.wire.exchange import Reply
 
 CARRIES, ANSWER = "query.carries", "query.answer"
 """Message types: which clients does the node carry; let them answer these frames."""
 
-Start = Callable[[str, int], Answer]
-"""(configuration as JSON, seed) -> what answers for that run's clients."""
+Respond = Callable[[pack.RequestPack], Sequence[Reply]]
+"""What a node makes of a pack: one reply for each request, in their order; never raises."""
 
 
-def client_app(start: Start | None = None) -> ClientApp:
-    """A ClientApp whose clients are made by `start`; by default fedlora's own."""
+def client_app(respond: Respond = answer_pack) -> ClientApp:
+    """A ClientApp whose packs are answered by `respond`; by default by fedlora's own clients."""
     app = ClientApp()
 
     @app.query(CARRIES.partition(".")[2])
@@ -35,11 +35,7 @@ def client_app(start: Start | None = None) -> ClientApp:
     def answer(message: Message, _: Context) -> Message:
         asked = pack.read_requests(message.content)
         began = time.perf_counter()
-
-        try:
-            replies = (start or start_client)(asked.config, asked.seed)(asked.requests)
-        except Exception as error:  # noqa: BLE001 - clients that cannot even be made say so
-            replies = [lost(request, error) for request in asked.requests]
+        replies = respond(asked)
         spans.flush()
         replied = pack.ReplyPack(tuple(replies), time.perf_counter() - began)
         return Message(pack.write_replies(replied), reply_to=message)
@@ -47,24 +43,17 @@ def client_app(start: Start | None = None) -> ClientApp:
     return app
 
 
-@lru_cache(maxsize=1)
-def start_client(config: str, seed: int) -> Answer:
-    """A client of fedlora's own; one a process, made again when the run or its seed changes."""
-    with spans.span("import"):
-        from fedlora.client.client import Client
-        from fedlora.config import from_dict
-
-    asked = from_dict(json.loads(config), origin="the server's configuration")
-    return Client(asked, seed).handle_many
-
-
 def _carried(context: Context) -> ConfigRecord:
-    """The clients a node names in its node config: `clients`, or its share of all clients."""
+    """The version, and the clients named in the node config: `clients`, or a share of them all."""
+    told: dict[str, str | int | list[int]] = {"version": version("fedlora")}
     named = context.node_config.get("clients")
     if named is not None:
-        return ConfigRecord({"clients": [int(part) for part in str(named).split(",")]})
-    share = {key: context.node_config.get(key) for key in ("partition-id", "num-partitions")}
-    return ConfigRecord({key: int(value) for key, value in share.items() if value is not None})
+        told["clients"] = [int(part) for part in str(named).split(",")]
+    for key in () if named is not None else ("partition-id", "num-partitions"):
+        value = context.node_config.get(key)
+        if value is not None:
+            told[key] = int(value)
+    return ConfigRecord(told)  # type: ignore[arg-type]
 
 
 app = client_app()

@@ -7,7 +7,8 @@ from tempfile import TemporaryDirectory
 
 from fedlora import atomic
 from fedlora.config import RuntimeConfig
-from fedlora.runtime.loopback import COUNTERS, NAME, flower_environment, loopback
+from fedlora.runtime.loopback import COUNTERS, NAME, loopback
+from fedlora.runtime.processes import flower_environment
 from fedlora.runtime.submission import submit, write_app
 from fedlora.server.observer import Observer
 

@@ -13,6 +13,7 @@ from fedlora.runtime.backlog import Backlog, Flight
 from fedlora.runtime.balance import longest_first
 from fedlora.runtime.carriers import Carriers
 from fedlora.runtime.clientapp import ANSWER
+from fedlora.runtime.probes import Probes
 from fedlora.runtime.relay import Meter, divide
 from fedlora.wire.exchange import Reply, Request
 
@@ -36,6 +37,7 @@ class FlowerTransport:
     pack_seconds: work that a pack should hold. Short packs show progress and lose little, long
         ones pay a message's fixed cost rarely. None puts all of a node's requests into one.
     meter: counts each node's bytes on the wire; None where nothing does.
+    origin: sent with every pack, for nodes on other machines to check.
 
     Raises:
         FedloraError: fewer than `runtime.nodes` nodes connected in time.
@@ -48,6 +50,7 @@ class FlowerTransport:
         seed: int,
         pack_seconds: float | None,
         meter: Meter | None = None,
+        origin: pack.Origin = pack.NOWHERE,
     ) -> None:
         self._carriers = carriers
         self._grid = carriers.grid
@@ -58,6 +61,7 @@ class FlowerTransport:
         self._simulated = pack_seconds is not None
         self._together = config.runtime.together
         self._meter = meter
+        self._origin = origin
         self._carriers.wait_for(config.runtime.nodes)
 
     def exchange(self, requests: Sequence[Request]) -> Iterator[Reply]:
@@ -70,6 +74,7 @@ class FlowerTransport:
                 yield _refusal(request, "no node carries it: name it in a node's config", 0)
             else:
                 backlog.put(node, request)
+        probes = None if self._simulated else Probes(self._grid)
         flying: dict[str, Flight] = {}
         heard = time.monotonic()
         while time.monotonic() < deadline:
@@ -87,6 +92,9 @@ class FlowerTransport:
                 flight = flying.pop(answer.metadata.reply_to_message_id)
                 replies = list(self._settle(answer, flight, backlog))
                 yield from self._metered(flight, replies)
+            for name in probes.lost(flying) if probes else ():
+                gone = "it was started anew while it worked on them"
+                yield from self._lose(flying.pop(name), gone, backlog)
             self._carriers.check()
             time.sleep(min(max((time.monotonic() - heard) / 20, _SHORTEST), _LONGEST))
         reason = f"no answer within {self._timeout:g} s (rounds.timeout)"
@@ -102,7 +110,7 @@ class FlowerTransport:
 
     def _push(self, flight: Flight, deadline: float) -> str | None:
         """Send a pack, which expires at the deadline; its name, or None where nobody takes it."""
-        asked = pack.RequestPack(self._config, self._seed, flight.requests)
+        asked = pack.RequestPack(self._config, self._seed, flight.requests, self._origin)
         ttl = max(deadline - time.monotonic(), 1.0)
         message = Message(pack.write_requests(asked), flight.node, ANSWER, ttl=ttl)
         return next(iter(self._grid.push_messages([message])), None)
@@ -116,14 +124,18 @@ class FlowerTransport:
             if [r.client for r in replied.replies] != [r.client for r in flight.requests]:
                 raise ValueError("the replies are not those of the clients asked")
         except Exception as error:  # noqa: BLE001 - whatever a node sends, others go on
-            if flight.last or flight.node not in self._carriers:
-                reason = f"its node was lost: {_plain(str(error))}"
-                yield from (_refusal(r, reason, 1 + flight.lost) for r in flight.requests)
-            else:
-                backlog.put_again(flight)
+            yield from self._lose(flight, _plain(str(error)), backlog)
             return
         backlog.learn(replied.seconds, len(flight.requests))
         yield from (replace(reply, tries=1 + flight.lost) for reply in replied.replies)
+
+    def _lose(self, flight: Flight, reason: str, backlog: Backlog) -> Iterator[Reply]:
+        """Ask the requests of a lost pack again, until each was alone."""
+        if flight.last or flight.node not in self._carriers:
+            why = f"its node was lost: {reason}"
+            yield from (_refusal(r, why, 1 + flight.lost) for r in flight.requests)
+        else:
+            backlog.put_again(flight)
 
     def _metered(self, flight: Flight, replies: list[Reply]) -> list[Reply]:
         """Replies with their shares of what their node sent and received since its last one."""

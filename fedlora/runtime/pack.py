@@ -5,7 +5,7 @@ many clients it speaks of; their lengths, and what failed, stand in a ConfigReco
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -18,15 +18,36 @@ _FRAMES, _ABOUT = "frames", "about"
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Where a pack comes from; empty where server and nodes are one installation.
+
+    run: the same for all packs of one run, resumed or not.
+    version: of the server's fedlora.
+    base: SHA-256 of the server's base model.
+    standing: it serves newcomers, who have no seat in the run.
+    """
+
+    run: str = ""
+    version: str = ""
+    base: str = ""
+    standing: bool = False
+
+
+NOWHERE = Origin()
+
+
+@dataclass(frozen=True)
 class RequestPack:
     """Requests for the clients of one node, with all a client needs to know of the run.
 
     config: the resolved configuration as JSON, so that every node works to the server's.
+    origin: of the run and of its server, for the node to check before it does anything.
     """
 
     config: str
     seed: int
     requests: tuple[Request, ...]
+    origin: Origin = NOWHERE
 
 
 @dataclass(frozen=True)
@@ -39,7 +60,7 @@ class ReplyPack:
 
 def write_requests(pack: RequestPack) -> RecordDict:
     """The content of the message that carries the pack to a node."""
-    about = {"config": pack.config, "seed": pack.seed}
+    about = {"config": pack.config, "seed": pack.seed, **asdict(pack.origin)}
     clients = [request.client for request in pack.requests]
     return _content(clients, [request.frame for request in pack.requests], about)
 
@@ -53,7 +74,8 @@ def read_requests(content: RecordDict) -> RequestPack:
     about: Any = content[_ABOUT]
     pairs = zip(about["clients"], _frames(content), strict=True)
     requests = tuple(Request(client, frame) for client, frame in pairs)
-    return RequestPack(about["config"], about["seed"], requests)
+    origin = Origin(about["run"], about["version"], about["base"], about["standing"])
+    return RequestPack(about["config"], about["seed"], requests, origin)
 
 
 def write_replies(pack: ReplyPack) -> RecordDict:

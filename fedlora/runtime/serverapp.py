@@ -6,6 +6,7 @@
 import json
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ from flwr.serverapp import Grid, ServerApp
 from flwr.superlink.grid import InMemoryGrid
 
 from fedlora import config as configuration
+from fedlora.backbone import open_slot
 from fedlora.config import RunConfig
 from fedlora.runtime import run as running
 from fedlora.runtime.carriers import Carriers
 from fedlora.runtime.flower_transport import PACK_SECONDS, FlowerTransport
 from fedlora.runtime.log_observer import LogObserver
+from fedlora.runtime.pack import Origin
 from fedlora.runtime.relay import Meter
 from fedlora.runtime.serving import Serve, Story
 
@@ -39,18 +42,29 @@ def server_app(live: Live = live) -> ServerApp:
 
     @app.main()
     def main(grid: Grid, context: Context) -> None:
-        carriers = Carriers(grid)
+        carriers = Carriers(grid, say=LogObserver().note)
         counters = context.run_config.get("counters")
         meter = Meter(Path(str(counters))) if counters else None
 
-        def serve(config: RunConfig, seed: int, story: Story) -> None:
-            # In a deployment every message starts a process, so all of a node's go into one.
-            pack_seconds = PACK_SECONDS if isinstance(grid, InMemoryGrid) else None
-            story(FlowerTransport(carriers, config, seed, pack_seconds, meter))
+        config, folder = open_run(dict(context.run_config))
 
-        live(*open_run(dict(context.run_config)), serve)
+        def serve(config: RunConfig, seed: int, story: Story) -> None:
+            if isinstance(grid, InMemoryGrid):
+                story(FlowerTransport(carriers, config, seed, PACK_SECONDS, meter))
+            else:
+                # Each message costs a poll of some seconds, so all of a node's go into one.
+                origin = origin_of(config, folder)
+                story(FlowerTransport(carriers, config, seed, None, meter, origin))
+
+        live(config, folder, serve)
 
     return app
+
+
+def origin_of(config: RunConfig, folder: Path) -> Origin:
+    """What clients on other machines compare with their own."""
+    base = open_slot(config.backbone, config.lora, config.runtime.device).spec.base
+    return Origin(folder.name, version("fedlora"), base)
 
 
 def open_run(run_config: dict[str, Any]) -> tuple[RunConfig, Path]:

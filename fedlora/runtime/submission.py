@@ -9,7 +9,7 @@ from typing import Any
 
 from fedlora.errors import FedloraError
 from fedlora.runtime.log_observer import MARK
-from fedlora.runtime.loopback import bound_to_parent
+from fedlora.runtime.processes import bound_to_parent
 
 
 def write_app(folder: Path, run_config: dict[str, str], components: dict[str, str]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fedlora.config import RunConfig, from_dict
+from fedlora.runtime.pack import RequestPack
 from fedlora.wire.exchange import Answer, Reply, Request, Transport, one_by_one
 
 
@@ -24,8 +25,13 @@ def small_config(nodes: int = 2, timeout: float = 60.0) -> RunConfig:
     )
 
 
+def respond(asked: RequestPack) -> list[Reply]:
+    """What `client_app` takes."""
+    return start(asked.config, asked.seed)(asked.requests)
+
+
 def start(config: str, seed: int) -> Answer:
-    """What `client_app` takes: clients that do what their frame says."""
+    """Clients that do what their frame says."""
 
     def handle(client: int, frame: bytes) -> bytes:
         words = frame.decode().split()

@@ -5,7 +5,7 @@ import json
 from fedlora.errors import FedloraError
 from fedlora.runtime.clientapp import client_app
 from fedlora.runtime.serverapp import server_app
-from tests.runtime.echo import ask, start
+from tests.runtime.echo import ask, respond
 
 
 def live(config, folder, serve):
@@ -28,4 +28,4 @@ def live(config, folder, serve):
 
 
 server = server_app(live)
-client = client_app(start)
+client = client_app(respond)

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from fedlora.runtime import run as running
-from fedlora.runtime.loopback import flower_environment, free_ports
+from fedlora.runtime.processes import flower_environment, free_ports
 from fedlora.server.observer import Silent
 from tests.runtime.tiny_run import tiny_run
 

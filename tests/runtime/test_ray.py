@@ -13,9 +13,9 @@ from fedlora.errors import FedloraError
 from fedlora.runtime import ray as on_ray
 from fedlora.runtime.clientapp import client_app
 from fedlora.runtime.flower_transport import FlowerTransport
-from tests.runtime.echo import ask, collect, small_config, start
+from tests.runtime.echo import ask, collect, respond, small_config
 
-APP = client_app(start)
+APP = client_app(respond)
 
 
 @pytest.fixture(scope="module")
@@ -73,14 +73,14 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's
 
 from fedlora.runtime import ray
 from fedlora.runtime.clientapp import client_app
-from tests.runtime.echo import ask, small_config, start
+from tests.runtime.echo import ask, respond, small_config
 
 def story(transport):
     ask(transport, ["a", "b"])
     print("working", flush=True)
     ask(transport, ["sleep 600", "sleep 600"])
 
-with ray.serving(small_config().runtime, client_app(start)) as serve:
+with ray.serving(small_config().runtime, client_app(respond)) as serve:
     serve(small_config(), 0, story)
 """
 

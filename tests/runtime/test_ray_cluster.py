@@ -10,7 +10,7 @@ from ray.cluster_utils import Cluster
 from fedlora.bench.sim.node_loss import survives_node_loss
 from fedlora.runtime import ray as on_ray
 from fedlora.runtime.clientapp import client_app
-from tests.runtime.echo import ask, small_config, start
+from tests.runtime.echo import ask, respond, small_config
 
 pytestmark = pytest.mark.slow
 
@@ -35,7 +35,7 @@ def test_a_machine_of_the_cluster_that_is_lost_costs_no_answer(cluster):
         answers.append(ask(transport, ["sleep 1"] * 10))
         killer.join()
 
-    with on_ray.serving(runtime, client_app(start)) as serve:
+    with on_ray.serving(runtime, client_app(respond)) as serve:
         serve(small_config(timeout=120.0), 3, story)
 
     assert [reply.error for replies in answers for reply in replies.values()] == [""] * 12

@@ -4,7 +4,7 @@ from contextlib import suppress
 
 import pytest
 
-from fedlora.runtime.loopback import free_ports
+from fedlora.runtime.processes import free_ports
 from fedlora.runtime.relay import Meter, divide, relays
 
 

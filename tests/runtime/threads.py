@@ -12,7 +12,7 @@ from fedlora.runtime.carriers import Carriers
 from fedlora.runtime.clientapp import client_app
 from fedlora.runtime.flower_transport import FlowerTransport
 from fedlora.runtime.ray_engine import engine
-from tests.runtime.echo import start
+from tests.runtime.echo import respond
 
 
 class ThreadsBackend(Backend):
@@ -46,5 +46,5 @@ def transport_over_threads(
     config: RunConfig, pack_seconds: float | None = 1.0, backend: Backend | None = None
 ) -> Iterator[FlowerTransport]:
     backend = backend or ThreadsBackend()
-    with engine(client_app(start), config.runtime.nodes, backend) as (grid, check):
+    with engine(client_app(respond), config.runtime.nodes, backend) as (grid, check):
         yield FlowerTransport(Carriers(grid, check), config, 7, pack_seconds)

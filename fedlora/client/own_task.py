@@ -1,4 +1,4 @@
-"""A task named on the command line: one of the run's family, or a user's own data."""
+"""A task of one's own: a name of the run's family, or a user's own data, by path."""
 
 from dataclasses import dataclass
 from pathlib import Path

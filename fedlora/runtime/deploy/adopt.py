@@ -1,0 +1,52 @@
+"""`fedlora deploy adopt`: a machine that joins for as long as it takes to leave with an adapter."""
+
+import time
+from collections.abc import Callable
+
+from fedlora.errors import FedloraError
+from fedlora.runtime.deploy.client import Party, run_client
+from fedlora.runtime.deploy.place import Place
+from fedlora.runtime.deploy.watch import Say
+
+_LINGER = 3.0
+"""Seconds to stay after the adapter is there, so that its last word reaches the server."""
+
+
+def adopt(
+    place: Place, party: Party, patience: float, say: Say, stopped: Callable[[], bool]
+) -> float:
+    """Join, and leave once the wished-for folder is there.
+
+    Args:
+        place: of a client that was invited.
+        party: with a wish.
+        patience: seconds to wait for a standing server.
+        say: is told what happens.
+        stopped: asked several times a second.
+
+    Returns:
+        Seconds from the start until the adapter was there and tried.
+
+    Raises:
+        FedloraError: nobody served it in time, or the server refuses it.
+    """
+    wish = party.wish
+    if wish is None:
+        raise FedloraError("adopt: a newcomer comes with a wish for an adapter")
+    began, reached = time.monotonic(), list[float]()
+
+    def done() -> bool:
+        now = time.monotonic()
+        if wish.fulfilled() and not reached:
+            reached.append(now)
+            say(f"the adapter is in {wish.out}")
+        waited = now - reached[0] > _LINGER if reached else now - began > patience
+        return waited or stopped()
+
+    run_client(place, party, say, done)
+    if not reached:
+        raise FedloraError(
+            f"no adapter within {patience:g} s: is `fedlora deploy serve` running there?"
+            f" {place.state / 'host.log'} and worker.log say what happened here"
+        )
+    return reached[0] - began

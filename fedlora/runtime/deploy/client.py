@@ -1,0 +1,100 @@
+"""`fedlora deploy client`: a SuperNode, the process that answers for it, and a warm worker."""
+
+import secrets
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fedlora.runtime.answering import OUTBOX
+from fedlora.runtime.deploy import private
+from fedlora.runtime.deploy.handover import FOLDER
+from fedlora.runtime.deploy.own import Own
+from fedlora.runtime.deploy.place import Place
+from fedlora.runtime.deploy.verdicts import verdict
+from fedlora.runtime.deploy.watch import Say, Service, watch
+from fedlora.runtime.deploy.wish import Wish
+from fedlora.runtime.processes import flower_environment, free_ports, start
+
+
+@dataclass(frozen=True)
+class Party:
+    """What a client's machine takes part with.
+
+    own: its data and base model.
+    warm: keep a worker; without one every message loads torch and the model again.
+    wish: what a newcomer came for; None on a client with a share.
+    """
+
+    own: Own
+    warm: bool = True
+    wish: Wish | None = None
+
+
+def run_client(place: Place, party: Party, say: Say, done: Callable[[], bool]) -> None:
+    """Take part until `done`; whatever ends meanwhile is started again.
+
+    Args:
+        place: a client's.
+        party: what it brings.
+        say: is told what ended, and why.
+        done: asked several times a second.
+
+    Raises:
+        FedloraError: the server refuses this client for good, or its key can be read by others.
+    """
+    if place.facts.secure:
+        private.check(place.key)
+    private.folder(place.state)
+    # Short, for a Unix socket's path; gone with this process.
+    with tempfile.TemporaryDirectory(prefix="fedlora-") as short:
+        folder = Path(short)
+        private.write(folder / "superexec.secret", secrets.token_bytes(32))
+        env = {
+            **flower_environment(place.state / "flower"),
+            **party.own.variable(),
+            **(party.wish.variable() if party.wish else {}),
+            OUTBOX: str(place.state / "outbox.sqlite"),
+            FOLDER: str(folder),
+        }
+        (port,) = free_ports(1)
+        commands = {
+            "SuperNode": _supernode(place, port, folder),
+            "host": _module("host", f"127.0.0.1:{port}", str(folder / "superexec.secret")),
+        }
+        if party.warm:
+            commands["worker"] = _module("worker", str(folder))
+        services = [_service(place, name, words, env) for name, words in commands.items()]
+        say(f"connecting to {place.address}")
+        watch(services, done, say)
+
+
+def _service(place: Place, name: str, command: Sequence[str], env: dict[str, str]) -> Service:
+    log, began = place.state / f"{name.lower()}.log", 0
+
+    def begin() -> subprocess.Popen[bytes]:
+        nonlocal began
+        began = log.stat().st_size if log.exists() else 0
+        return start(command, env, log)
+
+    return Service(name, begin, lambda: verdict(name, log, began))
+
+
+def _module(name: str, *words: str) -> list[str]:
+    return [sys.executable, "-m", f"fedlora.runtime.deploy.{name}", *words]
+
+
+def _supernode(place: Place, port: int, folder: Path) -> list[str]:
+    facts = place.facts
+    share = f"partition-id={facts.share} num-partitions={facts.shares}"
+    trust = ["--root-certificates", str(place.ca), "--auth-supernode-private-key", str(place.key)]
+    return [
+        "flower-supernode",
+        *(trust if facts.secure else ["--insecure"]),
+        *("--superlink", place.address, "--host", "127.0.0.1", "--port", str(port)),
+        *("--isolation", "process", "--superexec-auth-secret-file"),
+        str(folder / "superexec.secret"),
+        *(() if facts.share is None else ("--node-config", share)),
+    ]

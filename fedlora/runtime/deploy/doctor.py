@@ -1,0 +1,166 @@
+"""`fedlora deploy doctor`: what stands in a machine's way, before a run finds out."""
+
+import shutil
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from importlib.metadata import version
+
+import httpx
+
+from fedlora.backbone import load_base
+from fedlora.config import BackboneConfig
+from fedlora.errors import FedloraError
+from fedlora.runtime.deploy import certificates, private
+from fedlora.runtime.deploy.place import Place
+
+_SOON = timedelta(days=30)
+_MOST_SKEW = 60.0
+"""Seconds; Flower takes a SuperNode's signature for five minutes."""
+_LEAST_DISK = 2 << 30
+_PATIENCE = 10.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    check: str
+    fine: bool
+    says: str
+
+
+def examine(place: Place, model: str | None) -> list[Finding]:
+    """Look at everything that a server or a client needs.
+
+    Args:
+        place: of either role; a client's server should be running.
+        model: the base model as this machine names it; None for the name that init was given.
+    """
+    checks: list[tuple[str, Callable[[], str]]] = [("versions", lambda: _versions(place))]
+    if place.facts.secure:
+        checks.append(("certificates", lambda: _certificates(place)))
+        checks.append(("secrets", lambda: _secrets(place)))
+    checks.append(("disk", lambda: _disk(place)))
+    if place.facts.role == "server":
+        checks.append(("port", lambda: _port(place)))
+    else:
+        checks.append(("server", lambda: _server(place)))
+        checks.append(("clock", lambda: _clock(place)))
+    checks.append(("base model", lambda: _model(place, model)))
+    return list(_carry_out(checks))
+
+
+def _carry_out(checks: list[tuple[str, Callable[[], str]]]) -> Iterator[Finding]:
+    for name, check in checks:
+        try:
+            yield Finding(name, True, check())
+        except FedloraError as error:
+            yield Finding(name, False, str(error))
+        except (OSError, httpx.HTTPError) as error:
+            yield Finding(name, False, f"{type(error).__name__}: {error}")
+
+
+def _versions(place: Place) -> str:
+    ours, theirs = version("fedlora"), place.facts.version
+    if ours != theirs:
+        raise FedloraError(f"fedlora {ours} here, {theirs} in the federation: install {theirs}")
+    return ", ".join(f"{name} {version(name)}" for name in ("fedlora", "flwr", "torch", "peft"))
+
+
+def _certificates(place: Place) -> str:
+    """Whether they hold today and belong together."""
+    authority = certificates.read_certificate(place.ca)
+    ours = [("ca.crt", authority)]
+    if place.facts.role == "server":
+        signed = certificates.read_certificate(place.certificate)
+        signed.verify_directly_issued_by(authority)
+        if signed.public_key() != certificates.read_key(place.key).public_key():
+            raise FedloraError(f"{place.certificate}: not of {place.key.name}; copy both again")
+        known = set(certificates.names_of(signed))
+        if missing := [host for host in place.facts.hosts if host not in known]:
+            raise FedloraError(f"{place.certificate}: not for {missing[0]}; run init again")
+        ours.append(("server.pem", signed))
+    now = datetime.now(UTC)
+    for name, certificate in ours:
+        if not certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc - _SOON:
+            until = certificate.not_valid_after_utc.date()
+            raise FedloraError(f"{name}: valid until {until}; check the clock, or run init again")
+    return f"valid until {min(each.not_valid_after_utc for _, each in ours).date()}"
+
+
+def _secrets(place: Place) -> str:
+    private.check(place.key)
+    return f"{place.key.name} is its owner's alone"
+
+
+def _disk(place: Place) -> str:
+    free = shutil.disk_usage(place.folder).free
+    if free < _LEAST_DISK:
+        raise FedloraError(f"{free >> 20} MiB free at {place.folder}: free 2 GiB")
+    return f"{free >> 30} GiB free"
+
+
+def _port(place: Place) -> str:
+    """Whether the clients' port can be opened, or is open because the server runs."""
+    port = place.facts.port
+    try:
+        socket.create_server(("", port)).close()
+    except OSError:
+        pass
+    else:
+        return f"{port} is free for the server"
+    with socket.create_connection(("127.0.0.1", port), timeout=_PATIENCE):
+        return f"{port} is open"
+
+
+def _server(place: Place) -> str:
+    """Whether the server can be reached, and is who it should be."""
+    host, port = place.facts.hosts[0], place.facts.port
+    try:
+        with socket.create_connection((host, port), timeout=_PATIENCE) as plain:
+            if not place.facts.secure:
+                return f"{place.address} answers"
+            context = ssl.create_default_context(cafile=str(place.ca))
+            with context.wrap_socket(plain, server_hostname=host) as secured:
+                return f"{place.address} answers with {secured.version()}, known by ca.crt"
+    except ssl.SSLError as error:
+        raise FedloraError(
+            f"{place.address} is not the server of this folder: {error.reason or error};"
+            " copy the folder again, or name the host as --hosts did"
+        ) from None
+    except OSError as error:
+        raise FedloraError(
+            f"{place.address} does not answer ({error}): start the server, open its firewall"
+        ) from None
+
+
+def _clock(place: Place) -> str:
+    """The difference to the server's clock, from the date of an answer that refuses us."""
+    scheme, verify = ("https", str(place.ca)) if place.facts.secure else ("http", "")
+    context = ssl.create_default_context(cafile=verify) if verify else True
+    url = f"{scheme}://{place.address}/v1/fleet/pull-messages"
+    told = httpx.post(url, verify=context, timeout=_PATIENCE, content=b"").headers.get("date")
+    if told is None:
+        raise FedloraError("the server does not tell its time: is its SuperLink running?")
+    skew = (datetime.now(UTC) - parsedate_to_datetime(told)).total_seconds()
+    if abs(skew) > _MOST_SKEW:
+        raise FedloraError(f"{skew:+.0f} s beside the server's clock: set the time (NTP)")
+    return f"{skew:+.0f} s beside the server's"
+
+
+def _model(place: Place, model: str | None) -> str:
+    """Whether the base model here has the weights that the federation was made with."""
+    name = model or place.facts.model
+    if name is None:
+        return "not named at init: compared with the server's at the first message"
+    digest = load_base(BackboneConfig(name=name)).digest
+    if place.facts.digest not in (None, digest):
+        raise FedloraError(
+            f"{name} is {digest[:12]} here, {str(place.facts.digest)[:12]} in the federation:"
+            " take the same weights, and name their folder with --model"
+        )
+    return f"{name} is {digest[:12]}"

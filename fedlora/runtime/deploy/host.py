@@ -1,0 +1,95 @@
+"""The process that plays Flower's ClientApp for a SuperNode, the same one for every message.
+
+    python -m fedlora.runtime.deploy.host 127.0.0.1:PORT SECRET_FILE
+
+A SuperNode in process isolation offers its messages to whoever knows the secret, and Flower's own
+SuperExec would start a process for each, install the app that came with the run, and import it.
+This one answers with fedlora's ClientApp alone, already imported: no code that comes over the
+network runs here. It starts no process and holds no model; the worker does.
+"""
+
+import logging
+import sys
+import time
+from pathlib import Path
+
+import httpx
+from flwr.app import Error, Message
+from flwr.common.constant import ErrorCode, SubStatus
+from flwr.proto.runtime_pb2 import AcquireTaskRequest
+from flwr.supercore.constant import TaskType
+from flwr.supercore.heartbeat import HeartbeatSender, make_task_heartbeat_fn_http
+from flwr.supercore.interceptors import (
+    RuntimeTokenHttpInterceptor,
+    RuntimeVersionHttpInterceptor,
+    SuperExecAuthHttpInterceptor,
+)
+from flwr.supercore.retry import make_simple_http_retry_invoker
+from flwr.supercore.runtime import RuntimeHttpClient
+from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message, push_task_output
+
+from fedlora.runtime.clientapp import app
+
+_EVERY = 0.1
+"""Seconds between two looks for a message."""
+_ACQUIRE = "/flwr.proto.Runtime/AcquireTask"
+
+log = logging.getLogger("flwr")
+
+
+def main() -> None:
+    """Answer messages until killed."""
+    address, secret = sys.argv[1], Path(sys.argv[2]).read_bytes()
+    signed = SuperExecAuthHttpInterceptor(master_secret=secret, protected_methods={_ACQUIRE})
+    client = _client(address, signed)
+    wanted = AcquireTaskRequest(supported_task_types=[TaskType.CLIENT_APP])
+    while True:
+        try:
+            offered = client.AcquireTask(wanted)
+        except httpx.HTTPError as error:
+            log.warning("the SuperNode does not answer: %s", error)
+            time.sleep(1.0)
+            continue
+        if offered.HasField("task") and offered.token:
+            play(address, offered.token)
+        else:
+            time.sleep(_EVERY)
+
+
+def play(address: str, token: str) -> None:
+    """Answer the message that a token stands for; a fault costs this message only."""
+    began = time.perf_counter()
+    client = _client(address, RuntimeTokenHttpInterceptor(token))
+    beats = HeartbeatSender(make_task_heartbeat_fn_http(client))
+    beats.start()
+    try:
+        message, context, _, _ = pull_task_input(client)
+        try:
+            reply = app(message, context)
+        except Exception as error:  # noqa: BLE001 - what is wrong with a message is said to its sender
+            reason = f"{type(error).__name__}: {error}"
+            reply = Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, reason), reply_to=message)
+        push_message(client, reply, context)
+        push_task_output(client, context, SubStatus.COMPLETED, "")
+        log.info("answered in %.3f s", time.perf_counter() - began)
+    except Exception as error:  # noqa: BLE001 - the SuperNode ended, or the run did
+        log.warning("a message could not be answered: %s", error)
+    finally:
+        beats.stop()
+        client.close()
+
+
+def _client(
+    address: str, auth: RuntimeTokenHttpInterceptor | SuperExecAuthHttpInterceptor
+) -> RuntimeHttpClient:
+    return RuntimeHttpClient.from_server_address(
+        address,
+        insecure=True,  # the SuperNode's own machine
+        root_certificates=None,
+        interceptors=[RuntimeVersionHttpInterceptor(component_name="flwr-clientapp"), auth],
+        retry_invoker=make_simple_http_retry_invoker(),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+"""`fedlora deploy init`: everything that the machines of a federation need, in one folder."""
+
+import getpass
+import ipaddress
+import shutil
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from fedlora import atomic
+from fedlora.errors import FedloraError
+from fedlora.runtime.deploy import certificates, place, private
+from fedlora.runtime.deploy.place import Facts, Place
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+_TEMPLATES = Environment(
+    loader=PackageLoader("fedlora.runtime.deploy"),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+    autoescape=False,  # no page of a browser
+)
+
+
+def initialise(
+    folder: Path,
+    name: str,
+    hosts: Sequence[str],
+    clients: int,
+    port: int,
+    control_port: int,
+    secure: bool,
+    model: tuple[str, str] | None,
+) -> list[Place]:
+    """Write the folders of the authority, the server and every client.
+
+    Args:
+        folder: a new one, which is there whole or not at all.
+        name: of the federation.
+        hosts: names and addresses of the server; clients connect to the first.
+        clients: SuperNodes to make a key for, each with its share of a run's clients.
+        port: which the server opens.
+        control_port: for its own loopback; the same port where nothing is secured.
+        secure: TLS and keys; without them every host must be this machine's loopback.
+        model: the base model's name and digest, for both sides to compare; None leaves it to
+            the first message of a run.
+
+    Returns:
+        The server's place and the clients', in their order.
+
+    Raises:
+        FedloraError: the folder holds something already, or the arguments do not fit together.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise FedloraError(f"{folder}: not empty; name a new folder, keys are never overwritten")
+    if not secure and not all(_is_loopback(host) for host in hosts):
+        raise FedloraError("--insecure is for the loopback alone: name 127.0.0.1, or leave it out")
+    if secure and control_port == port:
+        raise FedloraError(f"control port {port} is the clients' port as well; name another")
+    base = dict(zip(("model", "digest"), model, strict=True)) if model else {}
+    common = {
+        "name": name,
+        "hosts": tuple(hosts),
+        "port": port,
+        "control_port": control_port if secure else port,
+        "shares": clients,
+        "secure": secure,
+        "version": version("fedlora"),
+        **base,
+    }
+    server = Facts.model_validate({**common, "role": "server"})
+    authority = certificates.new_authority(name) if secure else None
+    with atomic.folder(folder) as root:
+        places = [_write_server(root, server, authority)]
+        for share in range(clients):
+            facts = server.model_copy(update={"role": "client", "share": share})
+            places.append(_write_client(root, f"client-{share}", facts))
+        atomic.write_text(root / "README.md", _render("README.md", facts=server))
+        for number, written in enumerate(places):
+            final = folder.absolute() / written.folder.relative_to(root)
+            places[number] = Place(final, written.facts)
+            _write_starters(written, final)
+    return places
+
+
+def invite(folder: Path, name: str) -> Place:
+    """A key for one more SuperNode: a newcomer's, which carries no share of a run.
+
+    A running server whose folder this is lets it in within a second or two.
+
+    Raises:
+        FedloraError: the folder is no federation's, or has a client of this name.
+    """
+    server = place.read(folder / "server", "server")
+    target = folder / "clients" / name
+    if target.exists():
+        raise FedloraError(f"{target}: invited already; name another, or copy that folder")
+    facts = server.facts.model_copy(update={"role": "client", "share": None})
+    facts = Facts.model_validate(facts.model_dump())
+    written = _write_client(folder, name, facts)
+    _write_starters(written, target.absolute())
+    return Place(target.absolute(), facts)
+
+
+def _write_server(root: Path, facts: Facts, authority: certificates.Authority | None) -> Place:
+    written = Place(private.folder(root / "server"), facts)
+    private.folder(written.nodes)
+    place.write(written)
+    if authority is not None:
+        kept = private.folder(root / "authority")
+        private.write(kept / "ca.key", certificates.key_bytes(authority.key))
+        ca = certificates.certificate_bytes(authority.certificate)
+        atomic.write_bytes(kept / "ca.crt", ca)
+        key = certificates.new_key()
+        signed = certificates.sign_server(authority, [*facts.hosts, *LOOPBACK], key)
+        private.write(written.key, certificates.key_bytes(key))
+        atomic.write_bytes(written.certificate, certificates.certificate_bytes(signed))
+        atomic.write_bytes(written.ca, ca)
+    return written
+
+
+def _write_client(root: Path, name: str, facts: Facts) -> Place:
+    """A client's folder, and its public key among those that the server lets in."""
+    written = Place(private.folder(root / "clients" / name), facts)
+    place.write(written)
+    if facts.secure:
+        shutil.copy(root / "server" / "ca.crt", written.ca)
+        key, public = certificates.node_key_bytes(certificates.new_key())
+        private.write(written.key, key)
+        atomic.write_bytes(root / "server" / "nodes" / f"{name}.pub", public)
+    return written
+
+
+def _write_starters(written: Place, final: Path) -> None:
+    """Environment, script, systemd unit and compose file of a place that ends up at `final`."""
+    role = written.facts.role
+    part = role if role == "server" else final.name
+    unit = f"fedlora-{part}.service"
+    names = {
+        f"{role}.env": f"{role}.env",
+        "start.sh": "start.sh",
+        unit: "service",
+        "compose.yaml": "compose.yaml",
+        "Dockerfile": "Dockerfile",
+    }
+    command = Path(sys.executable).parent / "fedlora"
+    for file, template in names.items():
+        text = _render(
+            template,
+            facts=written.facts,
+            folder=final,
+            part=part,
+            unit=unit,
+            user=getpass.getuser(),
+            command=command,
+        )
+        atomic.write_text(written.folder / file, text)
+    (written.folder / "start.sh").chmod(0o755)
+
+
+def _render(template: str, **values: object) -> str:
+    return _TEMPLATES.get_template(f"{template}.j2").render(**values)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,102 @@
+"""`fedlora deploy server`: a SuperLink, the gate in front of it, and the keys that may pass."""
+
+import socket
+import ssl
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
+
+from fedlora.errors import FedloraError
+from fedlora.runtime.deploy import private
+from fedlora.runtime.deploy.control import write_connection
+from fedlora.runtime.deploy.gate import Doors, gate
+from fedlora.runtime.deploy.guests import Guests
+from fedlora.runtime.deploy.place import Place
+from fedlora.runtime.deploy.verdicts import verdict
+from fedlora.runtime.deploy.watch import Say, Service, watch
+from fedlora.runtime.processes import flower_environment, start
+
+_PATIENCE = 90.0
+
+
+def run_server(place: Place, bind: str, say: Say, done: Callable[[], bool]) -> None:
+    """Serve until `done`; whatever ends meanwhile is started again.
+
+    Args:
+        place: a server's.
+        bind: the address to open to clients; the loopback alone where the place is insecure.
+        say: is told who was refused, who was let in, what ended.
+        done: asked several times a second.
+
+    Raises:
+        FedloraError: a port is taken, a secret can be read by others, or the SuperLink cannot run.
+    """
+    if not place.facts.secure and bind not in ("127.0.0.1", "::1"):
+        raise FedloraError(f"{place.folder}: without TLS it listens on 127.0.0.1 alone")
+    if place.facts.secure:
+        private.check(place.key)
+    private.folder(place.state)
+    env = flower_environment(write_connection(place))
+    log, began = place.state / "superlink.log", 0
+
+    def begin() -> subprocess.Popen[bytes]:
+        nonlocal began
+        began = log.stat().st_size if log.exists() else 0
+        return start(_command(place), env, log)
+
+    service = Service("SuperLink", begin, lambda: verdict("SuperLink", log, began))
+    guests = Guests(place, say)
+
+    def until() -> bool:
+        if place.facts.secure:
+            guests.look()
+        return done()
+
+    with _open_gate(place, bind, say):
+        say(f"serving {place.facts.name} at {bind} port {place.facts.port}")
+        watch([service], until, say)
+
+
+def wait_for_superlink(place: Place) -> None:
+    """Return when the SuperLink takes connections.
+
+    Raises:
+        FedloraError: it did not in time.
+    """
+    address = ("127.0.0.1", place.facts.control_port)
+    deadline = time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline:
+        with suppress(OSError), socket.create_connection(address, timeout=1.0):
+            return
+        time.sleep(0.1)
+    raise FedloraError(f"no SuperLink at port {address[1]} here; run fedlora deploy server")
+
+
+def _command(place: Place) -> list[str]:
+    """The SuperLink on the loopback; without TLS that is where the clients are, too."""
+    where = ["--host", "127.0.0.1", "--port", str(place.facts.control_port)]
+    where += ["--database", str(place.state / "superlink.sqlite")]
+    if not place.facts.secure:
+        return ["flower-superlink", "--insecure", *where]
+    tls = ["--ssl-ca-certfile", str(place.ca), "--ssl-certfile", str(place.certificate)]
+    tls += ["--ssl-keyfile", str(place.key), "--enable-supernode-auth"]
+    return ["flower-superlink", *tls, *where]
+
+
+def _open_gate(place: Place, bind: str, say: Say) -> AbstractContextManager[None]:
+    if not place.facts.secure:
+        return nullcontext()
+    try:
+        ours = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        ours.minimum_version = ssl.TLSVersion.TLSv1_2
+        ours.load_cert_chain(place.certificate, place.key)
+        trust = ssl.create_default_context(cafile=str(place.ca))
+        # Opened here, so that a taken port is known before anything is started.
+        socket.create_server((bind, place.facts.port)).close()
+    except (OSError, ssl.SSLError) as error:
+        raise FedloraError(
+            f"{place.folder}: cannot open port {place.facts.port} of {bind} with"
+            f" {place.certificate.name}: {error}"
+        ) from None
+    return gate(Doors(bind, place.facts.port, ours, place.facts.control_port, trust), say)

@@ -1,0 +1,104 @@
+"""The ServerApp of `fedlora deploy serve`: newcomers are served as they connect."""
+
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from flwr.app import Context, Message
+from flwr.serverapp import Grid, ServerApp
+
+from fedlora.config import RunConfig
+from fedlora.errors import FedloraError
+from fedlora.runtime import pack
+from fedlora.runtime import run as running
+from fedlora.runtime.answering import NO_NEWCOMER
+from fedlora.runtime.clientapp import ANSWER
+from fedlora.runtime.log_observer import LogObserver
+from fedlora.runtime.serverapp import origin_of
+from fedlora.server.standing import Standing
+from fedlora.wire.exchange import Request
+
+_EVERY = 0.2
+_PATIENCE = 600.0
+"""Seconds that a newcomer has for an answer."""
+_MOST_AT_ONCE = 64
+
+app = ServerApp()
+
+
+@app.main()
+def main(grid: Grid, context: Context) -> None:
+    """Serve until the run is stopped, or for `seconds` of its run config."""
+    folder = Path(str(context.run_config["folder"]))
+    config = running.resume(folder)
+    seed = config.seeds[0]
+    origin = replace(origin_of(config, folder), standing=True)
+    host = _Host(grid, config, seed, origin, Standing(config, folder, seed))
+    host.note(f"serving newcomers from {folder}")
+    until = time.monotonic() + float(str(context.run_config["seconds"]))
+    while time.monotonic() < until:
+        host.look()
+        time.sleep(_EVERY)
+
+
+class _Host:
+    """Who is here, who waits for what.
+
+    A node is greeted once while it stays connected; one that is no newcomer says so.
+    """
+
+    def __init__(
+        self, grid: Grid, config: RunConfig, seed: int, origin: pack.Origin, standing: Standing
+    ) -> None:
+        self._grid, self._standing = grid, standing
+        self._config, self._seed, self._origin = config.model_dump_json(), seed, origin
+        self._met: dict[int, float] = {}
+        self._asked: dict[str, tuple[int, str]] = {}
+        self.note = LogObserver().note
+
+    def look(self) -> None:
+        """Greet who is new, answer who has answered."""
+        here = set(self._grid.get_node_ids())
+        self._met = {node: since for node, since in self._met.items() if node in here}
+        self._asked = {k: v for k, v in self._asked.items() if v[0] in here}
+        for node in here - set(self._met):
+            if len(self._asked) < _MOST_AT_ONCE:
+                self._met[node] = time.monotonic()
+                self._ask(node, "describe", self._standing.greeting())
+        for answer in self._grid.pull_messages(list(self._asked)) if self._asked else ():
+            node, action = self._asked.pop(answer.metadata.reply_to_message_id)
+            try:
+                self._go_on(node, action, _frame(answer))
+            except (FedloraError, ValueError, KeyError, TypeError) as error:
+                if NO_NEWCOMER not in str(error):
+                    self.note(f"a newcomer was not served: {' '.join(str(error).split())[:300]}")
+
+    def _go_on(self, node: int, action: str, frame: bytes) -> None:
+        if action == "describe":
+            self._ask(node, "take", self._standing.offer(frame))
+            return
+        seconds = time.monotonic() - self._met[node]
+        told = {"seconds": round(seconds, 2), **self._standing.worth(frame)}
+        self.note(f"served a newcomer: {json.dumps(told)}")
+
+    def _ask(self, node: int, action: str, frame: bytes) -> None:
+        asked = pack.RequestPack(self._config, self._seed, (Request(0, frame),), self._origin)
+        content = pack.write_requests(asked)
+        message = Message(content, node, ANSWER, ttl=_PATIENCE)
+        for name in self._grid.push_messages([message]):
+            self._asked[name] = (node, action)
+
+
+def _frame(answer: Message) -> bytes:
+    """The one frame of an answer.
+
+    Raises:
+        ValueError: it is an error, or no answer to one request.
+    """
+    if answer.has_error():
+        raise ValueError(answer.error.reason)
+    (reply,) = pack.read_replies(answer.content).replies
+    if reply.frame is None:
+        raise ValueError(reply.error)
+    return reply.frame

@@ -1,0 +1,95 @@
+"""`fedlora deploy submit`: a run on a federation's machines."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from fedlora import atomic
+from fedlora.config import RunConfig
+from fedlora.errors import FedloraError
+from fedlora.evaluation.results import seed_folder
+from fedlora.runtime import run as running
+from fedlora.runtime.deploy.control import write_connection
+from fedlora.runtime.deploy.place import CONNECTION, Place
+from fedlora.runtime.deploy.server import wait_for_superlink
+from fedlora.runtime.processes import flower_environment
+from fedlora.runtime.submission import submit as hand_in
+from fedlora.runtime.submission import write_app
+
+STANDING = {
+    "serverapp": "fedlora.runtime.deploy.standing:app",
+    "clientapp": "fedlora.runtime.clientapp:app",
+}
+
+_PATIENCE = 20.0
+
+
+def settings_for(place: Place) -> list[str]:
+    """What a configuration needs besides, to run on the machines of a server's place."""
+    return [
+        "runtime.name=deployment",
+        f"runtime.address={CONNECTION}",
+        f"runtime.nodes={place.facts.shares}",
+    ]
+
+
+def connect(place: Place) -> None:
+    """Have Flower's commands in this process reach the place's SuperLink.
+
+    Raises:
+        FedloraError: it does not run.
+    """
+    os.environ["FLWR_HOME"] = str(write_connection(place))
+    wait_for_superlink(place)
+
+
+def serve(place: Place, folder: Path, seconds: float, say: Callable[[str], None]) -> None:
+    """Serve newcomers from a finished run until interrupted, or for so many seconds.
+
+    Raises:
+        FedloraError: the run has learned no generator, or the SuperLink ended.
+    """
+    config = running.resume(folder)
+    if not (seed_folder(folder, config.seeds[0]) / "generator").is_dir():
+        raise FedloraError(f"{folder}: has learned no generator; finish the run with --resume")
+    with TemporaryDirectory(prefix="fedlora-") as temporary:
+        app = Path(temporary) / "app"
+        run_config = {"folder": str(folder.absolute()), "seconds": str(seconds)}
+        write_app(app, run_config, STANDING)
+        log = place.state / "standing.log"
+        hand_in(app, CONNECTION, flower_environment(None), log, say)
+
+
+def runs(place: Place) -> Path:
+    """Where the place's runs are."""
+    return place.folder / "runs"
+
+
+def newest(place: Place) -> Path | None:
+    """The run that was begun last; None before the first."""
+    found = [f for f in runs(place).glob("*") if (f / "config.yaml").is_file()]
+    return max(found, key=lambda f: (f / "config.yaml").stat().st_mtime, default=None)
+
+
+def resumed(folder: Path) -> RunConfig:
+    """The configuration of a run to go on with, once whoever worked on it before has ended.
+
+    A ServerApp notices within a second or two that its SuperLink was killed.
+
+    Raises:
+        FedloraError: it is no deployment's run, or somebody still works on it.
+    """
+    config = running.resume(folder)
+    if config.runtime.name != "deployment":
+        raise FedloraError(f"{folder}: ran on {config.runtime.name}; use fedlora run --resume")
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            with atomic.alone(folder):
+                return config
+        except FedloraError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(0.5)

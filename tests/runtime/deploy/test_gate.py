@@ -1,0 +1,141 @@
+import socket
+import ssl
+import threading
+import time
+
+import pytest
+
+from fedlora.runtime.deploy.gate import Doors, gate
+from fedlora.runtime.processes import free_ports
+from tests.runtime.deploy.federation import make
+
+PULL = b"POST /v1/fleet/pull-messages HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody"
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+NO = b"HTTP/1.1 412 Precondition Failed\r\nContent-Length: 2\r\n\r\nno"
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("gate")
+    (folder / "other").mkdir()
+    return [*make(folder, clients=1), make(folder / "other", clients=1)[1]]
+
+
+class Upstream:
+    """A SuperLink that answers every request with the same words, and keeps what it was sent."""
+
+    def __init__(self, place):
+        self.answer, self.heard = OK, b""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(place.certificate, place.key)
+        self.socket = context.wrap_socket(socket.create_server(("127.0.0.1", 0)), server_side=True)
+        self.port = self.socket.getsockname()[1]
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            try:
+                connection, _ = self.socket.accept()
+            except ssl.SSLError:
+                continue
+            except OSError:
+                return
+            with connection:
+                while data := connection.recv(1 << 16):
+                    self.heard += data
+                    if data.endswith(b"body"):
+                        connection.sendall(self.answer)
+
+
+@pytest.fixture
+def opened(places):
+    """The upstream behind a gate, the gate's port, and what it says."""
+    server = places[0]
+    upstream, said = Upstream(server), []
+    ours = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    ours.load_cert_chain(server.certificate, server.key)
+    trust = ssl.create_default_context(cafile=str(server.ca))
+    (port,) = free_ports(1)
+    with gate(Doors("127.0.0.1", port, ours, upstream.port, trust), said.append):
+        yield upstream, port, said
+    upstream.socket.close()
+
+
+def ask(place, port, *requests):
+    context = ssl.create_default_context(cafile=str(place.ca))
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=10) as plain,
+        context.wrap_socket(plain, server_hostname="127.0.0.1") as connection,
+    ):
+        answers = []
+        for request in requests:
+            connection.sendall(request)
+            answers.append(connection.recv(1 << 16))
+        return answers
+
+
+def eventually(condition):
+    deadline = time.monotonic() + 10
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return condition()
+
+
+def test_what_supernodes_ask_passes_unchanged_again_and_again(places, opened):
+    upstream, port, said = opened
+
+    assert ask(places[1], port, PULL, PULL) == [OK, OK]
+    assert upstream.heard == PULL + PULL
+    assert said == []
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        PULL.replace(b"/v1/fleet/pull-messages", b"/v1/control/start-run"),
+        PULL.replace(b"/v1/fleet/pull-messages", b"/v1/runtime/acquire-task"),
+        PULL.replace(b"/v1/fleet/pull-messages", b"/v1/fleet/../control/start-run"),
+        PULL.replace(b"/v1/fleet/pull-messages", b"/v1/fleet/%2e%2e/control/start-run"),
+        PULL.replace(b"/v1/fleet/pull-messages", b"/v1/fleet/register-node"),
+        PULL.replace(b"/v1/fleet/pull-messages", b"http://x/v1/fleet/pull-messages"),
+        PULL.replace(b"POST", b"GET"),
+        PULL.replace(b"HTTP/1.1", b"HTTP/1.0"),
+        PULL.replace(b"Content-Length: 4", b"Transfer-Encoding: chunked"),
+        PULL.replace(b"Content-Length: 4", b"Content-Length: 4\r\nContent-Length: 0"),
+        PULL.replace(b"Content-Length: 4", b"Content-Length : 4"),
+        PULL.replace(b"Content-Length: 4", b"Content-Length: +4"),
+        PULL.replace(b"Content-Length: 4", b"Content-Length: 99999999999"),
+        b"nonsense\r\n\r\n",
+        b"POST " + b"a" * 70_000 + b" HTTP/1.1\r\n\r\n",
+    ],
+    ids=range(15),
+)
+def test_nothing_else_passes_and_it_is_said_why(places, opened, request_):
+    upstream, port, said = opened
+
+    assert not ask(places[1], port, request_)[0].startswith(b"HTTP/1.1 200")
+    assert eventually(lambda: said)
+    assert said[0].startswith("refused 127.0.0.1: ")
+    assert b"control" not in upstream.heard
+    assert b"body" not in upstream.heard
+
+
+def test_a_refusal_of_the_superlinks_is_said(places, opened):
+    upstream, port, said = opened
+    upstream.answer = NO
+
+    assert ask(places[1], port, PULL) == [NO]
+    assert said == ["refused 127.0.0.1 at /v1/fleet/pull-messages: 412 Precondition Failed"]
+
+
+def test_a_stranger_without_tls_or_with_another_authority_is_told_nothing(places, opened):
+    upstream, port, said = opened
+
+    with pytest.raises(ssl.SSLCertVerificationError):
+        ask(places[2], port, PULL)
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as plain:
+        plain.sendall(PULL)
+        assert not plain.recv(1 << 16).startswith(b"HTTP")
+    assert eventually(lambda: len(said) == 2)
+    assert all("no TLS that this server speaks" in line for line in said)
+    assert upstream.heard == b""

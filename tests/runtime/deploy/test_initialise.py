@@ -1,0 +1,172 @@
+import re
+import shutil
+import ssl
+import stat
+import subprocess
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from fedlora.cli import app
+from fedlora.errors import FedloraError
+from fedlora.runtime.deploy import certificates, place, private
+from fedlora.runtime.deploy.control import read_public_key
+from fedlora.runtime.deploy.initialise import initialise, invite
+from fedlora.section import parse
+from tests.runtime.deploy.compose import MOUNT, Compose
+from tests.runtime.deploy.federation import make
+
+HOSTS = ("server.example", "10.1.2.3", "fd00::1")
+
+
+def handshake(server_place, ca, host):
+    """A TLS handshake in memory, or what the client says against it."""
+    ours, theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context(cafile=ca)
+    ours.load_cert_chain(server_place.certificate, server_place.key)
+    up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = theirs.wrap_bio(down, up, server_hostname=host)
+    server = ours.wrap_bio(up, down, server_side=True)
+    for _ in range(4):
+        for side in (client, server):
+            try:
+                side.do_handshake()
+            except ssl.SSLWantReadError:
+                continue
+    return client.getpeercert()
+
+
+def test_the_server_is_known_by_each_of_its_names_and_by_no_other(tmp_path):
+    server, client, _ = make(tmp_path, hosts=HOSTS)
+
+    for host in (*HOSTS, "127.0.0.1", "localhost"):
+        assert handshake(server, client.ca, host)
+    with pytest.raises(ssl.SSLCertVerificationError):
+        handshake(server, client.ca, "other.example")
+
+
+def test_another_federations_authority_does_not_know_the_server(tmp_path):
+    (tmp_path / "other").mkdir()
+    server, stranger = make(tmp_path)[0], make(tmp_path / "other")[1]
+
+    with pytest.raises(ssl.SSLCertVerificationError):
+        handshake(server, stranger.ca, "127.0.0.1")
+
+
+def test_every_secret_is_its_owners_alone(tmp_path):
+    make(tmp_path)
+    secrets = [
+        file
+        for file in (tmp_path / "fed").rglob("*")
+        if file.is_file() and b"PRIVATE KEY" in file.read_bytes()
+    ]
+
+    assert sorted(file.name for file in secrets) == ["ca.key", "node.key", "node.key", "server.key"]
+    assert {stat.S_IMODE(file.stat().st_mode) for file in secrets} == {0o600}
+    assert {stat.S_IMODE(file.parent.stat().st_mode) for file in secrets} == {0o700}
+    for file in secrets:
+        private.check(file)
+    secrets[0].chmod(0o640)
+    with pytest.raises(FedloraError, match=r"others can read it \(mode 640\)"):
+        private.check(secrets[0])
+
+
+def test_each_supernode_has_a_key_of_its_own_that_flower_takes(tmp_path):
+    server, *clients = make(tmp_path, clients=3)
+    keys = {read_public_key(file) for file in server.nodes.iterdir()}
+
+    assert len(keys) == len(clients) == 3
+    for client in clients:
+        public = certificates.node_key_bytes(certificates.new_key())[1]
+        assert public != (server.nodes / f"{client.folder.name}.pub").read_bytes()
+    assert [client.facts.share for client in clients] == [0, 1, 2]
+
+
+def test_an_invited_newcomer_has_a_key_and_no_share(tmp_path):
+    server = make(tmp_path)[0]
+    newcomer = invite(tmp_path / "fed", "late")
+
+    assert newcomer.facts.share is None
+    assert place.read(newcomer.folder, "client") == newcomer
+    assert (server.nodes / "late.pub").is_file()
+    with pytest.raises(FedloraError, match="invited already"):
+        invite(tmp_path / "fed", "late")
+
+
+def test_a_folder_that_holds_something_is_left_alone(tmp_path):
+    make(tmp_path)
+    before = (tmp_path / "fed" / "server" / "server.key").read_bytes()
+
+    with pytest.raises(FedloraError, match="not empty"):
+        make(tmp_path)
+    assert (tmp_path / "fed" / "server" / "server.key").read_bytes() == before
+
+
+def test_insecure_is_for_the_loopback_alone(tmp_path):
+    with pytest.raises(FedloraError, match="for the loopback alone"):
+        initialise(tmp_path / "x", "x", ("10.0.0.1",), 1, 9000, 9001, False, None)
+    assert not (tmp_path / "x").exists()
+    server, client = make(tmp_path, clients=1, secure=False)
+    assert not list((tmp_path / "fed").rglob("*.key"))
+    assert client.address == f"127.0.0.1:{server.facts.control_port}"
+
+
+def test_starters_are_well_formed(tmp_path):
+    for written in make(tmp_path):
+        role, folder = written.facts.role, written.folder
+        compose = parse(Compose, yaml.safe_load((folder / "compose.yaml").read_text()))
+        service = compose.services[role]
+        assert all(re.match(MOUNT, volume) for volume in service.volumes)
+        assert (folder / service.env_file[0]).is_file()
+        assert service.command == ["deploy", role]
+        subprocess.run(["sh", "-n", folder / "start.sh"], check=True)
+        lines = (folder / f"{role}.env").read_text().splitlines()
+        assert all(re.match(r"^(#.*|[A-Z_]+=.*)$", line) for line in lines)
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
+def test_systemd_takes_the_units(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.executable", "/bin/true")  # units name a fedlora that must exist
+    places = make(tmp_path)
+    units = [next(written.folder.glob("*.service")) for written in places]
+    for unit in units:
+        unit.write_text(unit.read_text().replace("/bin/fedlora", "/bin/true"))
+
+    done = subprocess.run(
+        ["systemd-analyze", "verify", *units], capture_output=True, text=True, check=False
+    )
+    assert [line for line in done.stderr.splitlines() if "fedlora-" in line] == []
+
+
+def test_the_readmes_commands_exist(tmp_path):
+    make(tmp_path)
+    text = (tmp_path / "fed" / "README.md").read_text()
+    numbered = re.findall(r"^# (\d+)\. ", text, re.M)
+    commands = set(re.findall(r"fedlora deploy (\w+)", text))
+
+    assert numbered == [str(number) for number in range(1, 11)]
+    for command in commands:
+        assert CliRunner().invoke(app, ["deploy", command, "--help"]).exit_code == 0, command
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, "no such file"),
+        ("{", "cannot be read"),
+        ('{"role": "client"}', "missing"),
+    ],
+)
+def test_a_place_that_cannot_be_used_says_why(tmp_path, text, words):
+    if text is not None:
+        (tmp_path / place.FILE).write_text(text)
+    with pytest.raises(FedloraError, match=words):
+        place.read(tmp_path, "client")
+
+
+def test_the_whole_folder_stands_for_its_server_but_not_for_a_client(tmp_path):
+    server = make(tmp_path)[0]
+
+    assert place.read(tmp_path / "fed", "server") == server
+    with pytest.raises(FedloraError, match="of a server, not of a client"):
+        place.read(server.folder, "client")
