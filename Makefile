@@ -21,7 +21,7 @@ export OMP_WAIT_POLICY ?= passive
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-all lint types layers data docs results bench-main bench-sim bench-clip bench-hyperconv bench-detection clean
+.PHONY: help install demo test test-all lint types layers data docs results bench-main bench-sim bench-clip bench-deploy bench-hyperconv bench-detection clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -91,6 +91,9 @@ bench-sim: $(VENV)/.core  ## measure the claims of results/sim.json beside other
 	@$(BIN)/python scripts/fetch_data.py --only clothing_reviews
 	@$(MAKE) --no-print-directory .cache/pfl/.peer || true
 	@$(BIN)/fedlora bench sim
+
+bench-deploy: $(VENV)/.core  ## measure the claims of results/deploy.json
+	@$(BIN)/fedlora bench deploy
 
 bench-clip: $(VENV)/.core  ## measure the claims of results/clip.json
 	@$(BIN)/fedlora bench clip

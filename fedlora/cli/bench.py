@@ -46,6 +46,23 @@ def sim_bench(only: OnlyOption = None, out: SimOutOption = None, json: AsJson = 
     show(claims_table([results]), json)
 
 
+@app.command("deploy")
+def deploy_bench(
+    only: Annotated[
+        list[str] | None, typer.Option(help="costs, federation or faults alone.")
+    ] = None,
+    out: OutOption = Path("results/deploy.json"),
+    json: AsJson = False,
+) -> None:
+    """Measure deployments: equality, cost of a message, newcomers, faults, intruders."""
+    from fedlora.bench.deploy.bench import bench_deploy
+    from fedlora.results import claims_table
+
+    with watching() as observer:
+        results = bench_deploy(out, only or [], observer)
+    show(claims_table([results]), json)
+
+
 @app.command("clip")
 def clip_bench(out: OutOption = Path("results/clip.json"), json: AsJson = False) -> None:
     """Measure the CLIP module: accuracy, bytes, time and memory, exactness."""

@@ -1,6 +1,7 @@
 """How a node answers a pack: after a look at who asks, by its warm worker, or by itself."""
 
 import json
+import logging
 import os
 from functools import lru_cache
 from importlib.metadata import version
@@ -13,6 +14,7 @@ from fedlora.runtime.deploy.handover import FOLDER, NoWorkerError, ask_worker
 from fedlora.runtime.deploy.outbox import Outbox
 from fedlora.runtime.deploy.own import own_of_environment
 from fedlora.runtime.deploy.wish import Wish, wish_of_environment
+from fedlora.runtime.log_observer import MARK
 from fedlora.runtime.pack import RequestPack
 from fedlora.wire.exchange import Reply, lost, one_by_one
 
@@ -31,10 +33,24 @@ NO_NEWCOMER = "this client is no newcomer"
 
 def answer_pack(asked: RequestPack) -> list[Reply]:
     """One reply for each request; by the node's worker where one lives, else in this process."""
-    theirs, ours = asked.origin.version, version("fedlora")
-    if theirs and theirs != ours:
-        reason = f"this client runs fedlora {ours}, the server {theirs}: install the same on both"
-        return _refused(asked, FedloraError(reason))
+    replies = _answer(asked)
+    for reason in dict.fromkeys(reply.error for reply in replies if reply.error):
+        if reason != NO_NEWCOMER:
+            logging.getLogger("flwr").warning("%snot answered: %s", MARK, reason)
+    return replies
+
+
+def other_version(theirs: str) -> str | None:
+    """Why this client cannot work with a server of a version; None where it can, or is not told."""
+    ours = version("fedlora")
+    if theirs in ("", ours):
+        return None
+    return f"this client runs fedlora {ours}, the server {theirs}: install the same on both"
+
+
+def _answer(asked: RequestPack) -> list[Reply]:
+    if why := other_version(asked.origin.version):
+        return _refused(asked, FedloraError(why))
     folder = os.environ.get(FOLDER)
     if folder is not None:
         try:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-from flwr.app import Message, RecordDict
+from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
 from fedlora.errors import FedloraError
@@ -84,7 +84,8 @@ class Carriers:
         here = self._here()
         self._loads = {node: load for node, load in self._loads.items() if node in here}
         new = [node for node in here if node not in self._loads]
-        asked = [Message(RecordDict(), node, CARRIES, ttl=PATIENCE) for node in new]
+        ours = RecordDict({"server": ConfigRecord({"version": version("fedlora")})})
+        asked = [Message(ours, node, CARRIES, ttl=PATIENCE) for node in new]
         waiting = set(self.grid.push_messages(asked))
         deadline = time.monotonic() + PATIENCE
         while waiting and time.monotonic() < deadline:

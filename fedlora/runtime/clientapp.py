@@ -4,16 +4,19 @@ Flower imports this module for every message of a deployment, so it imports neit
 client; both come with the first frame.
 """
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
+from typing import Any
 
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from fedlora import spans
 from fedlora.runtime import pack
-from fedlora.runtime.answering import answer_pack
+from fedlora.runtime.answering import answer_pack, other_version
+from fedlora.runtime.log_observer import MARK
 from fedlora.wire.exchange import Reply
 
 CARRIES, ANSWER = "query.carries", "query.answer"
@@ -29,6 +32,8 @@ def client_app(respond: Respond = answer_pack) -> ClientApp:
 
     @app.query(CARRIES.partition(".")[2])
     def carries(message: Message, context: Context) -> Message:
+        if why := other_version(_version_of(message)):
+            logging.getLogger("flwr").warning("%snot taking part: %s", MARK, why)
         return Message(RecordDict({"node": _carried(context)}), reply_to=message)
 
     @app.query(ANSWER.partition(".")[2])
@@ -41,6 +46,12 @@ def client_app(respond: Respond = answer_pack) -> ClientApp:
         return Message(pack.write_replies(replied), reply_to=message)
 
     return app
+
+
+def _version_of(message: Message) -> str:
+    """What the server says of its fedlora; empty where it does not."""
+    server: Any = message.content.get("server", {})
+    return str(server.get("version", ""))
 
 
 def _carried(context: Context) -> ConfigRecord:

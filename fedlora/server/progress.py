@@ -8,7 +8,16 @@ from pathlib import Path
 
 from fedlora.errors import FedloraError
 
-PHASES = ("describe", "warm_start", "finetune", "generator", "arrive", "adopt", "evaluate")
+PHASES = (
+    "roster",
+    "describe",
+    "warm_start",
+    "finetune",
+    "generator",
+    "arrive",
+    "adopt",
+    "evaluate",
+)
 """In the order of the story."""
 
 

@@ -1,6 +1,5 @@
 """The machines of a federation as processes of this one: started, killed in parts or whole."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -12,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from fedlora.errors import FedloraError
-from fedlora.runtime.processes import bound_to_parent
+from fedlora.runtime.processes import bound_to_parent, flower_environment
 
 FEDLORA = [sys.executable, "-c", "from fedlora.cli import main; main()"]
 
@@ -20,7 +19,7 @@ _GRACE = 40.0
 
 
 class Machine:
-    """One `fedlora` command and all that it starts.
+    """One `fedlora` command, or another, and all that it starts.
 
     log: the file with what it says.
     prefix: a command to run it by, such as `ip netns exec NAME`.
@@ -32,15 +31,17 @@ class Machine:
         words: Sequence[object],
         prefix: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
+        command: Sequence[str] = FEDLORA,
     ) -> None:
         self.log = log
+        own = {"NO_COLOR": "1", "COLUMNS": "500", **(env or {})}
         with log.open("ab") as file:
             self.process = subprocess.Popen(
-                [*bound_to_parent(), *prefix, *FEDLORA, *map(str, words)],
+                [*bound_to_parent(), *prefix, *command, *map(str, words)],
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
-                env={**os.environ, "NO_COLOR": "1", "COLUMNS": "500", **(env or {})},
+                env=flower_environment(log.parent / "flower") | own,
                 start_new_session=True,
             )
 
@@ -132,6 +133,6 @@ def family(pid: int) -> list[psutil.Process]:
 def eventually(condition: Callable[[], bool], seconds: float) -> bool:
     """Wait until something is true, for so long at most; whether it is."""
     deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
+    while not (holds := condition()) and time.monotonic() < deadline:
         time.sleep(0.05)
-    return condition()
+    return holds

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ class Rehearsal:
     client_places: list[Place]
     hosts: Sequence[Host]
     start: Start
+    stack: ExitStack
     running: dict[str, Machine] = field(default_factory=dict)
     starts: int = 0
 
@@ -45,6 +46,17 @@ class Rehearsal:
         """Start one client's machine."""
         words = ("deploy", "client", self.client_places[number].folder, *options)
         return self._start(f"client-{number}", 1 + number, *words)
+
+    def stock(self, number: int) -> Machine:
+        """Start one client of an insecure federation as Flower alone would: no host, no worker."""
+        place = self.client_places[number]
+        (port,) = free_ports(1)
+        share = f"partition-id={place.facts.share} num-partitions={place.facts.shares}"
+        words = ("--superlink", place.address, "--port", str(port), "--node-config", share)
+        command = ["flower-supernode", "--insecure", *words]
+        machine = Machine(self.folder / f"stock-{number}.out", (), command=command)
+        self.stack.callback(machine.stop)
+        return machine
 
     def submit(self, config: Path) -> Machine:
         """Begin a run."""
@@ -76,11 +88,12 @@ class Rehearsal:
         """
         words = ("deploy", "adopt", place.folder, "--data", data, "--out", out, "--json")
         machine = self._start("newcomer", -1, *words)
-        if machine.process.wait(_PATIENCE) != 0:
+        eventually(lambda: machine.process.poll() is not None, _PATIENCE)
+        if machine.process.poll() != 0:
             said = " ".join(machine.said().split())[-400:]
             raise FedloraError(f"the newcomer was not served: {said}")
         told = machine.said()
-        return float(json.loads(told[told.index("[") :])[0]["seconds"]), told
+        return float(json.loads(told[told.rindex("[\n") :])[0]["seconds"]), told
 
     @property
     def run(self) -> Path:
@@ -150,5 +163,5 @@ def rehearsal(
     places = initialise(
         folder / "fed", "rehearsal", names, clients, port, control, secure, model=None
     )
-    with machines(folder) as start:
-        yield Rehearsal(folder, places[0], places[1:], hosts, start)
+    with machines(folder) as start, ExitStack() as stack:
+        yield Rehearsal(folder, places[0], places[1:], hosts, start, stack)

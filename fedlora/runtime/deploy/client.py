@@ -13,6 +13,7 @@ from fedlora.runtime.deploy import private
 from fedlora.runtime.deploy.handover import FOLDER
 from fedlora.runtime.deploy.own import Own
 from fedlora.runtime.deploy.place import Place
+from fedlora.runtime.deploy.tail import Tail
 from fedlora.runtime.deploy.verdicts import verdict
 from fedlora.runtime.deploy.watch import Say, Service, watch
 from fedlora.runtime.deploy.wish import Wish
@@ -67,8 +68,15 @@ def run_client(place: Place, party: Party, say: Say, done: Callable[[], bool]) -
         if party.warm:
             commands["worker"] = _module("worker", str(folder))
         services = [_service(place, name, words, env) for name, words in commands.items()]
+        tail = Tail(place.state / "host.log")
+
+        def until() -> bool:
+            for line in tail.lines():
+                say(line)
+            return done()
+
         say(f"connecting to {place.address}")
-        watch(services, done, say)
+        watch(services, until, say)
 
 
 def _service(place: Place, name: str, command: Sequence[str], env: dict[str, str]) -> Service:
