@@ -63,13 +63,21 @@ class Study:
         return built
 
     def training_bank(self, encoded: Mapping[str, Tensor], generator: Generator) -> TrainingBank:
-        """Each checkpoint beside its task's prompts."""
+        """Each checkpoint beside its task's prompts.
+
+        Those that judge are among them only for a generator that keeps them back; one that takes
+        a single vector a task learns from the mean of the others.
+        """
+        first = 0 if generator.takes_prompts else self.judged
         pairs = [(task, adapter) for task, own in self.bank.items() for adapter in own]
-        flat = {task: torch.cat([encoded[t] for t in self.texts(task)]) for task in self.bank}
+        flat = {
+            task: torch.cat([encoded[text] for text in self.texts(task)[first:]])
+            for task in self.bank
+        }
         conditions = torch.stack([flat[task] for task, _ in pairs])
         return TrainingBank(
             [adapter for _, adapter in pairs],
-            generator.sees(conditions, self.prompts),
+            generator.sees(conditions, self.prompts - first),
             [task for task, _ in pairs],
         )
 
