@@ -94,5 +94,5 @@ def _place(
 
 def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     pixels = torch.from_numpy(np.ascontiguousarray(image))[None, None]
-    resized = functional.interpolate(pixels, size, mode="bilinear", antialias=True)
+    resized = functional.interpolate(pixels, size, mode="bilinear", antialias=True).clamp(0, 1)
     return resized[0, 0].numpy()
