@@ -48,9 +48,7 @@ class Running:
             ).model_dump(mode="json"),
         }
         write_settings(folder, base | settings)
-        self.measured = Measured(
-            clients, threads, tolerance=max(side.tolerance, workload.tolerance)
-        )
+        self.measured = Measured(clients, threads, tolerance=side.tolerance)
         command = [side.python, "-m", side.module, *side.arguments, str(folder.absolute())]
         env = _ENV | {
             "OMP_NUM_THREADS": str(threads),

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fedlora import config as configuration
-from fedlora.bench.sim.measured import TOLERANCE
 from fedlora.config import RunConfig
 
 GROUP = 16
@@ -31,7 +30,6 @@ class Workload:
     threads: numbers of torch threads to try; one more gains nothing where a client is small.
     group: clients trained at once.
     device: where fedlora trains; the peers know the CPU alone.
-    tolerance: the largest difference between sides that counts as rounding.
     """
 
     name: str
@@ -48,7 +46,6 @@ class Workload:
     threads: tuple[int, ...] = (1,)
     group: int = GROUP
     device: str = "cpu"
-    tolerance: float = TOLERANCE
 
     def timed(self, side: str) -> int:
         """Clients of one timed round of a side."""
@@ -216,7 +213,6 @@ GPU = [
         slices={"inprocess": 8},
         group=k,
         device="cuda",
-        tolerance=1e-2,  # what tests of single precision ask: kernels change with the batch
     )
     for k in (64, 256)
     for batch in (1, 4)
