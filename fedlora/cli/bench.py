@@ -101,3 +101,20 @@ def detection_bench(out: OutOption = Path("results/detection.json"), json: AsJso
     with watching() as observer:
         results = bench_detection(out, observer)
     show(claims_table([results]), json)
+
+
+@app.command("inflora")
+def inflora_bench(
+    out: OutOption = Path("results/inflora.json"),
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Streams at once; one a core when absent.")
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Measure InfLoRA: invariants, forgetting, federations, cost."""
+    from fedlora.bench.inflora.bench import bench_inflora
+    from fedlora.results import claims_table
+
+    with watching() as observer:
+        results = bench_inflora(out, observer, workers=workers)
+    show(claims_table([results]), json)

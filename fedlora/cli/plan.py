@@ -8,6 +8,7 @@ from rich.console import Console
 from fedlora import config as configuration
 from fedlora.cli.console import watching
 from fedlora.cli.output import show
+from fedlora.cli.stream_plan import plan_stream
 from fedlora.client.client import Client
 from fedlora.config import RunConfig
 from fedlora.finetune.local import fresh
@@ -36,6 +37,8 @@ def make_plan(config: RunConfig, observer: Observer) -> dict[str, int]:
 
     Every client's data is opened as it will be in the run.
     """
+    if config.continual is not None:
+        return plan_stream(config, config.continual)
     client = Client(config, config.seeds[0])
     examples = _examples(client, observer)
     desk = client.desk(0)

@@ -7,6 +7,7 @@ from fedlora.config.clients import (
     TrainSection,
     WarmStartConfig,
 )
+from fedlora.config.continual import ContinualConfig, NoiseConfig
 from fedlora.config.files import dump, from_dict, load, merged, stamped
 from fedlora.config.model import BackboneConfig, LoraSection
 from fedlora.config.newcomers import AdoptionConfig, EvaluationConfig
@@ -19,10 +20,12 @@ __all__ = [
     "AggregatorPart",
     "BackboneConfig",
     "CodecPart",
+    "ContinualConfig",
     "EvaluationConfig",
     "FinetuneConfig",
     "GeneratorPart",
     "LoraSection",
+    "NoiseConfig",
     "PolicyPart",
     "RoundsConfig",
     "RunConfig",

@@ -8,8 +8,10 @@ from fedlora.config.clients import (
     FinetuneConfig,
     ShardsConfig,
     TaskVectorConfig,
+    TrainSection,
     WarmStartConfig,
 )
+from fedlora.config.continual import ContinualConfig
 from fedlora.config.model import BackboneConfig, LoraSection
 from fedlora.config.newcomers import AdoptionConfig, EvaluationConfig
 from fedlora.config.parts import CodecPart, GeneratorPart, TasksPart, default
@@ -32,6 +34,9 @@ class RunConfig(Section):
     generator: GeneratorPart = default(GeneratorPart, "cvae")
     adoption: AdoptionConfig = AdoptionConfig()
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
+    continual: ContinualConfig | None = Field(
+        None, description="a stream of tasks, learned in order, in place of bank and newcomers"
+    )
     codec: CodecPart = default(CodecPart, "none")
     rounds: RoundsConfig = RoundsConfig()
     runtime: RuntimeConfig = RuntimeConfig()
@@ -42,9 +47,32 @@ class RunConfig(Section):
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
-        if misfit := _misfit(self):
+        if misfit := _misfit(self) or _misfit_of_stream(self):
             raise ValueError(misfit)
         return self
+
+
+IDLE_IN_STREAMS = ("warm_start", "task_vector", "generator", "adoption", "evaluation")
+"""Sections that a continual run has no use for."""
+
+
+def _misfit_of_stream(config: RunConfig) -> str | None:
+    """What a continual run cannot have beside its stream."""
+    if config.continual is None:
+        return None
+    fields = RunConfig.model_fields
+    for name in IDLE_IN_STREAMS:
+        if getattr(config, name) != fields[name].get_default(call_default_factory=True):
+            return f"{name}: has no meaning in a continual run; leave it out"
+    if config.finetune != FinetuneConfig(**config.finetune.model_dump(include=_TRAINING)):
+        return "finetune: a continual run takes its training settings alone"
+    aligned = config.continual.method.options().align is not None
+    if config.continual.noise is not None and aligned:
+        return "continual.noise: it does not cover what class alignment sends; leave one out"
+    return None
+
+
+_TRAINING = set(TrainSection.model_fields) - {"patience"}
 
 
 def _misfit(config: RunConfig) -> str | None:

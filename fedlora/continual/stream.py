@@ -74,6 +74,11 @@ def classifier(
     return objective
 
 
+def size(rows: Rows) -> int:
+    """Number of rows."""
+    return len(rows["labels"])
+
+
 def feature_width(task: StreamTask) -> int:
     """Values of the features that heads see."""
     return int(task.objective.weight.shape[1])

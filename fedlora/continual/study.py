@@ -15,6 +15,7 @@ from fedlora.continual.alignment import class_statistics
 from fedlora.continual.contract import Method
 from fedlora.continual.heads import Head, joined
 from fedlora.continual.inputs import widths
+from fedlora.continual.noise import clipped
 from fedlora.continual.statistics import Statistics, nothing, summed
 from fedlora.finetune.job import Trained
 from fedlora.finetune.local import train
@@ -47,7 +48,12 @@ class Score:
     among: int
 
 
-def survey(objective: LinearHeadObjective, rows: Rows, frozen: LoraAdapter | None) -> Survey:
+def survey(
+    objective: LinearHeadObjective,
+    rows: Rows,
+    frozen: LoraAdapter | None,
+    clip: float | None = None,
+) -> Survey:
     """Statistics of the inputs of every adapted layer, and of the features, in one pass.
 
     Nothing grows with the number of rows. Padding is not counted.
@@ -56,6 +62,7 @@ def survey(objective: LinearHeadObjective, rows: Rows, frozen: LoraAdapter | Non
         objective: the task on its slot.
         rows: its examples.
         frozen: the branches so far, as one adapter.
+        clip: the most that one example counts in the inputs of a layer; as it is for None.
     """
     slot, count = objective.slot, len(objective.label_names)
     moments = {name: nothing(width) for name, width in widths(slot.spec).items()}
@@ -65,7 +72,7 @@ def survey(objective: LinearHeadObjective, rows: Rows, frozen: LoraAdapter | Non
             with _watched(slot, list(moments)) as seen:
                 features = objective.features(batch)
             for name, inputs in seen.items():
-                moments[name] = moments[name].add(_tokens(inputs, batch))
+                moments[name] = moments[name].add(_tokens(inputs, batch, clip))
             found = class_statistics(features.cpu(), batch["labels"], count)
             pairs = zip(classes or found, found, strict=True)
             classes = [summed(pair) for pair in pairs] if classes else found
@@ -155,8 +162,11 @@ def _watched(slot: AdapterSlot, names: Sequence[str]) -> Iterator[dict[str, Tens
             handle.remove()
 
 
-def _tokens(inputs: Tensor, batch: Rows) -> Tensor:
-    """Inputs (..., d) as rows (n, d), those of padding left out."""
+def _tokens(inputs: Tensor, batch: Rows, clip: float | None) -> Tensor:
+    """Inputs (rows, tokens, d) as (n, d), those of padding left out."""
     mask = batch.get("attention_mask")
+    if clip is not None:
+        kept = inputs if mask is None else inputs * mask.unsqueeze(-1).to(inputs)
+        inputs = clipped(kept, clip)
     flat = inputs.flatten(0, -2)
     return flat if mask is None else flat[mask.flatten().bool()]

@@ -37,7 +37,7 @@ class Section:
 
 def sections(run: RunFolder, lines: list[Line]) -> list[Section]:
     """Those sections that the run has material for."""
-    every = (_tasks(run, lines), _bytes(run), _bank(run), _weights(run), _learning(run))
+    every = (_tasks(run, lines), what_travelled(run), _bank(run), _weights(run), _learning(run))
     return [s for s in (*every, _profile(run)) if s.figures or s.problem]
 
 
@@ -95,7 +95,8 @@ def _tasks(run: RunFolder, lines: list[Line]) -> Section:
     return section
 
 
-def _bytes(run: RunFolder) -> Section:
+def what_travelled(run: RunFolder) -> Section:
+    """Bytes by purpose, and beside other ways where the run has counted them."""
     section = Section("What travelled", "Serialised bytes of all clients and seeds together.")
     found = traffic.purposes(run)
     if any(p.up or p.down for p in found):

@@ -13,6 +13,8 @@ from fedlora.report.palette import PALETTE, variable
 from fedlora.report.plots.by_task import ordered
 from fedlora.report.run_folder import RunFolder, read
 from fedlora.report.sentences import comparisons, headline
+from fedlora.report.stream import pictures, words
+from fedlora.report.stream.told import read_told
 
 
 def build(run: Path) -> Path:
@@ -45,7 +47,8 @@ def render(run: RunFolder) -> str:
         "spread": formats.spread,
         "role": lambda name: variable(name if name in PALETTE else "other"),
     }
-    return formats.legible(environment.get_template("index.html").render(_context(run)))
+    context = _context(run) | (_of_stream(run) if words.is_stream(run) else {})
+    return formats.legible(environment.get_template("index.html").render(context))
 
 
 def _context(run: RunFolder) -> dict[str, Any]:
@@ -62,6 +65,7 @@ def _context(run: RunFolder) -> dict[str, Any]:
             if (group := [line for line in found if line.method.needs == needs])
         ],
         "figures": figures.methods(run, found),
+        "stream": [],
         "digits": formats.digits(run.results.unit),
         "sections": figures.sections(run, found),
         "tasks": _task_rows(run, found),
@@ -69,6 +73,16 @@ def _context(run: RunFolder) -> dict[str, Any]:
         "lost": facts.lost(run),
         "facts": facts.run_facts(run),
         "palette": [(variable(role), *shades) for role, shades in PALETTE.items()],
+    }
+
+
+def _of_stream(run: RunFolder) -> dict[str, Any]:
+    """What a continual run shows in place of methods and newcomers."""
+    return {
+        "headline": words.headline(run),
+        "stream": words.measures(run),
+        "sections": pictures.sections(run, read_told(run)),
+        "facts": [*words.singles(run), *facts.run_facts(run)],
     }
 
 

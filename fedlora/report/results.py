@@ -73,7 +73,10 @@ class Lost(_Part):
 
 
 class Results(_Part):
-    """The whole file; `metric` is better when higher unless `higher_is_better` is false."""
+    """The whole file; `metric` is better when higher unless `higher_is_better` is false.
+
+    stream: of a continual run, its measures by split and name.
+    """
 
     metric: str = "accuracy"
     higher_is_better: bool = True
@@ -81,6 +84,7 @@ class Results(_Part):
     seeds: tuple[int, ...] = ()
     rows: tuple[Row, ...] = ()
     summary: tuple[MethodSummary, ...] = ()
+    stream: dict[str, dict[str, Interval]] = {}
     bytes: Bytes | None = None
     lost: tuple[Lost, ...] = ()
     seconds: Number = None

@@ -11,6 +11,7 @@ from fedlora.report.methods import Needs
 from fedlora.report.outcome import Line, lines
 from fedlora.report.run_folder import read
 from fedlora.report.sentences import comparisons, headline
+from fedlora.report.stream import words
 
 
 def table(run: Path) -> Table:
@@ -20,6 +21,8 @@ def table(run: Path) -> Table:
         FedloraError: the path is not a run folder, or its results cannot be read.
     """
     folder = read(run)
+    if words.is_stream(folder):
+        return words.table(folder)
     found = lines(folder)
     metric = folder.results.unit
     out = Table(
@@ -46,6 +49,8 @@ def as_json(run: Path) -> dict[str, Any]:
         FedloraError: as for `table`.
     """
     folder = read(run)
+    if words.is_stream(folder):
+        return words.as_json(folder)
     found = lines(folder)
     return {
         "run": str(folder.path),

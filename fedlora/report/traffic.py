@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from fedlora.report.run_folder import RunFolder
 
-_ORDER = ("control", "task_vector", "train", "adapter", "evaluation")
+_ORDER = ("control", "task_vector", "statistics", "train", "adapter", "evaluation")
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from fedlora.wire.exchange import Reply, lost, one_by_one
 if TYPE_CHECKING:
     from fedlora.client.client import Client
     from fedlora.client.newcomer import Newcomer
+    from fedlora.client.stream.client import StreamClient
     from fedlora.config import RunConfig
 
 OUTBOX = "FEDLORA_OUTBOX"
@@ -81,12 +82,12 @@ def answer_here(asked: RequestPack) -> list[Reply]:
 
 
 @lru_cache(maxsize=1)
-def start_client(config: str, seed: int) -> "Client":
+def start_client(config: str, seed: int) -> "Client | StreamClient":
     """A client of fedlora's own; one a process, made again when the run or its seed changes."""
     with spans.span("import"):
-        from fedlora.client.client import Client
+        from fedlora.client.opening import open_clients
 
-    return Client(_followed(config), seed)
+    return open_clients(_followed(config), seed)
 
 
 @lru_cache(maxsize=1)
@@ -109,7 +110,7 @@ def _followed(config: str) -> "RunConfig":
 def warm_up() -> None:
     """Import what any pack needs, before the first one comes."""
     with spans.span("import"):
-        import fedlora.client.client  # noqa: F401
+        import fedlora.client.opening  # noqa: F401
 
 
 def _check_base(asked: RequestPack, ours: str) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from fedlora.client.client import Client
+from fedlora.client.opening import open_clients
 from fedlora.config import RunConfig, RuntimeConfig
 from fedlora.runtime.serving import Serve, Story
 from fedlora.wire.exchange import Answer, Handle, Reply, Request, answer
@@ -42,4 +42,4 @@ def serving(_: RuntimeConfig) -> Iterator[Serve]:
 
 def serve(config: RunConfig, seed: int, story: Story) -> None:
     """Tell the story with every client in this process."""
-    story(InPacks(Client(config, seed).handle_many, config.runtime.together))
+    story(InPacks(open_clients(config, seed).handle_many, config.runtime.together))

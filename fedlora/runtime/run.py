@@ -11,9 +11,9 @@ from fedlora import atomic, spans
 from fedlora import config as configuration
 from fedlora.config import RunConfig
 from fedlora.errors import FedloraError
-from fedlora.evaluation.results import compile_results, seed_folder
-from fedlora.runtime.serving import Serve, Story
-from fedlora.server.federation import federate
+from fedlora.evaluation.results import seed_folder
+from fedlora.runtime.serving import Serve
+from fedlora.runtime.stories import results_of, story_of
 from fedlora.server.observer import Observer
 
 
@@ -84,8 +84,8 @@ def live(config: RunConfig, folder: Path, observer: Observer, serve: Serve) -> d
         for seed in unfinished(config, folder):
             if len(config.seeds) > 1:
                 observer.note(f"seed {seed}")
-            serve(config, seed, _story(config, seed, seed_folder(folder, seed), observer))
-        results = compile_results(config, folder) | {"peak_memory_bytes": peak_memory()}
+            serve(config, seed, story_of(config, seed, folder, observer))
+        results = results_of(config, folder) | {"peak_memory_bytes": peak_memory()}
         atomic.write_text(folder / "results.json", json.dumps(results, indent=1))
     spans.flush()
     return results
@@ -110,7 +110,3 @@ def _written(folder: Path) -> dict[str, Any] | None:
     except (FileNotFoundError, ValueError):
         return None
     return results
-
-
-def _story(config: RunConfig, seed: int, folder: Path, observer: Observer) -> Story:
-    return lambda transport: federate(config, seed, transport, folder, observer)

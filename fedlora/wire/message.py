@@ -12,7 +12,7 @@ from fedlora import frame
 from fedlora.errors import FedloraError
 from fedlora.spans import span
 
-Purpose = Literal["control", "task_vector", "train", "adapter", "evaluation"]
+Purpose = Literal["control", "task_vector", "statistics", "train", "adapter", "evaluation"]
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
 
 _KEY = "fedlora.message"

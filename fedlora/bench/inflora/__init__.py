@@ -1,0 +1,1 @@
+"""InfLoRA, measured: invariants, streams on one machine, streams in federations, cost."""

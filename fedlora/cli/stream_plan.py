@@ -1,0 +1,39 @@
+"""The plan of a continual run, counted before anything is trained."""
+
+from fedlora.client.stream.client import StreamClient
+from fedlora.config import ContinualConfig, RunConfig
+from fedlora.continual.contract import Method
+from fedlora.continual.inputs import widths
+from fedlora.continual.schedule import schedule
+from fedlora.continual.stream import feature_width, size
+
+
+def plan_stream(config: RunConfig, continual: ContinualConfig) -> dict[str, int]:
+    """Counts of one seed: tasks, steps, trainable values, bytes of statistics.
+
+    Raises:
+        FedloraError: the base model or a task cannot be used, or tasks share a class.
+    """
+    client = StreamClient(config, continual, config.seeds[0])
+    tasks, spec = client.holdings.tasks, client.slot.spec
+    clients = config.shards.per_task
+    steps = schedule(len(tasks), clients, continual.order, continual.pace, 0)
+    method: Method = continual.method.build()
+    heads = sum(len(task.classes) for task in tasks) * (feature_width(tasks[0]) + 1)
+    values = [width * min(continual.sketch or width, width) for width in widths(spec).values()]
+    if continual.sketch is None:
+        values = [width * (width + 1) // 2 for width in widths(spec).values()]
+    surveys = method.designs + method.remembers
+    return {
+        "tasks": len(tasks),
+        "steps": len(steps),
+        "clients": clients,
+        "training examples of all tasks": sum(size(task.train) for task in tasks),
+        "base model values": client.slot.base.parameters,
+        "adapted layers": len(spec.layers),
+        "values of a branch": spec.size,
+        "values of all heads": heads,
+        "bytes of a client's statistics, all inputs": 4 * sum(values),
+        "bytes of statistics at most": 4 * sum(values) * surveys * len(tasks) * clients,
+        "rounds": len(steps) * continual.rounds,
+    }

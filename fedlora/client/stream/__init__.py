@@ -1,0 +1,1 @@
+"""A client of a continual run: every task of the stream reaches it, its own shard of each."""

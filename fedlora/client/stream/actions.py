@@ -1,0 +1,154 @@
+"""What a client of a stream can be asked to do, one function an action."""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import asdict
+
+import torch
+from torch import Tensor
+
+from fedlora.client.stream.desk import StreamDesk
+from fedlora.continual import heads as head_tensors
+from fedlora.continual.inputs import widths
+from fedlora.continual.noise import noise_scale, noisy
+from fedlora.continual.sketch import sketch
+from fedlora.continual.statistics import Statistics, pack
+from fedlora.continual.stream import recalled_rows, size
+from fedlora.continual.study import Split, features_of, judge, nearest_mean, study, survey
+from fedlora.errors import FedloraError
+from fedlora.wire.message import JSON, Message
+
+SURVEYS_A_TASK = 2
+"""Before a task is trained and after."""
+
+
+def describe(desk: StreamDesk, _: Message) -> Message:
+    """Say what the stream is like: its tasks, how much of each is here, and where it lies."""
+    tasks = desk.holdings.tasks
+    rows = [desk.holdings.train(desk.client, task) for task in range(len(tasks))]
+    vectors = {
+        f"vector.{number}": features_of(task.objective, own, None).mean(0)
+        for number, (task, own) in enumerate(zip(tasks, rows, strict=True))
+        if size(own)
+    }
+    meta: dict[str, JSON] = {
+        "tasks": [task.name for task in tasks],
+        "classes": [list(task.classes) for task in tasks],
+        "examples": [size(own) for own in rows],
+        "width": desk.width,
+        "spec": desk.slot.spec.to_json(),
+    }
+    return Message("task_vector", vectors, meta)
+
+
+def look(desk: StreamDesk, message: Message) -> Message:
+    """Send the statistics of a task's examples that are asked for, as the config protects them."""
+    number = desk.task(message)
+    task, frozen = desk.holdings.tasks[number], desk.frozen(message)
+    rows = _some(desk, number)
+    noise = desk.continual.noise
+    found = survey(task.objective, rows, frozen, noise.clip if noise else None)
+    tensors: dict[str, Tensor] = {}
+    meta: dict[str, JSON] = {"task": number, "examples": size(rows)}
+    if message.meta.get("inputs"):
+        meta["counts"] = [moments.count for moments in found.moments.values()]
+        lost = []
+        for place, (name, moments) in enumerate(found.moments.items()):
+            sent = _protected(desk, moments, f"{message.meta.get('step')}/{name}")
+            tensors[f"inputs.{place}"], share = _packed(desk, sent)
+            lost.append(share)
+        meta["lost"] = max(lost)
+    if message.meta.get("features"):
+        meta["class_counts"] = [one.count for one in found.classes]
+        tensors |= {f"class.{label}": pack(one) for label, one in enumerate(found.classes)}
+    if message.meta.get("transfer"):
+        judged = desk.holdings.judged(desk.client, number, "test")
+        right = [nearest_mean(task.objective, rows, judged, f) for f in (frozen, None)]
+        meta["transfer"] = [*right, size(judged)] if size(judged) else [0, 0, 0]
+    return Message("statistics", tensors, meta)
+
+
+def learn(desk: StreamDesk, message: Message) -> Message:
+    """Train a step's branch and heads on the client's own rows."""
+    number, covered = desk.task(message), desk.covered(message)
+    holdings = desk.holdings
+    _some(desk, number)
+    objective, rows = recalled_rows(
+        [holdings.tasks[task] for task in covered],
+        [holdings.train(desk.client, task) for task in covered],
+        holdings.tasks[number].name,
+        desk.method.recalled(),
+        desk.seed,
+    )
+    start = desk.start(message, covered)
+    step, round = _integer(message, "step"), _integer(message, "round")
+    seed = desk.purpose("study", step, round)
+    settings = desk.config.finetune
+    trained = study(desk.method, objective, start, desk.frozen(message), rows, settings, seed)
+    meta: dict[str, JSON] = {
+        "task": number,
+        "examples": size(rows),
+        "curve": trained.curve,
+        "loss": trained.curve[-1],
+    }
+    adapter = desk.codec.encode(trained.adapters[-1])
+    return Message("train", {"adapter.trained": adapter}, meta)
+
+
+def assess(desk: StreamDesk, message: Message) -> Message:
+    """Count right answers on the client's part of every task met, of both splits for judging."""
+    tasks, frozen = desk.holdings.tasks, desk.frozen(message)
+    heads = head_tensors.read(message.tensors, [len(task.classes) for task in tasks], desk.width)
+    meta: dict[str, JSON] = {}
+    for name in ("test", "validation"):
+        rows: Split = {
+            number: (tasks[number].objective, desk.holdings.judged(desk.client, number, name))
+            for number in heads
+        }
+        scores = judge(rows, heads, frozen)
+        meta[name] = {str(number): asdict(score) for number, score in scores.items()}
+    return Message("evaluation", {}, meta)
+
+
+ACTIONS: dict[str, Callable[[StreamDesk, Message], Message]] = {
+    "describe": describe,
+    "look": look,
+    "learn": learn,
+    "assess": assess,
+}
+
+
+def _some(desk: StreamDesk, number: int) -> dict[str, Tensor]:
+    rows = desk.holdings.train(desk.client, number)
+    if size(rows) == 0:
+        raise FedloraError(f"no examples of '{desk.holdings.tasks[number].name}' here")
+    return rows
+
+
+def _packed(desk: StreamDesk, moments: Statistics) -> tuple[Tensor, float]:
+    """Statistics as they travel, and the share of their trace that a sketch loses."""
+    rank = desk.continual.sketch
+    return (pack(moments), 0.0) if rank is None else sketch(moments, rank)
+
+
+def _protected(desk: StreamDesk, moments: Statistics, what: str) -> Statistics:
+    """With noise, where the config asks for it.
+
+    In a deployment the noise comes from the system's entropy, since whoever knows the run's seed
+    could take seeded noise off again; in a simulation it is the seed's, so that runs repeat.
+    """
+    noise = desk.continual.noise
+    if noise is None:
+        return moments
+    releases = SURVEYS_A_TASK * len(widths(desk.slot.spec))
+    generator = torch.Generator()
+    real = desk.config.runtime.name == "deployment"
+    generator.manual_seed(secrets.randbits(63) if real else desk.purpose("noise", what))
+    return noisy(moments, noise_scale(noise, releases), generator)
+
+
+def _integer(message: Message, key: str) -> int:
+    value = message.meta.get(key)
+    if not isinstance(value, int):
+        raise FedloraError(f"message lacks the number '{key}'")
+    return value

@@ -1,0 +1,75 @@
+"""A stream drawn: the matrix of accuracies, and curves over its steps."""
+
+from collections.abc import Mapping, Sequence
+
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from fedlora.report.palette import colour
+from fedlora.report.plots.canvas import draw, tip
+
+Matrix = Sequence[Sequence[float | None]]
+CELL = 26
+_SHADES = ("scale_1", "scale_2", "scale_3", "scale_4", "scale_5")
+_HUES = ("generated", "nearest", "topk", "ridge", "mean")
+
+
+def heat_map(matrix: Matrix, tasks: Sequence[str], title: str) -> Markup:
+    """Accuracy of each task (column) after each step (row), in shades, with its percent."""
+    low, high = _range(matrix)
+
+    def paint(ax: Axes) -> None:
+        for row, values in enumerate(matrix):
+            for column, value in enumerate(values):
+                if value is not None:
+                    _cell(ax, row, column, value, (value - low) / (high - low), tasks[column])
+        ax.set_xlim(-0.5, len(tasks) - 0.5)
+        ax.set_ylim(len(matrix) - 0.5, -0.5)
+        ax.set_xticks(range(len(tasks)), [name[:9] for name in tasks], rotation=35, ha="right")
+        ax.set_yticks(range(len(matrix)), [str(step + 1) for step in range(len(matrix))])
+        ax.set_ylabel("after step")
+        ax.grid(visible=False)
+
+    last = ", ".join(
+        f"{name} {value:.0%}"
+        for name, value in zip(tasks, matrix[-1], strict=True)
+        if value is not None
+    )
+    return draw(paint, alt=f"{title}; at the end {last}", height=CELL * len(matrix) + 80)
+
+
+def curves(lines: Mapping[str, Sequence[float]], label: str, title: str) -> Markup:
+    """Named values by step."""
+
+    def paint(ax: Axes) -> None:
+        for hue, (name, values) in zip(_cycled(len(lines)), lines.items(), strict=True):
+            steps = range(1, len(values) + 1)
+            ax.plot(steps, values, color=colour(hue), marker="o", markersize=4, gid=tip(name),
+                    linewidth=1.8, label=name)  # fmt: skip
+        ax.set_xlabel("step", loc="right")
+        ax.set_ylabel(label)
+        ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        ax.grid(visible=False, axis="x")
+        if len(lines) > 1:
+            ax.figure.legend(loc="outside upper left", ncols=3)
+
+    spoken = "; ".join(f"{name} ends at {values[-1]:.3g}" for name, values in lines.items())
+    return draw(paint, alt=f"{title}: {spoken}", height=230)
+
+
+def _cell(ax: Axes, row: int, column: int, value: float, share: float, task: str) -> None:
+    shade = _SHADES[min(int(share * len(_SHADES)), len(_SHADES) - 1)]
+    ax.barh(row, 0.94, height=0.94, left=column - 0.47, color=colour(shade), alpha=0.55,
+            gid=tip(f"{task} after step {row + 1}: {value:.1%}"))  # fmt: skip
+    ax.text(column, row, f"{100 * value:.0f}", ha="center", va="center", color=colour("ink"))
+
+
+def _range(matrix: Matrix) -> tuple[float, float]:
+    known = [value for row in matrix for value in row if value is not None]
+    low, high = min(known), max(known)
+    return (low, high) if high > low else (low - 0.5, low + 0.5)
+
+
+def _cycled(count: int) -> list[str]:
+    return [_HUES[place % len(_HUES)] for place in range(count)]

@@ -1,0 +1,1 @@
+"""The server of a continual run: it designs branches from statistics, and never sees an example."""

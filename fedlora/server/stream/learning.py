@@ -1,0 +1,123 @@
+"""One step's training: rounds of local training, branch and heads averaged."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from fedlora.adapter import LoraAdapter
+from fedlora.aggregation.contract import Aggregator
+from fedlora.continual.contract import without_head
+from fedlora.continual.heads import Head, head_of, mean, split
+from fedlora.continual.keeper import Keeper
+from fedlora.errors import FedloraError
+from fedlora.server.asking import Answers, number
+from fedlora.server.screening import screen
+from fedlora.server.stream.context import StreamContext
+from fedlora.server.warm_start import MOST_EXAMPLES
+from fedlora.wire.message import Message
+
+
+def train(
+    context: StreamContext,
+    keeper: Keeper,
+    step: int,
+    workers: Mapping[int, int],
+    covered: Mapping[int, list[int]],
+    start: LoraAdapter,
+) -> LoraAdapter:
+    """The step's branch after all rounds, without a head; the heads go to the keeper.
+
+    Where `down` is fixed, every client has the same, and the average of `up` is exact:
+    sum p_i (up_i down) = (sum p_i up_i) down.
+
+    Args:
+        context: of the run.
+        keeper: of the stream.
+        step: its number.
+        workers: client -> task.
+        covered: client -> the tasks whose classes it tells apart.
+        start: where the branch starts.
+
+    Raises:
+        FedloraError: too few clients answer.
+    """
+    branch = context.as_received(start)
+    aggregator: Aggregator = context.continual.aggregation.build()
+    for round in range(1, context.continual.rounds + 1):
+        branch = _round(context, keeper, step, round, workers, covered, branch, aggregator)
+    return branch
+
+
+def _round(
+    context: StreamContext,
+    keeper: Keeper,
+    step: int,
+    round: int,
+    workers: Mapping[int, int],
+    covered: Mapping[int, list[int]],
+    branch: LoraAdapter,
+    aggregator: Aggregator,
+) -> LoraAdapter:
+    frozen, messages = keeper.frozen, {}
+    made: dict[tuple[int, ...], Message] = {}
+    for client, task in workers.items():
+        key = (task, *covered[client])
+        if key not in made:
+            sent = context.codec.encode(keeper.with_head(branch, covered[client]))
+            made[key] = context.message(
+                "train",
+                "learn",
+                frozen,
+                {"adapter.start": sent},
+                task=task,
+                covered=covered[client],
+                step=step,
+                round=round,
+            )
+        messages[client] = made[key]
+
+    def check(client: int, answer: Message) -> None:
+        screen(
+            _trained(context, keeper, answer, covered[client]),
+            context.spec_of(keeper, covered[client]),
+            context.config.rounds.max_norm,
+        )
+        if not 1 <= number(answer, "examples") <= MOST_EXAMPLES:
+            raise FedloraError("answer with an unbelievable number of examples")
+
+    place = step * context.continual.rounds + round
+    answers = context.asker.ask("learn", place, messages, check)
+    return _average(context, keeper, answers, covered, branch, aggregator)
+
+
+def _average(
+    context: StreamContext,
+    keeper: Keeper,
+    answers: Answers,
+    covered: Mapping[int, list[int]],
+    branch: LoraAdapter,
+    aggregator: Aggregator,
+) -> LoraAdapter:
+    """The clients' branches as one, and each task's heads as one, weighted by examples."""
+    weights, branches = [], []
+    heads: dict[int, list[tuple[Head, float]]] = {}
+    for client in answers:
+        answer = answers[client]
+        weights.append(number(answer, "examples"))
+        trained = _trained(context, keeper, answer, covered[client])
+        branches.append(without_head(trained))
+        parts = split(head_of(trained), [keeper.classes[task] for task in covered[client]])
+        for task, head in zip(covered[client], parts, strict=True):
+            heads.setdefault(task, []).append((head, weights[-1]))
+    keeper.heads |= {task: mean(*zip(*found, strict=True)) for task, found in heads.items()}
+    averaged = aggregator.aggregate(branches, weights)
+    fixed = keeper.method.trains != "both"  # then no answer has a say in `down`
+    return replace(averaged, down=branch.down) if fixed else averaged
+
+
+def _trained(
+    context: StreamContext, keeper: Keeper, answer: Message, covered: list[int]
+) -> LoraAdapter:
+    tensor = answer.tensors.get("adapter.trained")
+    if tensor is None:
+        raise FedloraError("answer lacks the adapter 'trained'")
+    return context.codec.decode(tensor, context.spec_of(keeper, covered))

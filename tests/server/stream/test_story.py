@@ -1,0 +1,222 @@
+"""A stream over clients that only answer messages: exact, resumable, and told in bytes."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from fedlora.adapter import peft_folder
+from fedlora.backbone import open_slot
+from fedlora.bank import Bank
+from fedlora.client.opening import open_clients
+from fedlora.continual.learner import Learner
+from fedlora.continual.stream import encode_stream
+from fedlora.errors import FedloraError
+from fedlora.runtime.inprocess import InPacks
+from fedlora.wire.exchange import Reply
+
+ALIGNED = {"name": "inflora_ca", "threshold_first": 0.9, "exhausted": "zero"}
+REPLAY = {"name": "replay", "per_class": 5}
+
+
+def entries(folder):
+    return [json.loads(line) for line in (folder / "ledger.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("method", [ALIGNED, REPLAY], ids=lambda method: method["name"])
+def test_a_federation_of_one_is_the_learner(method, stream_config, live):
+    """Messages change nothing but the statistics' last digits, which travel in float32."""
+    config = stream_config(method=method)
+    told = live(config)
+
+    slot = open_slot(config.backbone, config.lora, "auto")
+    tasks = encode_stream(config.tasks.build(), slot, 128)
+    learner = Learner(slot, config.continual.method.build(), tasks, config.finetune, 0)
+    for number, step in enumerate(told["steps"]):
+        learner.begin_task(number)
+        learner.train()
+        learner.end_task()
+        for task, score in learner.scores().items():
+            assert step["within"]["test"][task] == pytest.approx(
+                score.within / score.rows, abs=0.03
+            )
+            assert step["among"]["test"][task] == pytest.approx(score.among / score.rows, abs=0.06)
+
+
+class KilledError(Exception):
+    """The process ends here."""
+
+
+class Limited:
+    """A transport that dies after a number of replies."""
+
+    def __init__(self, config, seed, most):
+        self.carrier = InPacks(open_clients(config, seed).handle_many, 1)
+        self.left = most
+
+    def exchange(self, requests):
+        for reply in self.carrier.exchange(requests):
+            if self.left == 0:
+                raise KilledError
+            self.left -= 1
+            yield reply
+
+
+def test_a_stream_killed_in_the_middle_goes_on_to_the_same_numbers(stream_config, live, tmp_path):
+    config = stream_config(clients=2, method=ALIGNED, rounds=2)  # 29 answers
+    whole = live(config, tmp_path / "whole")
+    with pytest.raises(KilledError):
+        live(config, tmp_path / "killed", Limited(config, 0, 17))
+    again = live(config, tmp_path / "killed")
+
+    assert again == whole
+    facts = [(tmp_path / n / "facts.json").read_text() for n in ("whole", "killed")]
+    assert facts[0] == facts[1]
+
+
+def test_the_order_of_answers_changes_nothing(stream_config, live, tmp_path):
+    config = stream_config(clients=3, method=ALIGNED)
+
+    class Backwards:
+        def exchange(self, requests):
+            carrier = InPacks(open_clients(config, 0).handle_many, 1)
+            yield from reversed(list(carrier.exchange(requests)))
+
+    assert live(config, tmp_path / "a") == live(config, tmp_path / "b", Backwards())
+
+
+def test_averaging_is_exact_and_down_is_the_servers(stream_config, live, tmp_path):
+    config = stream_config(clients=3)
+    sent = {}
+
+    class Watching:
+        def exchange(self, requests):
+            from fedlora.wire.message import decode
+
+            carrier = InPacks(open_clients(config, 0).handle_many, 1)
+            for reply in carrier.exchange(requests):
+                asked = next(r for r in requests if r.client == reply.client)
+                message = decode(asked.frame, 1 << 30)
+                if message.meta["action"] == "learn" and message.meta["step"] == 0:
+                    sent[reply.client] = decode(reply.frame, 1 << 30)
+                yield reply
+
+    live(config, tmp_path / "run", Watching())
+    bank = Bank.open(tmp_path / "run" / "bank")
+    branch = bank.load(bank.records()[0].digest)
+    name = branch.spec.layers[0].name
+    deltas, weights = [], []
+    for answer in sent.values():
+        codec = config.codec.build()
+        head = (("classifier.weight", (4, 24)), ("classifier.bias", (4,)))
+        adapter = codec.decode(answer.tensors["adapter.trained"], replace(branch.spec, head=head))
+        deltas.append(adapter.delta(name))
+        weights.append(answer.meta["examples"])
+    dense = sum(w * d for w, d in zip(weights, deltas, strict=True)) / sum(weights)
+    assert torch.allclose(branch.delta(name), dense, atol=1e-6)
+
+
+def test_statistics_of_clients_design_the_branch_of_all_data(stream_config, live, tmp_path):
+    """The first branch is designed before any training, so it must be the central one."""
+    downs = []
+    for clients in (1, 4):
+        live(stream_config(clients=clients), tmp_path / str(clients))
+        bank = Bank.open(tmp_path / str(clients) / "bank")
+        first = next(r for r in bank.records() if r.round == 0)
+        downs.append(bank.load(first.digest).down)
+    for name, down in downs[0].items():
+        inner = (3 * down @ downs[1][name].T).abs()
+        assert torch.allclose(inner, torch.eye(2), atol=1e-3)  # the same rows, up to their signs
+
+
+def test_statistics_are_in_the_ledger_and_a_sketch_makes_them_small(stream_config, live, tmp_path):
+    live(stream_config(clients=2), tmp_path / "whole")
+    told = live(stream_config(clients=2, sketch=12), tmp_path / "sketch")
+    payload = {
+        name: sum(
+            e["payload"]
+            for e in entries(tmp_path / name)
+            if e["purpose"] == "statistics" and e["direction"] == "up"
+        )
+        for name in ("whole", "sketch")
+    }
+    # Two inputs of width 24, before and after each of three tasks, from two clients.
+    assert payload["whole"] == 2 * 6 * 2 * (24 * 25 // 2) * 4
+    assert payload["sketch"] == 2 * 6 * 2 * (12 * 24) * 4
+    assert 0 < told["steps"][0]["sketch_lost"] < 0.2
+
+
+def test_noise_moves_the_branch_and_repeats_in_a_simulation(stream_config, live, tmp_path):
+    noise = {"epsilon": 1.0, "clip": 10.0}
+    runs = [
+        live(stream_config(clients=2, **options), tmp_path / name)
+        for name, options in (("a", {"noise": noise}), ("b", {"noise": noise}), ("plain", {}))
+    ]
+    assert runs[0] == runs[1]
+    assert runs[0] != runs[2]
+
+
+@pytest.mark.parametrize(("order", "pace"), [("shuffled", "same"), ("same", "mixed")])
+def test_orders_and_paces_end_with_every_task_met(order, pace, stream_config, live):
+    told = live(stream_config(clients=3, order=order, pace=pace))
+    last = told["steps"][-1]["within"]["test"]
+    assert None not in last
+    assert len(told["steps"]) == (3 if pace == "same" else 4)
+    if order == "shuffled":
+        assert len(told["steps"][0]["tasks"]) > 1
+
+
+def test_clients_without_examples_of_a_task_sit_out(stream_config, live, tmp_path):
+    shards = {"partition": "dirichlet", "alpha": 0.1, "min_examples": 5}
+    live(stream_config(clients=4, shards=shards), tmp_path / "run")
+    asked = [e for e in entries(tmp_path / "run") if e["phase"] == "learn"]
+    assert 0 < len(asked) < 2 * 3 * 4
+    assert (tmp_path / "run" / "lost.jsonl").read_text() == ""
+
+
+def test_one_clients_nonsense_costs_its_own_answers_alone(stream_config, live, tmp_path):
+    config = stream_config(clients=3)
+
+    class Lying:
+        def exchange(self, requests):
+            for reply in InPacks(open_clients(config, 0).handle_many, 1).exchange(requests):
+                yield Reply(2, b"nonsense") if reply.client == 2 else reply
+
+    told = live(config, tmp_path / "run", Lying())
+    assert len(told["steps"]) == 3
+    assert '"client": 2' in (tmp_path / "run" / "lost.jsonl").read_text()
+
+
+def test_the_whole_model_is_a_peft_folder(stream_config, live, tmp_path):
+    config = stream_config()
+    live(config, tmp_path / "run")
+    slot = open_slot(config.backbone, config.lora, "auto")
+    whole = peft_folder.load(tmp_path / "run" / "adapters" / "all", slot.spec.base)
+    bank = Bank.open(tmp_path / "run" / "bank")
+    name = whole.spec.layers[0].name
+    dense = sum(bank.load(record.digest).delta(name) for record in bank.records())
+    assert torch.allclose(whole.delta(name), dense, atol=1e-6)
+    assert whole.head["classifier.weight"].shape == (10, 24)
+    assert len(list((tmp_path / "run" / "adapters").iterdir())) == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"warm_start": {"rounds": 3}}, "warm_start: has no meaning in a continual run"),
+        ({"finetune": {"repeats": 2}}, "finetune: a continual run"),
+        ({"continual": {"method": {"name": "inflorra"}}}, "did you mean 'inflora'"),
+        (
+            {"continual": {"method": {"name": "inflora_ca"}, "noise": {}}},
+            "continual.noise: it does not cover",
+        ),
+        ({"continual": {"method": {"name": "inflora", "threshold_last": 2}}}, "threshold_last"),
+    ],
+)
+def test_what_does_not_fit_a_stream_is_refused(change, said, stream_config):
+    from fedlora.config import from_dict
+
+    raw = stream_config().model_dump(mode="json")
+    with pytest.raises(FedloraError, match=said):
+        from_dict(raw | change, "x.yaml")
