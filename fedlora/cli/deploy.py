@@ -288,7 +288,11 @@ def _row(folder: Path, role: str) -> dict[str, str]:
 
 
 def _model(path: Path | None) -> str | None:
-    return None if path is None or str(path) in ("", ".") else str(path.expanduser().absolute())
+    """A folder by its whole path, for processes that work elsewhere; a name as it is."""
+    if path is None or str(path) in ("", "."):
+        return None
+    folder = path.expanduser()
+    return str(folder.absolute()) if folder.exists() else str(path)
 
 
 def _say(text: str) -> None:

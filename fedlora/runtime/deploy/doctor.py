@@ -10,6 +10,7 @@ from email.utils import parsedate_to_datetime
 from importlib.metadata import version
 
 import httpx
+from cryptography.exceptions import InvalidSignature
 
 from fedlora.backbone import load_base
 from fedlora.config import BackboneConfig
@@ -77,7 +78,10 @@ def _certificates(place: Place) -> str:
     ours = [("ca.crt", authority)]
     if place.facts.role == "server":
         signed = certificates.read_certificate(place.certificate)
-        signed.verify_directly_issued_by(authority)
+        try:
+            signed.verify_directly_issued_by(authority)
+        except (ValueError, TypeError, InvalidSignature):
+            raise FedloraError(f"{place.certificate}: not signed by ca.crt; copy both") from None
         if signed.public_key() != certificates.read_key(place.key).public_key():
             raise FedloraError(f"{place.certificate}: not of {place.key.name}; copy both again")
         known = set(certificates.names_of(signed))

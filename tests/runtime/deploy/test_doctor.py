@@ -1,0 +1,38 @@
+import shutil
+
+import pytest
+
+from fedlora.runtime.deploy.doctor import examine
+from tests.runtime.deploy.federation import make
+
+
+def wrong(place):
+    """What is not as it should be, by check."""
+    return {found.check: found.says for found in examine(place, None) if not found.fine}
+
+
+@pytest.fixture
+def places(tmp_path):
+    (tmp_path / "other").mkdir()
+    return [*make(tmp_path, clients=1), make(tmp_path / "other", clients=1)[0]]
+
+
+def test_a_server_as_init_wrote_it_is_fit(places):
+    assert wrong(places[0]) == {}
+
+
+def test_a_client_whose_server_is_down_is_told_so(places):
+    found = wrong(places[1])
+
+    assert set(found) == {"server", "clock"}
+    assert "start the server" in found["server"]
+
+
+def test_a_certificate_of_another_authority_and_a_key_for_all_to_see_are_found(places):
+    server, _, other = places
+    shutil.copy(other.certificate, server.certificate)
+    server.key.chmod(0o644)
+    found = wrong(server)
+
+    assert "not signed by ca.crt" in found["certificates"]
+    assert "others can read it" in found["secrets"]
