@@ -3,7 +3,7 @@
 import logging
 import os
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +21,7 @@ from transformers.utils import logging as transformers_logging
 from fedlora import cache
 from fedlora.backbone.clip import ClipTowers, load_clip
 from fedlora.backbone.florence2 import ARCHITECTURE, Florence, load_florence
+from fedlora.backbone.pixels import Pixels, read_pixels
 from fedlora.backbone.weights import digest, locate, unloadable
 from fedlora.config import BackboneConfig
 
@@ -56,6 +57,7 @@ class BaseModel:
     parameters: int
     clip: ClipTowers | None = None
     florence: Florence | None = None
+    pixels: Pixels = field(default_factory=Pixels)
 
     @property
     def task_type(self) -> str | None:
@@ -90,7 +92,7 @@ def _load(where: str, config: BackboneConfig) -> BaseModel:
         return _load_clip(where, config)
     if (described.architectures or [""])[0] == ARCHITECTURE:
         return _load_florence(where, config)
-    modality = _modality(described.architectures or [])
+    modality = _modality(described)
     loader = {
         "vision": AutoModelForImageClassification,
         "text": AutoModel,
@@ -98,6 +100,8 @@ def _load(where: str, config: BackboneConfig) -> BaseModel:
     }[modality]
     model = loader.from_pretrained(where, dtype=getattr(torch, config.dtype))
     model.eval().requires_grad_(False)
+    if _is_bare_vision(described):
+        _zero_classifier(model)
     identity, parameters = digest(model), sum(p.numel() for p in model.parameters())
     tokenizer, classifier = None, None
     labels: tuple[str, ...] = ()
@@ -107,7 +111,18 @@ def _load(where: str, config: BackboneConfig) -> BaseModel:
     else:
         tokenizer = AutoTokenizer.from_pretrained(where)
         tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
-    return BaseModel(model, modality, tokenizer, classifier, labels, where, identity, parameters)
+    pixels = read_pixels(where, described) if modality == "vision" else Pixels()
+    return BaseModel(
+        model,
+        modality,
+        tokenizer,
+        classifier,
+        labels,
+        where,
+        identity,
+        parameters,
+        pixels=pixels,
+    )
 
 
 def _load_clip(where: str, config: BackboneConfig) -> BaseModel:
@@ -129,11 +144,25 @@ def _load_florence(where: str, config: BackboneConfig) -> BaseModel:
     )
 
 
-def _modality(architectures: list[str]) -> Modality:
-    name = architectures[0] if architectures else ""
-    if name.endswith("ForImageClassification"):
+def _modality(described: Any) -> Modality:
+    name = (described.architectures or [""])[0]
+    if name.endswith("ForImageClassification") or _is_bare_vision(described):
         return "vision"
     return "causal-lm" if name.endswith(("ForCausalLM", "LMHeadModel")) else "text"
+
+
+def _is_bare_vision(described: Any) -> bool:
+    """A vision encoder that was saved without a classifier."""
+    name = (described.architectures or [""])[0]
+    return name.endswith("Model") and hasattr(described, "image_size")
+
+
+def _zero_classifier(model: nn.Module) -> None:
+    """What a checkpoint lacks is drawn at random; zero, it is the same everywhere."""
+    head = [m for m in model.modules() if isinstance(m, nn.Linear)][-1]
+    with torch.no_grad():
+        for parameter in head.parameters():
+            parameter.zero_()
 
 
 def _detach_classifier(model: nn.Module) -> nn.Linear:

@@ -106,15 +106,18 @@ def detection_bench(out: OutOption = Path("results/detection.json"), json: AsJso
 @app.command("inflora")
 def inflora_bench(
     out: OutOption = Path("results/inflora.json"),
+    family: Annotated[
+        list[str] | None, typer.Option(help="digits or fashion alone; both when absent.")
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Streams at once; one a core when absent.")
     ] = None,
     json: AsJson = False,
 ) -> None:
     """Measure InfLoRA: invariants, forgetting, federations, cost."""
-    from fedlora.bench.inflora.bench import bench_inflora
+    from fedlora.bench.inflora.bench import bench_inflora, families_of
     from fedlora.results import claims_table
 
     with watching() as observer:
-        results = bench_inflora(out, observer, workers=workers)
+        results = bench_inflora(out, observer, families=families_of(family), workers=workers)
     show(claims_table([results]), json)

@@ -48,13 +48,15 @@ class ImageClassification(LinearHeadObjective):
 
     @override
     def features(self, rows: Rows) -> Tensor:
-        pixels = rows["pixel_values"].to(self.slot.device, self.slot.dtype)
+        pixels = self.slot.base.pixels.prepare(rows["pixel_values"])
+        pixels = pixels.to(self.slot.device, self.slot.dtype)
         features: Tensor = self.slot.model(pixel_values=pixels).logits
         return wide(features)
 
     @override
     def hidden(self, rows: Rows) -> tuple[Tensor, Tensor, Tensor]:
-        pixels = rows["pixel_values"].to(self.slot.device, self.slot.dtype)
+        pixels = self.slot.base.pixels.prepare(rows["pixel_values"])
+        pixels = pixels.to(self.slot.device, self.slot.dtype)
         output = self.slot.model(pixel_values=pixels, output_hidden_states=True)
         early = wide(output.hidden_states[1])
         early = early.flatten(2).transpose(1, 2) if early.ndim == 4 else early  # CNN feature maps

@@ -1,0 +1,98 @@
+"""Turn a JSON configuration of the original InfLoRA code into one of fedlora's.
+
+    python scripts/convert_inflora.py cifar100_inflora.json --data data/cifar100 > mine.yaml
+
+What has no counterpart here is named on standard error, never dropped in silence.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fedlora.config import from_dict
+from fedlora.errors import FedloraError
+
+METHODS = {"InfLoRA": "inflora", "InfLoRAb5": "inflora", "InfLoRA_CA": "inflora_ca"}
+SOURCES = {
+    "cifar100": lambda data: {"name": "cifar100", "path": data},
+    "cifar100_vit": lambda data: {"name": "cifar100", "path": data},
+    "imagenet_r": lambda data: {"name": "files", "path": data, "size": 224, "channels": 3},
+    "imagenetr": lambda data: {"name": "files", "path": data, "size": 224, "channels": 3},
+    "domainnet": lambda data: {"name": "domainnet", "path": data},
+}
+USED = {
+    "dataset", "model_name", "increment", "init_cls", "seed", "rank", "lamb", "lame", "epochs",
+    "init_epoch", "batch_size", "lrate", "init_lr", "shuffle", "total_sessions", "prefix",
+    "convnet_type", "net_type",
+}  # fmt: skip
+
+
+def convert(raw: dict[str, Any], data: str, backbone: str) -> dict[str, Any]:
+    """The sections of a fedlora configuration.
+
+    Raises:
+        FedloraError: the method or data set is not one that fedlora has, or a key is missing.
+    """
+    method, source = raw.get("model_name"), str(raw.get("dataset", "")).lower()
+    if method not in METHODS:
+        raise FedloraError(f"model_name: '{method}' is none of {', '.join(METHODS)}")
+    if source not in SOURCES:
+        raise FedloraError(f"dataset: '{source}' is none of {', '.join(SOURCES)}")
+    for key in ("rank", "lamb", "lame", "increment"):
+        if key not in raw:
+            raise FedloraError(f"{key}: missing; give it a value")
+    seeds = raw.get("seed", 0)
+    rate = raw.get("lrate", raw.get("init_lr", 5e-4))
+    return {
+        "name": f"{source}_{METHODS[method]}",
+        "seeds": seeds if isinstance(seeds, list) else [seeds],
+        "backbone": {"name": backbone},
+        "lora": {"rank": raw["rank"], "alpha": raw["rank"], "targets": ["key", "value"]},
+        "tasks": {
+            "name": "class_stream",
+            "source": SOURCES[source](data),
+            "classes_per_task": raw["increment"],
+            "shuffle": bool(raw.get("shuffle", True)),
+            "splits": {"train": 10**6, "validation": 1, "test": 10**6},
+        },
+        "finetune": {
+            "epochs": raw.get("epochs", raw.get("init_epoch", 20)),
+            "batch_size": raw.get("batch_size", 128),
+            "learning_rate": rate,
+        },
+        "continual": {
+            "method": {
+                "name": METHODS[method],
+                "threshold_first": raw["lamb"],
+                "threshold_last": raw["lame"],
+                "energy": "covariance",
+            }
+        },
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("file", type=Path, help="a JSON configuration of the original code")
+    parser.add_argument("--data", required=True, help="folder of the data set")
+    parser.add_argument("--backbone", default="google/vit-base-patch16-224-in21k")
+    arguments = parser.parse_args()
+    try:
+        raw = json.loads(arguments.file.read_text())
+        sections = convert(raw, arguments.data, arguments.backbone)
+        from_dict(sections, str(arguments.file))
+    except (FedloraError, OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    for key in sorted(set(raw) - USED):
+        print(f"not carried over: {key}={raw[key]!r}", file=sys.stderr)
+    print(yaml.safe_dump(sections, sort_keys=False), end="")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

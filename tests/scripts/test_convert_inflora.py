@@ -1,0 +1,67 @@
+"""The original's JSON configurations, and what is not carried over."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fedlora.config import load
+
+ROOT = Path(__file__).parents[2]
+ORIGINAL = {
+    "prefix": "reproduce",
+    "dataset": "cifar100_vit",
+    "shuffle": True,
+    "init_cls": 10,
+    "increment": 10,
+    "model_name": "InfLoRA",
+    "net_type": "sip",
+    "device": ["0"],
+    "lamb": 0.95,
+    "lame": 1.0,
+    "rank": 10,
+    "total_sessions": 10,
+    "seed": [0],
+    "epochs": 20,
+    "batch_size": 128,
+    "lrate": 0.0005,
+    "optim": "adam",
+}
+
+
+def convert(tmp_path, raw):
+    file = tmp_path / "original.json"
+    file.write_text(json.dumps(raw))
+    script = ROOT / "scripts" / "convert_inflora.py"
+    return subprocess.run(
+        [sys.executable, script, file, "--data", "data/cifar"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PYTHONPATH": str(ROOT), "PATH": ""},
+    )
+
+
+def test_a_configuration_of_the_original_becomes_one_of_ours(tmp_path):
+    done = convert(tmp_path, ORIGINAL)
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "ours.yaml").write_text(done.stdout)
+    config = load(tmp_path / "ours.yaml")
+    options = config.continual.method.options()
+    assert (config.lora.rank, config.lora.alpha, config.finetune.epochs) == (10, 10, 20)
+    assert (options.threshold_first, options.threshold_last) == (0.95, 1.0)
+    assert yaml.safe_load(done.stdout)["tasks"]["classes_per_task"] == 10
+    assert "not carried over: optim='adam'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [({"model_name": "L2P"}, "model_name: 'L2P'"), ({"dataset": "core50"}, "dataset: 'core50'")],
+)
+def test_what_has_no_counterpart_is_refused(change, said, tmp_path):
+    done = convert(tmp_path, ORIGINAL | change)
+    assert done.returncode == 2
+    assert said in done.stderr
