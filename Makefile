@@ -21,7 +21,7 @@ export OMP_WAIT_POLICY ?= passive
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-all lint types layers data docs results bench-main bench-sim bench-clip bench-deploy bench-hyperconv bench-detection bench-inflora clean
+.PHONY: help install demo test test-all lint types layers data docs results bench-main bench-sim bench-clip bench-generator bench-deploy bench-hyperconv bench-detection bench-inflora clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -94,6 +94,9 @@ bench-sim: $(VENV)/.core  ## measure the claims of results/sim.json beside other
 
 bench-deploy: $(VENV)/.core  ## measure the claims of results/deploy.json
 	@$(BIN)/fedlora bench deploy
+
+bench-generator: $(VENV)/.core  ## measure the claims of results/generator.json
+	@$(BIN)/fedlora bench generator
 
 bench-clip: $(VENV)/.core  ## measure the claims of results/clip.json
 	@$(BIN)/fedlora bench clip

@@ -13,7 +13,7 @@ from fedlora.section import Section
 class GivenConfig(Section):
     """Which method of the table serves."""
 
-    method: Literal["generated", "mean", "nearest", "topk", "ridge", "warm"] = "generated"
+    method: Literal["generated", "mean", "nearest", "topk", "ridge", "warm", "grown"] = "generated"
 
 
 class Given(Policy):

@@ -52,7 +52,9 @@ def make_plan(config: RunConfig, observer: Observer) -> dict[str, int]:
     warm = rounds * asked + max(rounds - 1, 0) * asked  # the first round sends nothing down
     samples = config.finetune.checkpoints * config.finetune.repeats
     tuned = members * (samples + (1 if rounds else 0))
-    candidates = 2 + len(config.evaluation.baselines) + (1 if rounds else 0)
+    grown = 2 * members * config.growth.rounds
+    controls = len(config.evaluation.baselines) + (1 if rounds else 0) + (1 if grown else 0)
+    candidates = 2 + controls  # generated and shuffled
     offered = config.adoption.policy.build().adapters
     tried = sum(way.policy.build().adapters for way in config.evaluation.adoptions)
     return {
@@ -65,7 +67,7 @@ def make_plan(config: RunConfig, observer: Observer) -> dict[str, int]:
         "trainable values": adapter.spec.size,
         "bytes of one adapter": encoded,
         "bytes of one task vector": vector,
-        "bytes of training": encoded * (warm + tuned),
+        "bytes of training": encoded * (warm + grown + tuned),
         "bytes of task vectors": vector * (members + newcomers),
         "bytes of adapters for newcomers": encoded * newcomers * offered,
         "bytes of evaluation": encoded * newcomers * (candidates + tried),

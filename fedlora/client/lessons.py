@@ -35,7 +35,7 @@ def warm_up(place: Workplace, message: Message) -> list[Job]:
 
 
 def warmed_up(place: Workplace, trained: Sequence[Trained], seconds: float) -> Message:
-    """The common adapter as this client left it."""
+    """The adapter it was sent, as this client left it."""
     adapter = trained[-1].adapters[-1]
     return Message("train", place.write({"trained": adapter}), _account(place, trained, seconds))
 
@@ -65,7 +65,17 @@ def finetuned(place: Workplace, trained: Sequence[Trained], seconds: float) -> M
     return Message("adapter", place.write(named), account)
 
 
-LESSONS = {"warm_up": Lesson(warm_up, warmed_up), "finetune": Lesson(finetune, finetuned)}
+def grow(place: Workplace, message: Message) -> list[Job]:
+    """One round of growth: train what was generated for this client's task a little."""
+    seed = place.purpose("growth", _integer(message, "round"))
+    return [place.job(_start(place, message), place.config.growth.train, seed)]
+
+
+LESSONS = {
+    "warm_up": Lesson(warm_up, warmed_up),
+    "grow": Lesson(grow, warmed_up),
+    "finetune": Lesson(finetune, finetuned),
+}
 
 
 def _start(place: Workplace, message: Message, own: int | None = None) -> LoraAdapter:

@@ -2,6 +2,7 @@
 
 from fedlora.config.clients import (
     FinetuneConfig,
+    GrowthConfig,
     ShardsConfig,
     TaskVectorConfig,
     TrainSection,
@@ -24,6 +25,7 @@ __all__ = [
     "EvaluationConfig",
     "FinetuneConfig",
     "GeneratorPart",
+    "GrowthConfig",
     "LoraSection",
     "NoiseConfig",
     "PolicyPart",

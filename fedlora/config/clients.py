@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from fedlora.config.parts import AggregatorPart, default
+from fedlora.config.parts import AggregatorPart, GeneratorPart, default
 from fedlora.section import Section
 
 
@@ -38,8 +38,23 @@ class WarmStartConfig(Section):
     train: TrainSection = TrainSection(epochs=1)
 
 
+class GrowthConfig(Section):
+    """Rounds in which every client trains on from what is generated for its own task.
+
+    rank: of the sum of changes that the server keeps for each client.
+    """
+
+    rounds: int = Field(0, ge=0)
+    generator: GeneratorPart = Field(
+        default_factory=lambda: GeneratorPart.model_validate({"name": "kriging", "noise": 0.3}),
+        description="one that answers with a combination of the bank's adapters",
+    )
+    rank: int = Field(32, ge=1)
+    train: TrainSection = TrainSection(epochs=1)
+
+
 class FinetuneConfig(TrainSection):
-    """Each client's own fine-tuning from the warm start, and the samples it sends."""
+    """Each client's own fine-tuning from where the rounds left it, and the samples it sends."""
 
     init: Literal["shared", "independent"] = Field(
         "shared", description="the first adapter when warm_start.rounds is 0"

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from fedlora.config.clients import (
     FinetuneConfig,
+    GrowthConfig,
     ShardsConfig,
     TaskVectorConfig,
     TrainSection,
@@ -29,6 +30,7 @@ class RunConfig(Section):
     tasks: TasksPart
     shards: ShardsConfig = ShardsConfig()
     warm_start: WarmStartConfig = Field(default_factory=WarmStartConfig)
+    growth: GrowthConfig = Field(default_factory=GrowthConfig)
     finetune: FinetuneConfig = FinetuneConfig()
     task_vector: TaskVectorConfig = TaskVectorConfig()
     generator: GeneratorPart = default(GeneratorPart, "cvae")
@@ -93,9 +95,19 @@ def _misfit(config: RunConfig) -> str | None:
     draws = any(adoption.policy.build().needs_draws for adoption in adoptions)
     if draws and not getattr(config.generator.options(), "spread", 0.0):
         return "generator.spread: best_of needs draws that differ; set it above 0, with cvae"
-    for method in {m for adoption in adoptions for m in adoption.policy.build().methods}:
-        if method == "warm" and not config.warm_start.rounds:
-            return "adoption.policy: 'warm' needs warm_start.rounds of at least 1"
-        if method not in ("generated", "warm", *baselines):
+    if config.growth.rounds and not config.warm_start.rounds:
+        return "growth.rounds: the first adapter to grow from needs warm_start.rounds of at least 1"
+    return _missing_method(config, {m for a in adoptions for m in a.policy.build().methods})
+
+
+def _missing_method(config: RunConfig, named: set[str]) -> str | None:
+    """What a policy serves with that the run does not learn."""
+    rounds = {"warm": "warm_start", "grown": "growth"}
+    learned = {"generated", *(part.name for part in config.evaluation.baselines)}
+    for method in sorted(named - learned):
+        section = rounds.get(method)
+        if section is None:
             return f"adoption.policy: '{method}' must stand in evaluation.baselines"
+        if not getattr(config, section).rounds:
+            return f"adoption.policy: '{method}' needs {section}.rounds of at least 1"
     return None

@@ -18,8 +18,9 @@ def compile_results(config: RunConfig, folder: Path) -> dict[str, Any]:
 
     The rivals are federated averaging of adapters and of the whole model, in float32, for as many
     rounds as this run asked its clients to train: every warm-start round, with as many clients as
-    take part in it here, and the fine-tuning by all. In one reading the clients are the bank's, in
-    the other the newcomers as well, since without a generator they would have to.
+    take part in it here, and the rounds of growth and the fine-tuning by all. In one reading the
+    clients are the bank's, in the other the newcomers as well, since without a generator they would
+    have to.
     """
     done = {s: f for s in config.seeds if (f := seed_folder(folder, s) / "facts.json").is_file()}
     tables = [_read(facts.parent / "table.json") for facts in done.values()]
@@ -79,9 +80,9 @@ def _bytes(config: RunConfig, folder: Path, facts: Mapping[int, Any]) -> dict[st
 
 
 def _turns(config: RunConfig, clients: int) -> int:
-    """How often a client trains: all fine-tune, and those chosen for a warm-start round do so."""
+    """How often a client trains: all grow and fine-tune; those chosen for a warm-start round do."""
     chosen = min(config.warm_start.clients_per_round or clients, clients)
-    return config.warm_start.rounds * chosen + clients
+    return config.warm_start.rounds * chosen + (config.growth.rounds + 1) * clients
 
 
 def _read(path: Path) -> Any:

@@ -23,6 +23,7 @@ METHODS = (
     "nearest",
     "topk",
     "ridge",
+    "grown",
     "generated",
     "shuffled",
     "few_labels",

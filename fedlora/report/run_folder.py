@@ -16,7 +16,16 @@ from fedlora.report.results import Results
 
 Record = Mapping[str, Any]
 
-PHASES = ("describe", "warm_start", "finetune", "generator", "arrive", "adopt", "evaluate")
+PHASES = (
+    "describe",
+    "warm_start",
+    "growth",
+    "finetune",
+    "generator",
+    "arrive",
+    "adopt",
+    "evaluate",
+)
 """The phases of a run, in the order of the story."""
 
 

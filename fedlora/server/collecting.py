@@ -1,6 +1,6 @@
 """Phase three: every client fine-tunes for its own task, and the bank keeps what comes back."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from fedlora.adapter import LoraAdapter
 from fedlora.bank import Bank, Record
@@ -12,19 +12,31 @@ from fedlora.wire.message import Message
 PHASE = "finetune"
 
 
-def collect(context: ServerContext, start: LoraAdapter | None, clients: list[Described]) -> Bank:
+def collect(
+    context: ServerContext,
+    start: LoraAdapter | Mapping[int, LoraAdapter] | None,
+    clients: list[Described],
+) -> Bank:
     """The bank, filled.
 
     Args:
         context: of the run.
-        start: what every client fine-tunes from; None leaves it to `finetune.init`.
+        start: what every client fine-tunes from, or each its own; None leaves it to
+            `finetune.init`.
         clients: those that described their tasks; their vectors go into the bank as well.
     """
     bank = Bank.open(context.folder / "bank", context.spec, create=True)
     if context.journal.outcome(PHASE, 0) is not None:
         return bank
-    adapters = {} if start is None else {"start": start}
-    message = context.message("train", "finetune", adapters)
+    if isinstance(start, Mapping):
+        asked = {
+            client: context.message("train", "finetune", {"start": adapter})
+            for client, adapter in start.items()
+        }
+    else:
+        common = {} if start is None else {"start": start}
+        message = context.message("train", "finetune", common)
+        asked = {client.seat.client: message for client in clients}
     expected = context.config.finetune.checkpoints * context.config.finetune.repeats
 
     def check(client: int, answer: Message) -> None:
@@ -32,7 +44,6 @@ def collect(context: ServerContext, start: LoraAdapter | None, clients: list[Des
         if not 1 <= len(_records(context, client, answer, context.adapter)) <= expected:
             raise FedloraError(f"answer with {len(answer.tensors)} adapters, not 1 to {expected}")
 
-    asked = {client.seat.client: message for client in clients}
     answers = context.asker.ask(PHASE, 0, asked, check)
     context.observer.phase("bank", len(answers))
     for client in clients:

@@ -17,6 +17,7 @@ from fedlora.server.calling import call_roll
 from fedlora.server.collecting import collect
 from fedlora.server.context import ENVELOPE_BYTES, ServerContext
 from fedlora.server.describing import describe
+from fedlora.server.growing import grow, starts
 from fedlora.server.journal import Journal
 from fedlora.server.judging import judge
 from fedlora.server.learning import digest, learn
@@ -49,7 +50,7 @@ def federate(
     journal = Journal(folder / "checkpoints" / "journal.sqlite")
     started = time.perf_counter()
     try:
-        context = _context(config, seed, transport, folder, observer, journal)
+        context = open_context(config, seed, transport, folder, observer, journal)
         bank = _live(context)
     finally:
         journal.add_seconds(time.perf_counter() - started)
@@ -61,9 +62,13 @@ def federate(
 def _live(context: ServerContext) -> Bank:
     members = describe(context, "describe", [s for s in context.seats if s.role == "bank"])
     warm = warm_start(context, members)
-    bank = collect(context, warm, members)
+    grown = grow(context, warm, members)
+    begun = starts(context, grown, members) if grown else {}
+    bank = collect(context, begun or warm, members)
     known = bank.training_bank(rounds={0})  # not what newcomers gave back
     learned = learn(context, known)
+    if grown:
+        learned["grown"] = grown
     arriving = [seat for seat in context.seats if seat.role == "newcomer"]
     newcomers = describe(context, "arrive", arriving) if arriving else []
     candidates = make_candidates(context, learned, warm, newcomers) if newcomers else {}
@@ -73,7 +78,7 @@ def _live(context: ServerContext) -> Bank:
     return bank
 
 
-def _context(
+def open_context(
     config: RunConfig,
     seed: int,
     transport: Transport,
@@ -81,6 +86,7 @@ def _context(
     observer: Observer,
     journal: Journal,
 ) -> ServerContext:
+    """What the phases of one seed share; the arguments are those of `federate`."""
     spec = open_slot(config.backbone, config.lora, config.runtime.device).spec
     asker = Asker(transport, journal, config.rounds, observer, ENVELOPE_BYTES)
     return ServerContext(

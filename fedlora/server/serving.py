@@ -30,7 +30,8 @@ def make_candidates(
     seed = seeding.derive(context.seed, "sample")
 
     def sample(generator: Generator, asked: Tensor) -> list[LoraAdapter]:
-        return generator.sample(context.seen_by(generator, asked), seed=seed)
+        rank = context.config.lora.rank
+        return generator.sample(context.seen_by(generator, asked), seed=seed, rank=rank)
 
     made = {method: sample(generator, conditions) for method, generator in learned.items()}
     if len(newcomers) > 1:

@@ -1,0 +1,37 @@
+"""A server that learns to generate in rounds, beside one that only averages.
+
+python simulations/bank_growth.py [FOLDER]
+"""
+
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+import fedlora
+from fedlora.cli.console import watching
+from fedlora.report import table
+
+console = Console()
+root = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("runs") / "bank_growth"
+
+# The data: pairs of a rotation and a corruption. Newcomers bring pairs that nobody has, of a
+# rotation and a corruption that somebody has.
+small = ["tasks.held_out=8", "evaluation.few_labels=32"]
+
+# Two federations of the same clients and as many rounds. In one, rounds average what all clients
+# return into one common start. In the other, what a client returns counts for tasks like its own:
+# from the third round on, each client trains what was generated for its task.
+ways = {
+    "averaged": ["warm_start.rounds=8", "growth.rounds=0", "adoption.policy.method=generated"],
+    "grown": ["warm_start.rounds=2", "growth.rounds=6"],
+}
+
+# The table of each: `generated` is kriging over the fine-tuned bank, `grown` what the rounds
+# themselves have learned, `topk` the mean of the nearest adapters of the bank.
+for name, rounds in ways.items():
+    config = fedlora.load(Path("configs/compositional.yaml"), [f"name={name}", *small, *rounds])
+    with watching() as observer:
+        fedlora.run(config, root / name, observer)
+    console.print(f"\n[bold]{name}[/bold]")
+    console.print(table(root / name))

@@ -1,0 +1,138 @@
+"""Growth in rounds, against the recurrence that it is said to follow, computed densely."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from fedlora import seeding
+from fedlora.adapter import LoraAdapter
+from fedlora.config import RunConfig
+from fedlora.errors import FedloraError
+from fedlora.server.context import ServerContext
+from fedlora.server.describing import Described
+from fedlora.server.federation import open_context
+from fedlora.server.growing import grow, starts
+from fedlora.server.journal import Journal
+from fedlora.server.observer import Silent
+from fedlora.wire.exchange import Reply, Request, answer
+from fedlora.wire.message import Message, decode, encode
+from tests.conftest import small_config
+from tests.server.test_federation import live
+
+
+class Scripted:
+    """Clients that answer with an adapter drawn from their number and the round.
+
+    lost: (client, round) that give no answer. received, sent: adapters by client and round.
+    """
+
+    def __init__(self, config: RunConfig, lost: tuple[tuple[int, int], ...] = ()) -> None:
+        self.config, self.lost = config, lost
+        self.context: ServerContext | None = None
+        self.received: dict[tuple[int, int], LoraAdapter] = {}
+        self.sent: dict[tuple[int, int], LoraAdapter] = {}
+
+    def exchange(self, requests: Sequence[Request]) -> Iterator[Reply]:
+        for request in requests:
+            yield answer(self._handle, request)
+
+    def _handle(self, client: int, frame: bytes) -> bytes:
+        assert self.context is not None
+        message, codec = decode(frame, 1 << 30), self.context.codec
+        place = (client, int(message.meta["round"]))
+        if place in self.lost:
+            raise FedloraError("gone")
+        spec = self.context.spec
+        self.received[place] = codec.decode(message.tensors["adapter.start"], spec)
+        self.sent[place] = drawn(self.context, *place)
+        task = self.context.seats[client].task
+        meta = {"task": task, "examples": 10}
+        return encode(Message("train", {"adapter.trained": codec.encode(self.sent[place])}, meta))
+
+
+def drawn(context: ServerContext, *purpose: int) -> LoraAdapter:
+    noise = seeding.generator(0, *purpose)
+    return LoraAdapter.from_flat(context.spec, torch.randn(context.spec.size, generator=noise) / 9)
+
+
+def grown(folder: Path, lost: tuple[tuple[int, int], ...] = (), **growth: object):
+    config = small_config(growth={"rounds": 2} | growth)
+    transport = Scripted(config, lost)
+    journal = Journal(folder / "journal.sqlite")
+    context = open_context(config, 0, transport, folder, Silent(), journal)
+    transport.context = context
+    vectors = torch.randn(6, 5, generator=seeding.generator(0, "vectors"))
+    members = [
+        Described(seat, {seat.client: Message("task_vector", {"vector": vectors[seat.client]})})
+        for seat in context.seats
+        if seat.role == "bank"
+    ]
+    warm = drawn(context, 99)
+    return context, transport, members, warm, grow(context, warm, members)
+
+
+def dense(adapter: LoraAdapter) -> Tensor:
+    return torch.stack([adapter.delta(layer.name).double() for layer in adapter.spec.layers])
+
+
+@pytest.mark.parametrize("lost", [(), ((1, 2),)])
+def test_what_is_generated_is_the_weighted_sum_of_what_came_back(tmp_path, lost):
+    _, transport, members, warm, generator = grown(tmp_path, lost)
+    sums = []
+    for member in members:
+        total = dense(warm)
+        for number in (1, 2):
+            place = (member.seat.client, number)
+            if place not in lost:
+                total = total + dense(transport.sent[place]) - dense(transport.received[place])
+        sums.append(total)
+    asked = torch.stack([member.vector for member in members])[:2] * 0.9
+    # The generator's tasks stand in the order of their names.
+    order = sorted(range(6), key=lambda place: members[place].seat.task)
+    weights = generator.weigh(generator.standard(asked))
+    for row, made in zip(weights, generator.sample(asked, seed=0, rank=32), strict=True):
+        expected = sum(w * sums[place] for w, place in zip(row, order, strict=True))
+        assert torch.allclose(dense(made), expected, atol=1e-4)
+
+
+def test_the_first_round_begins_at_the_warm_start(tmp_path):
+    _, transport, members, warm, _ = grown(tmp_path)
+    for member in members:
+        received = transport.received[member.seat.client, 1]
+        assert torch.allclose(dense(received), dense(warm), atol=1e-5)
+
+
+def test_with_equal_weights_it_is_federated_averaging(tmp_path):
+    context, transport, members, _, generator = grown(
+        tmp_path, rounds=1, generator={"name": "mean"}
+    )
+    trained = [dense(transport.sent[member.seat.client, 1]) for member in members]
+    made = generator.sample(torch.zeros(1, 5), seed=0, rank=32)[0]
+    assert torch.allclose(dense(made), torch.stack(trained).mean(0), atol=1e-4)
+    own = starts(context, generator, members)
+    assert len({adapter.digest() for adapter in own.values()}) == 1
+    assert own[0].spec == context.spec
+
+
+def test_a_generator_that_combines_nothing_cannot_grow(tmp_path):
+    with pytest.raises(FedloraError, match=r"growth.generator: 'cvae' does not combine"):
+        grown(tmp_path, generator={"name": "cvae"})
+
+
+def test_without_a_warm_start_there_is_nothing_to_grow_from():
+    with pytest.raises(FedloraError, match=r"needs warm_start\.rounds"):
+        small_config(growth={"rounds": 1}, warm_start={"rounds": 0})
+
+
+def test_a_run_that_grows_repeats_itself_and_has_a_row(tmp_path):
+    config = small_config(
+        growth={"rounds": 1}, adoption={"policy": {"name": "given", "method": "grown"}}
+    )
+    once = live(config, tmp_path / "once")
+    table = json.loads((tmp_path / "once" / "table.json").read_text())
+    assert "grown" in {row["method"] for row in table["rows"]}
+    assert live(config, tmp_path / "twice") == once
