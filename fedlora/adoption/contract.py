@@ -1,5 +1,6 @@
 """What an adoption policy is: the server offers adapters, the newcomer settles on one."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -31,10 +32,12 @@ class Hand:
     method: (name, sample) -> the adapter that a method of the table answers with; methods that
         draw at random answer differently for each sample.
     nearest: count -> that many tasks of the bank at most, the nearest first.
+    reach: () -> the largest distance from a task of the bank to its own nearest.
     """
 
     method: Callable[[str, int], LoraAdapter]
     nearest: Callable[[int], list[Neighbour]]
+    reach: Callable[[], float] = lambda: math.inf
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,9 @@ class Nearest(Blend):
 
     @override
     def learn(self, products: Tensor) -> None:
-        _, self.facts["usual"] = self.apart()
+        apart, usual = self.apart()
+        reach = float(apart.amin(1).max()) / usual if len(apart) > 1 else 1.0
+        self.facts |= {"usual": usual, "reach": reach}
 
     def neighbours(self, condition: Tensor, count: int) -> list[tuple[LoraAdapter, float]]:
         """The mean adapters of the nearest tasks, nearest first, with their squared distances.

@@ -49,14 +49,15 @@ class Offering:
             seed = seeding.derive(self._context.seed, "sample", sample)
             generator = self._learned[name]
             asked = self._context.seen_by(generator, newcomer.vector[None])
-            return generator.sample(asked, seed=seed)[0]
+            rank = self._context.config.lora.rank
+            return generator.sample(asked, seed=seed, rank=rank)[0]
 
         def nearest(count: int) -> list[Neighbour]:
             asked = self._context.seen_by(self._nearest, newcomer.vector[None])[0]
             pairs = self._nearest.neighbours(asked, count)
             return [Neighbour(*pair) for pair in pairs]
 
-        return policy.offer(Hand(method, nearest))
+        return policy.offer(Hand(method, nearest, lambda: self._nearest.facts["reach"]))
 
     @cached_property
     def _nearest(self) -> Nearest:

@@ -9,6 +9,7 @@ from fedlora import registry
 from fedlora.adapter import AdapterSpec, LayerSpec
 from fedlora.adapter.product import norm
 from fedlora.adoption.contract import Hand, Neighbour, Offer
+from fedlora.adoption.guarded import Guarded, GuardedConfig
 from fedlora.errors import FedloraError
 from tests.adapters import random_adapter
 
@@ -40,7 +41,7 @@ class Scored:
 
 def hand(tasks=5):
     near = [Neighbour(adapter(place), 0.5 + place) for place in range(tasks)]
-    return Hand(lambda name, sample: adapter(100 + sample), lambda count: near[:count])
+    return Hand(lambda name, sample: adapter(100 + sample), lambda count: near[:count], lambda: 2.0)
 
 
 @pytest.fixture(params=registry.names("adoption"))
@@ -111,3 +112,28 @@ def test_a_given_adapter_comes_alone():
     assert list(policy.offer(hand()).adapters) == ["topk"]
     with pytest.raises(FedloraError, match="offer of 2 adapters"):
         policy.choose(Offer({"a": adapter(0), "b": adapter(1)}), Scored())
+
+
+@pytest.mark.parametrize(("distance", "named"), [(1.9, "generated"), (2.1, "foreign")])
+def test_beyond_the_reach_of_the_bank_the_nearest_is_given(distance, named):
+    near = [Neighbour(adapter(0), distance)]
+    policy = Guarded(GuardedConfig())
+    offer = policy.offer(Hand(lambda name, sample: adapter(1), lambda count: near, lambda: 2.0))
+
+    assert list(offer.adapters) == [named]
+    given = policy.choose(offer, Scored())
+    assert torch.equal(given.flatten(), adapter(int(named == "generated")).flatten())
+
+
+def test_beyond_the_reach_of_the_bank_the_warm_start_can_be_given():
+    policy = Guarded(GuardedConfig(method="grown", otherwise="warm", beyond=3))
+    made = {"grown": adapter(1), "warm": adapter(2)}
+
+    def offered(distance):
+        near = [Neighbour(adapter(0), distance)]
+        offer = policy.offer(Hand(lambda name, _: made[name], lambda _: near, lambda: 1.0))
+        return next(iter(offer.adapters.values()))
+
+    assert policy.methods == ("grown", "warm")
+    assert offered(2.9) is made["grown"]
+    assert offered(3.1) is made["warm"]

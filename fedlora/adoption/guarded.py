@@ -1,0 +1,55 @@
+"""A method's adapter near the bank, and the nearest task's or the warm start beyond it."""
+
+from typing import Literal
+
+from pydantic import Field
+from typing_extensions import override
+
+from fedlora.adapter import LoraAdapter
+from fedlora.adoption.contract import Hand, Offer, Policy, Trial
+from fedlora.adoption.offers import only
+from fedlora.section import Section
+
+
+class GuardedConfig(Section):
+    """Which method serves where the bank reaches, and what is given elsewhere."""
+
+    method: Literal["generated", "topk", "ridge", "grown"] = "generated"
+    otherwise: Literal["nearest", "warm"] = "nearest"
+    beyond: float = Field(
+        1.0, gt=0, description="in the farthest that a task of the bank lies from the others"
+    )
+
+
+class Guarded(Policy):
+    """A task is foreign where its nearest in the bank is more than `beyond` times as far as that.
+
+    Distances are squared ones of task vectors. The offered adapter is named after what it is, so
+    the newcomer is told: by the method, or `foreign`.
+    """
+
+    Config = GuardedConfig
+
+    @property
+    @override
+    def methods(self) -> tuple[str, ...]:
+        own = (str(self.config.method),)
+        return (*own, "warm") if self.config.otherwise == "warm" else own
+
+    @property
+    @override
+    def title(self) -> str:
+        return f"{self.config.method}_guarded"
+
+    @override
+    def offer(self, hand: Hand) -> Offer:
+        nearest = hand.nearest(1)[0]
+        if nearest.distance <= self.config.beyond * hand.reach():
+            return Offer({self.config.method: hand.method(self.config.method, 0)})
+        if self.config.otherwise == "warm":
+            return Offer({"foreign": hand.method("warm", 0)})
+        return Offer({"foreign": nearest.adapter})
+
+    @override
+    def choose(self, offer: Offer, trial: Trial) -> LoraAdapter:
+        return only(offer)
