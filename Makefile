@@ -21,7 +21,7 @@ export OMP_WAIT_POLICY ?= passive
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-all lint types layers data docs results bench-main bench-sim bench-clip bench-generator bench-deploy bench-hyperconv bench-detection bench-inflora clean
+.PHONY: help install demo test test-all lint types layers data docs results bench-main bench-comm bench-sim bench-clip bench-generator bench-deploy bench-hyperconv bench-detection bench-inflora clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -80,6 +80,9 @@ results: $(VENV)/.core  ## write docs/RESULTS.md and the README's table from res
 
 bench-main: $(VENV)/.core  ## measure the claims of results/main.json
 	@$(BIN)/fedlora bench main
+
+bench-comm: $(VENV)/.core  ## measure the claims of results/comm.json
+	@$(BIN)/fedlora bench comm
 
 .cache/pfl/.peer: simulations/peers/install_pfl.sh constraints.txt
 	@echo "installing pfl-research in .cache/pfl"

@@ -11,12 +11,13 @@ Role = Literal["bank", "newcomer"]
 
 @dataclass(frozen=True)
 class Seat:
-    """One client: its index, its task, and which shard of the task's training data it holds."""
+    """One client: its index, its task, which shard of the task's data it holds, and its rank."""
 
     client: int
     task: str
     shard: int
     role: Role
+    rank: int
 
 
 class Names(Protocol):
@@ -61,4 +62,13 @@ def seats(config: RunConfig, names: Names | None = None) -> list[Seat]:
         (task, shard, "bank") for task in names.bank for shard in range(config.shards.per_task)
     ]
     places += [(task, 0, "newcomer") for task in names.held_out]
-    return [Seat(client, *place) for client, place in enumerate(places)]
+    return [
+        Seat(client, task, shard, role, rank_of(config, client, role))
+        for client, (task, shard, role) in enumerate(places)
+    ]
+
+
+def rank_of(config: RunConfig, client: int, role: Role) -> int:
+    """The rank of a client's adapters: `lora.ranks` in turn for the bank, else `lora.rank`."""
+    ranks = config.lora.ranks if role == "bank" else None
+    return ranks[client % len(ranks)] if ranks else config.lora.rank

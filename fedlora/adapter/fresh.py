@@ -18,3 +18,10 @@ def fresh_adapter(spec: AdapterSpec, seed: int) -> LoraAdapter:
         down[layer.name] = (2 * values - 1) * bound
     up = {layer.name: torch.zeros(layer.d_out, layer.rank) for layer in spec.layers}
     return LoraAdapter(spec, down, up, {})
+
+
+def first_ranks(adapter: LoraAdapter, spec: AdapterSpec) -> LoraAdapter:
+    """As many of the first ranks of the factors as a spec has; the head stays."""
+    down = {x.name: adapter.down[x.name][: x.rank] for x in spec.layers}
+    up = {x.name: adapter.up[x.name][:, : x.rank] for x in spec.layers}
+    return LoraAdapter(spec, down, up, adapter.head)

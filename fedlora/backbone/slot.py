@@ -3,7 +3,8 @@
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Literal
+from dataclasses import replace
+from typing import Any, Literal
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from fedlora import seeding
 from fedlora.adapter import AdapterSpec, LayerSpec, LoraAdapter
-from fedlora.adapter.fresh import fresh_adapter
+from fedlora.adapter.fresh import first_ranks, fresh_adapter
 from fedlora.backbone.load import BaseModel
 from fedlora.backbone.targets import find_targets
 from fedlora.config import LoraSection
@@ -42,6 +43,7 @@ class AdapterSlot:
         for name in names:
             self._down[name] = base.model.get_parameter(f"{name}.lora_A.default.weight")
             self._up[name] = base.model.get_parameter(f"{name}.lora_B.default.weight")
+        self._held = self._spec
         # The base stays in evaluation mode when an adapter trains: only LoRA's dropout is noisy.
         self._dropout = [base.model.get_submodule(f"{name}.lora_dropout") for name in names]
 
@@ -55,49 +57,83 @@ class AdapterSlot:
         """The floating-point type of the frozen base."""
         return next(p.dtype for n, p in self.model.named_parameters() if "lora_" not in n)
 
+    def by_name(self) -> dict[str, nn.Parameter]:
+        """The trainable tensors under the names of `LoraAdapter.tensors`; ranks may be padded."""
+        downs = {f"{name}.down": parameter for name, parameter in self._down.items()}
+        return downs | {f"{name}.up": parameter for name, parameter in self._up.items()}
+
     def parameters(self) -> list[nn.Parameter]:
         """The trainable tensors, in the order of `LoraAdapter.tensors`."""
         return [p for name in self._down for p in (self._down[name], self._up[name])]
 
-    def fresh(self, seed: int) -> LoraAdapter:
-        """A new adapter, as `fresh_adapter` draws it."""
-        return fresh_adapter(self._spec, seed)
+    def fresh(self, seed: int, rank: int | None = None) -> LoraAdapter:
+        """A new adapter, as `fresh_adapter` draws it; a smaller rank has the first of its ranks."""
+        whole = fresh_adapter(self._spec, seed)
+        return whole if rank is None else first_ranks(whole, whole.spec.with_rank(rank))
 
     def write(self, adapter: LoraAdapter) -> None:
         """Put an adapter into the model, in place; a head is the caller's.
 
+        A smaller rank is filled up with zeros, which stay zero in training since each is the only
+        factor of the other's gradient, and gets the scaling of its own rank.
+
         Raises:
-            FedloraError: the adapter is of another base model, rank or set of layers.
+            FedloraError: the adapter is of another base model, a larger rank, or other layers.
         """
         if adapter.spec.base != self._spec.base:
             raise FedloraError(
                 f"adapter of base model {adapter.spec.base[:12]}, but this base is"
                 f" {self._spec.base[:12]}: use the model it was trained on"
             )
-        if (adapter.spec.layers, adapter.spec.alpha, adapter.spec.rslora) != (
-            self._spec.layers,
+        if (adapter.spec.alpha, adapter.spec.rslora) != (
             self._spec.alpha,
             self._spec.rslora,
-        ):
+        ) or not _fits(adapter.spec, self._spec):
             raise FedloraError("adapter of other layers, rank or alpha than the lora section says")
         with torch.no_grad():
-            for name in self._down:
-                self._down[name].copy_(adapter.down[name])
-                self._up[name].copy_(adapter.up[name])
+            for layer in adapter.spec.layers:
+                name, rank = layer.name, layer.rank
+                self._down[name].zero_()[:rank] = adapter.down[name].to(self.device)
+                self._up[name].zero_()[:, :rank] = adapter.up[name].to(self.device)
+                scalings: Any = self.base.model.get_submodule(name).scaling
+                scalings["default"] = adapter.spec.scaling(layer)
+        self._held = replace(adapter.spec, head=())
 
     def read(self, head: Mapping[str, Tensor] | None = None) -> LoraAdapter:
         """A copy of the adapter now in the model, beside a trained head if there is one."""
         trained = {n: _copy(tensor) for n, tensor in (head or {}).items()}
-        spec = AdapterSpec(
-            self._spec.base,
-            self._spec.layers,
-            self._spec.alpha,
-            self._spec.rslora,
-            tuple((name, tuple(tensor.shape)) for name, tensor in trained.items()),
-        )
-        down = {n: _copy(p) for n, p in self._down.items()}
-        up = {n: _copy(p) for n, p in self._up.items()}
+        shapes = tuple((name, tuple(tensor.shape)) for name, tensor in trained.items())
+        spec = replace(self._held, head=shapes)
+        down = {x.name: _copy(self._down[x.name][: x.rank]) for x in spec.layers}
+        up = {x.name: _copy(self._up[x.name][:, : x.rank]) for x in spec.layers}
         return LoraAdapter.from_tensors(spec, LoraAdapter(spec, down, up, trained).tensors())
+
+    @contextmanager
+    def folded(self, fold: LoraAdapter) -> Iterator[None]:
+        """The base model with a DeltaW of any rank added, and afterwards as it was.
+
+        Raises:
+            FedloraError: it is of another base model.
+        """
+        if fold.spec.base != self._spec.base:
+            raise FedloraError("update of another base model than the one it is to be added to")
+        weights = {x.name: self._base_weight(x.name) for x in fold.spec.layers}
+        kept = {name: weight.detach().clone() for name, (weight, _) in weights.items()}
+        with torch.no_grad():
+            for name, (weight, turned) in weights.items():
+                delta = fold.delta(name).to(weight)
+                weight.add_(delta.T if turned else delta)
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for name, (weight, _) in weights.items():
+                    weight.copy_(kept[name])
+
+    def _base_weight(self, name: str) -> tuple[Tensor, bool]:
+        """A layer's frozen weight, and whether it is stored transposed (Conv1D)."""
+        base: Any = self.base.model.get_submodule(name).base_layer
+        return base.weight, not isinstance(base, nn.Linear)
 
     @contextmanager
     def training(self, seed: int) -> Iterator[list[nn.Parameter]]:
@@ -169,3 +205,11 @@ def _layer(name: str, module: nn.Module, rank: int) -> LayerSpec:
     # transformers' Conv1D stores its weight transposed
     d_in, d_out = module.get_parameter("weight").shape
     return LayerSpec(name, int(d_in), int(d_out), rank)
+
+
+def _fits(spec: AdapterSpec, slot: AdapterSpec) -> bool:
+    """Whether the layers are those of the slot, no rank above its own."""
+    place = [(layer.name, layer.d_in, layer.d_out) for layer in slot.layers]
+    return [(layer.name, layer.d_in, layer.d_out) for layer in spec.layers] == place and all(
+        own.rank <= layer.rank for own, layer in zip(spec.layers, slot.layers, strict=True)
+    )

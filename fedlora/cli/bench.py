@@ -25,6 +25,21 @@ def main_bench(out: OutOption = Path("results/main.json"), json: AsJson = False)
     show(claims_table([results]), json)
 
 
+@app.command("comm")
+def comm_bench(
+    out: OutOption = Path("results/comm.json"),
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds of every federation.")] = 5,
+    json: AsJson = False,
+) -> None:
+    """Measure aggregation methods and codecs: exactness, accuracy and bytes."""
+    from fedlora.bench.comm.bench import bench_comm
+    from fedlora.results import claims_table
+
+    with watching() as observer:
+        results = bench_comm(out, observer, range(seeds))
+    show(claims_table([results]), json)
+
+
 OnlyOption = Annotated[
     list[str] | None,
     typer.Option(help="A workload to measure alone; written only where --out is given."),

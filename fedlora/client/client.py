@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 import torch
 
 from fedlora import cache
+from fedlora.aggregation.fedex import at_most
 from fedlora.backbone import open_slot
 from fedlora.client.actions import ACTIONS
 from fedlora.client.desk import Desk, open_desk
 from fedlora.client.encoded_task import TaskCache, encode_task
-from fedlora.client.lessons import LESSONS, Lesson
+from fedlora.client.lessons import LESSONS, Answer
 from fedlora.client.workplace import Workplace
 from fedlora.config import RunConfig
 from fedlora.errors import FedloraError
@@ -43,16 +44,15 @@ class _Pupil:
     """A client whose training was asked for, and where its jobs stand among all."""
 
     request: Request
-    place: Workplace
-    lesson: Lesson
     jobs: list[Job]
+    answer: Answer
 
     def reply(self, done: Sequence[Done]) -> Reply:
         """The reply that the jobs lead to, or what one of them raised."""
         try:
             trained = [each.result() for each in done]
             seconds = sum(each.seconds for each in done)
-            answer = self.lesson.answer(self.place, trained, seconds)
+            answer = self.answer(trained, seconds)
             remarks = {each.remark: None for each in done if each.remark}
             frame = encode(_with_remarks(answer, list(remarks)))
         except Exception as error:  # noqa: BLE001 - a fault in one client's data or code
@@ -82,6 +82,7 @@ class Client:
         self.seed = seed
         self.slot = open_slot(config.backbone, config.lora, runtime.device)
         self.codec: Codec = config.codec.build()
+        self.codec_up: Codec = (config.codec_up or config.codec).build()
         self.family = config.tasks.build()
         self.seats = seats(config, self.family.names())
         self.tasks = TaskCache(TASKS)
@@ -100,12 +101,12 @@ class Client:
         place, message, action = self._receive(client, frame)
         if action not in LESSONS:
             return encode(ACTIONS[action](place, message))
-        jobs = LESSONS[action].jobs(place, message)
+        jobs, answer = LESSONS[action](place, message)
         started = time.perf_counter()
         with span("training"):
             trained = [train(*job) for job in jobs]
         seconds = time.perf_counter() - started
-        return encode(LESSONS[action].answer(place, trained, seconds))
+        return encode(answer(trained, seconds))
 
     def handle_many(self, requests: Sequence[Request]) -> list[Reply]:
         """Answer many requests, in their order; training is done as `runtime.training` says.
@@ -136,8 +137,7 @@ class Client:
                 return Reply(request.client, encode(self._roster()))
             place, message, action = self._receive(request.client, request.frame)
             if action in LESSONS:
-                lesson = LESSONS[action]
-                return _Pupil(request, place, lesson, lesson.jobs(place, message))
+                return _Pupil(request, *LESSONS[action](place, message))
             return Reply(request.client, encode(ACTIONS[action](place, message)))
         except Exception as error:  # noqa: BLE001 - a fault in one client's data or code
             return lost(request, error)
@@ -150,8 +150,18 @@ class Client:
         action = str(message.meta.get("action"))
         if action not in ACTIONS and action not in LESSONS:
             raise FedloraError(f"message asks for '{action}': not something a client does")
-        place = Workplace(self.config, self.seed, desk, self.codec, self.states)
-        return place, message, action
+        return self._place(desk), message, action
+
+    def place(self, client: int) -> Workplace:
+        """Where a client of this run carries actions out.
+
+        Raises:
+            FedloraError: its data is missing or too little.
+        """
+        return self._place(self.desk(client))
+
+    def _place(self, desk: Desk) -> Workplace:
+        return Workplace(self.config, self.seed, desk, self.codec, self.codec_up, self.states)
 
     def _roster(self) -> Message:
         """The names of the run's tasks, for a server that reads no data."""
@@ -174,7 +184,12 @@ class Client:
 
     def _limit(self, desk: Desk) -> int:
         head = sum(parameter.numel() for parameter in desk.objective.head().values())
-        return (1 << 20) + 8 * MOST_ADAPTERS * (self.slot.spec.size + head)
+        most = (1 << 20) + 8 * MOST_ADAPTERS * (self.slot.spec.size + head)
+        if not self.config.warm_start.aggregation.build().duty(1).folds:
+            return most
+        # A method that folds sends an update of full rank at most.
+        layers = self.slot.spec.layers
+        return most + 8 * at_most(self.slot.spec, max(max(x.d_in, x.d_out) for x in layers)).size
 
 
 def _asks_roster(frame: bytes) -> bool:

@@ -4,25 +4,41 @@ Between the two, the training may be done for many clients at once.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from fedlora import seeding
 from fedlora.adapter import LoraAdapter
 from fedlora.client.trial import score
+from fedlora.client.tuition import begin
 from fedlora.client.workplace import Workplace
-from fedlora.errors import FedloraError
 from fedlora.finetune.job import Job, Trained
 from fedlora.finetune.local import fresh
 from fedlora.wire.message import JSON, Message
 
+Answer = Callable[[Sequence[Trained], float], Message]
+"""The message back, given what became of the jobs and the seconds they took."""
 
-@dataclass(frozen=True)
-class Lesson:
-    """One such action.
+Lesson = Callable[[Workplace, Message], tuple[list[Job], Answer]]
+"""What a message asks to train, and how it is answered."""
 
-    jobs: what the message asks to train.
-    answer: the message back, given what became of the jobs and the seconds they took.
+
+def warm_up(place: Workplace, message: Message) -> tuple[list[Job], Answer]:
+    """One round of the warm start: train the common adapter a little."""
+    tuition = begin(place, message)
+    value = tuition.value()
+
+    def answer(trained: Sequence[Trained], seconds: float) -> Message:
+        tensors, meta = tuition.answer(trained[-1].adapters[-1])
+        return Message("train", tensors, _account(place, trained, seconds) | value | meta)
+
+    return [tuition.job()], answer
+
+
+def finetune(place: Workplace, message: Message) -> tuple[list[Job], Answer]:
+    """Fine-tune for the client's own task, once a repeat.
+
+    The last checkpoints of every repeat are samples, each with its own validation score.
     """
+<<<<<<< HEAD
 
     jobs: Callable[[Workplace, Message], list[Job]]
     answer: Callable[[Workplace, Sequence[Trained], float], Message]
@@ -42,9 +58,11 @@ def warmed_up(place: Workplace, trained: Sequence[Trained], seconds: float) -> M
 
 def finetune(place: Workplace, message: Message) -> list[Job]:
     """Fine-tune for the client's own task, once a repeat."""
+=======
+>>>>>>> 0604d06 (Twelve more methods of aggregation, mixed ranks, and what clients remember between rounds)
     settings = place.config.finetune
     independent = settings.init == "independent"
-    return [
+    jobs = [
         place.job(
             _start(place, message, repeat if independent else None),
             settings,
@@ -54,17 +72,18 @@ def finetune(place: Workplace, message: Message) -> list[Job]:
         for repeat in range(settings.repeats)
     ]
 
+    def answer(trained: Sequence[Trained], seconds: float) -> Message:
+        samples = [adapter for repeat in trained for adapter in repeat.adapters]
+        desk = place.desk
+        scores: list[JSON] = [score(desk.objective, a, desk.validation) for a in samples]
+        named = {str(number): adapter for number, adapter in enumerate(samples)}
+        account = _account(place, trained, seconds) | {"samples": scores}
+        return Message("adapter", place.write(named), account)
 
-def finetuned(place: Workplace, trained: Sequence[Trained], seconds: float) -> Message:
-    """The last checkpoints of every repeat are samples, each with its own validation score."""
-    samples = [adapter for repeat in trained for adapter in repeat.adapters]
-    desk = place.desk
-    scores: list[JSON] = [score(desk.objective, a, desk.validation) for a in samples]
-    named = {str(number): adapter for number, adapter in enumerate(samples)}
-    account = _account(place, trained, seconds) | {"samples": scores}
-    return Message("adapter", place.write(named), account)
+    return jobs, answer
 
 
+<<<<<<< HEAD
 def grow(place: Workplace, message: Message) -> list[Job]:
     """One round of growth: train what was generated for this client's task a little."""
     seed = place.purpose("growth", _integer(message, "round"))
@@ -76,6 +95,9 @@ LESSONS = {
     "grow": Lesson(grow, warmed_up),
     "finetune": Lesson(finetune, finetuned),
 }
+=======
+LESSONS: dict[str, Lesson] = {"warm_up": warm_up, "finetune": finetune}
+>>>>>>> 0604d06 (Twelve more methods of aggregation, mixed ranks, and what clients remember between rounds)
 
 
 def _start(place: Workplace, message: Message, own: int | None = None) -> LoraAdapter:
@@ -84,8 +106,8 @@ def _start(place: Workplace, message: Message, own: int | None = None) -> LoraAd
         return place.read(message, "start")
     objective = place.desk.objective
     if own is not None:
-        return fresh(objective, place.purpose("start", own))
-    return fresh(objective, seeding.derive(place.seed, "start"))
+        return fresh(objective, place.purpose("start", own), place.desk.seat.rank)
+    return fresh(objective, seeding.derive(place.seed, "start"), place.desk.seat.rank)
 
 
 def _account(place: Workplace, trained: Sequence[Trained], seconds: float) -> dict[str, JSON]:
@@ -99,10 +121,3 @@ def _account(place: Workplace, trained: Sequence[Trained], seconds: float) -> di
         "seconds": seconds,
     }
     return account | ({"remark": place.states.remark} if place.states.remark else {})
-
-
-def _integer(message: Message, key: str) -> int:
-    value = message.meta.get(key)
-    if not isinstance(value, int):
-        raise FedloraError(f"message lacks the number '{key}'")
-    return value

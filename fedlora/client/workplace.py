@@ -27,6 +27,7 @@ class Workplace:
     seed: int
     desk: Desk
     codec: Codec
+    codec_up: Codec
     states: ActivationCache
 
     @span("serialisation")
@@ -43,12 +44,12 @@ class Workplace:
 
     @span("serialisation")
     def write(self, adapters: Mapping[str, LoraAdapter]) -> dict[str, Tensor]:
-        """Adapters as the tensors of a message."""
-        return {f"adapter.{name}": self.codec.encode(a) for name, a in adapters.items()}
+        """Adapters as the tensors of an answer."""
+        return {f"adapter.{name}": self.codec_up.encode(a) for name, a in adapters.items()}
 
     def spec(self) -> AdapterSpec:
         """The spec of every adapter of this client's task."""
-        return spec_of(self.desk.objective)
+        return spec_of(self.desk.objective).with_rank(self.desk.seat.rank)
 
     def job(self, start: LoraAdapter, settings: TrainSection, seed: int, keep: int = 1) -> Job:
         """Training on the client's own shard."""

@@ -30,11 +30,16 @@ class TrainSection(Section):
 
 
 class WarmStartConfig(Section):
-    """Rounds of federated averaging over the bank's clients before each goes its own way."""
+    """Federated rounds of the bank's clients before each goes its own way."""
 
     rounds: int = Field(10, ge=0)
     clients_per_round: int | None = Field(None, ge=1, description="all when absent")
     aggregation: AggregatorPart = default(AggregatorPart, "fedavg")
+    weights: Literal["examples", "equal"] = Field(
+        "examples", description="what a client counts in the average"
+    )
+    per_task: bool = Field(False, description="only clients of one task are averaged together")
+    score: bool = Field(False, description="clients say each round how well they are served")
     train: TrainSection = TrainSection(epochs=1)
 
 

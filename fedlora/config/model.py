@@ -22,6 +22,9 @@ class LoraSection(Section):
     """What is trained. `targets: auto` takes the query and value projections."""
 
     rank: int = Field(4, ge=1)
+    ranks: tuple[int, ...] | None = Field(
+        None, min_length=1, description="of the bank's clients in turn, none above rank"
+    )
     alpha: float = Field(8.0, gt=0)
     dropout: float = Field(0.0, ge=0, lt=1)
     targets: Literal["auto"] | tuple[str, ...] = "auto"
@@ -34,4 +37,10 @@ class LoraSection(Section):
     def _refuse_dora(self) -> Self:
         if self.dora:
             raise ValueError("dora: not supported yet; set lora.dora=false")
+        return self
+
+    @model_validator(mode="after")
+    def _check_ranks(self) -> Self:
+        if self.ranks and not 1 <= min(self.ranks) <= max(self.ranks) <= self.rank:
+            raise ValueError(f"ranks: each from 1 to lora.rank={self.rank}; raise lora.rank")
         return self

@@ -40,6 +40,7 @@ class RunConfig(Section):
         None, description="a stream of tasks, learned in order, in place of bank and newcomers"
     )
     codec: CodecPart = default(CodecPart, "none")
+    codec_up: CodecPart | None = Field(None, description="of answers; codec when absent")
     rounds: RoundsConfig = RoundsConfig()
     runtime: RuntimeConfig = RuntimeConfig()
 
@@ -108,6 +109,31 @@ def _missing_method(config: RunConfig, named: set[str]) -> str | None:
         section = rounds.get(method)
         if section is None:
             return f"adoption.policy: '{method}' must stand in evaluation.baselines"
+<<<<<<< HEAD
         if not getattr(config, section).rounds:
             return f"adoption.policy: '{method}' needs {section}.rounds of at least 1"
+=======
+    return _misfit_of_rounds(config)
+
+
+def _misfit_of_rounds(config: RunConfig) -> str | None:
+    """Why the method of the rounds does not go with ranks or codecs."""
+    if not config.warm_start.rounds:
+        return None
+    name, method = config.warm_start.aggregation.name, config.warm_start.aggregation.build()
+    ranks = set(config.lora.ranks or ())
+    if len(ranks) > 1 and not method.mixed_ranks:
+        return (
+            f"warm_start.aggregation: '{name}' needs clients of one rank;"
+            " choose flexlora, flora, hetlora or product, or leave lora.ranks out"
+        )
+    up = (config.codec_up or config.codec).build()
+    if up.relative and method.duty(1).gets_late and config.codec.name != "none":
+        return f"codec_up: with '{name}' differences need codec.name=none"
+    if config.codec.build().relative and (len(ranks) > 1 or not method.broadcasts):
+        return (
+            "codec: differences need one whole adapter for all clients;"
+            f" with '{name}' and these ranks set codec.name=none and codec_up"
+        )
+>>>>>>> 0604d06 (Twelve more methods of aggregation, mixed ranks, and what clients remember between rounds)
     return None

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from fedlora.adapter import LoraAdapter
 from fedlora.config import TrainSection
+from fedlora.finetune.guide import Guide
 from fedlora.finetune.objectives import Objective, Rows
 
 
@@ -18,6 +19,7 @@ class Job(NamedTuple):
     settings: epochs, batch size and optimiser settings.
     seed: decides the order of examples and the dropout.
     keep: how many of the last epochs' adapters to return.
+    guide: how a federated method has it depart from plain fine-tuning; None where it does not.
     """
 
     objective: Objective
@@ -27,6 +29,7 @@ class Job(NamedTuple):
     settings: TrainSection
     seed: int
     keep: int = 1
+    guide: Guide | None = None
 
     @property
     def examples(self) -> int:

@@ -11,6 +11,7 @@ from fedlora.config import TrainSection
 from fedlora.errors import FedloraError
 from fedlora.finetune.activation_cache import replay
 from fedlora.finetune.course import Course
+from fedlora.finetune.guide import Guide, folded, steer
 from fedlora.finetune.job import Job, Trained
 from fedlora.finetune.objectives import Objective, Rows
 from fedlora.finetune.objectives.contract import take
@@ -24,6 +25,7 @@ def train(
     settings: TrainSection,
     seed: int,
     keep: int = 1,
+    guide: Guide | None = None,
     penalty: Callable[[], Tensor | None] | None = None,
 ) -> Trained:
     """Fine-tune from `start` with AdamW and a learning rate that falls linearly to zero.
@@ -35,10 +37,11 @@ def train(
     Raises:
         FedloraError: the loss is not finite.
     """
-    job = Job(objective, start, rows, validation, settings, seed, keep)
+    job = Job(objective, start, rows, validation, settings, seed, keep, guide)
     course = Course(job)
     put(objective, start)
-    with objective.slot.training(seed) as parameters:
+    fold = guide.fold if guide else None
+    with folded(objective, fold), objective.slot.training(seed) as parameters:
         trained = [*parameters, *objective.head().values()]
         optimizer = torch.optim.AdamW(
             trained, lr=settings.learning_rate, weight_decay=settings.weight_decay
@@ -56,6 +59,8 @@ def train(
                     loss = loss + more
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
+                if guide:
+                    steer(guide, objective, start)
                 nn.utils.clip_grad_norm_(trained, settings.clip_norm)
                 optimizer.step()
                 schedule.step()
@@ -73,10 +78,33 @@ def validation_loss(job: Job) -> float:
         return job.objective.score(job.validation)["loss"]
 
 
-def fresh(objective: Objective, seed: int) -> LoraAdapter:
+def fresh(objective: Objective, seed: int, rank: int | None = None) -> LoraAdapter:
     """An adapter that changes nothing yet, beside the head as it is before training."""
-    objective.slot.write(objective.slot.fresh(seed))
+    objective.slot.write(objective.slot.fresh(seed, rank))
     return objective.slot.read(objective.first_head())
+
+
+def mean_gradient(
+    objective: Objective, at: LoraAdapter, rows: Rows, batch_size: int, fold: LoraAdapter | None
+) -> LoraAdapter:
+    """Gradient of the mean loss over all rows, in the place of each value of an adapter."""
+    put(objective, at)
+    parameters = [*objective.slot.parameters(), *objective.head().values()]
+    count = len(next(iter(rows.values())))
+    for parameter in parameters:
+        parameter.grad = None
+    with folded(objective, fold):
+        for index in torch.arange(count).split(batch_size):
+            batch = take(rows, index)
+            with replay(objective.slot, batch):
+                (objective.loss(batch) * (len(index) / count)).backward()
+    with torch.no_grad():
+        for parameter in parameters:
+            parameter.copy_(
+                torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+            )
+            parameter.grad = None
+    return current(objective)
 
 
 def put(objective: Objective, adapter: LoraAdapter) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fedlora import seeding
 from fedlora.adapter import LoraAdapter, peft_folder
-from fedlora.aggregation.contract import Aggregator
+from fedlora.aggregation.contract import Aggregator, Duty, State
 from fedlora.bank import Bank, Record
 from fedlora.client.client import Client
 from fedlora.client.trial import score
@@ -29,9 +29,7 @@ class Bench:
 
     def place(self, seat: Seat) -> Workplace:
         """Where the adapters of a seat are trained."""
-        client = self.client
-        desk = client.desk(seat.client)
-        return Workplace(client.config, client.seed, desk, client.codec, client.states)
+        return self.client.place(seat.client)
 
     def groups(self, work: Sequence[tuple[Seat, int]]) -> Iterator[Sequence[tuple[Seat, int]]]:
         """As many at a time as `runtime.training` trains at once."""
@@ -82,6 +80,11 @@ def warm_start(
             "warm_start.clients_per_round: without a federation every task takes part; leave it out"
         )
     aggregator: Aggregator = config.aggregation.build()
+    if aggregator.duty(1) != Duty():
+        raise FedloraError(
+            f"warm_start.aggregation: '{config.aggregation.name}' needs a federation whose clients"
+            " answer it; without one choose fedavg, flexlora or product"
+        )
     common: LoraAdapter | None = None
     observer.phase(f"warm start, rank {rank}", config.rounds)
     for number in range(1, config.rounds + 1):
@@ -110,7 +113,9 @@ def _round(
         ]
         trained += [done.result().adapters[-1] for done in bench.client.trainer.train(jobs)]
         weights += [float(job.examples) for job in jobs]
-    return aggregator.aggregate(trained, weights)
+    before = State(number - 1, trained[0] if common is None else common, len(trained))
+    after = aggregator.aggregate(before, trained, weights)
+    return aggregator.give(after, trained[0].spec)
 
 
 def _train_rank(

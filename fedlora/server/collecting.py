@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from fedlora.adapter import LoraAdapter
+from fedlora.adapter.resize import resize
 from fedlora.bank import Bank, Record
 from fedlora.errors import FedloraError
 from fedlora.server.context import ServerContext
@@ -13,21 +14,30 @@ PHASE = "finetune"
 
 
 def collect(
+<<<<<<< HEAD
     context: ServerContext,
     start: LoraAdapter | Mapping[int, LoraAdapter] | None,
     clients: list[Described],
+=======
+    context: ServerContext, starts: Mapping[int, LoraAdapter], clients: list[Described]
+>>>>>>> 0604d06 (Twelve more methods of aggregation, mixed ranks, and what clients remember between rounds)
 ) -> Bank:
     """The bank, filled.
 
     Args:
         context: of the run.
+<<<<<<< HEAD
         start: what every client fine-tunes from, or each its own; None leaves it to
             `finetune.init`.
+=======
+        starts: what clients fine-tune from; one without is left to `finetune.init`.
+>>>>>>> 0604d06 (Twelve more methods of aggregation, mixed ranks, and what clients remember between rounds)
         clients: those that described their tasks; their vectors go into the bank as well.
     """
     bank = Bank.open(context.folder / "bank", context.spec, create=True)
     if context.journal.outcome(PHASE, 0) is not None:
         return bank
+<<<<<<< HEAD
     if isinstance(start, Mapping):
         asked = {
             client: context.message("train", "finetune", {"start": adapter})
@@ -37,6 +47,9 @@ def collect(
         common = {} if start is None else {"start": start}
         message = context.message("train", "finetune", common)
         asked = {client.seat.client: message for client in clients}
+=======
+    made: dict[int, Message] = {}
+>>>>>>> 0604d06 (Twelve more methods of aggregation, mixed ranks, and what clients remember between rounds)
     expected = context.config.finetune.checkpoints * context.config.finetune.repeats
 
     def check(client: int, answer: Message) -> None:
@@ -44,6 +57,16 @@ def collect(
         if not 1 <= len(_records(context, client, answer, context.adapter)) <= expected:
             raise FedloraError(f"answer with {len(answer.tensors)} adapters, not 1 to {expected}")
 
+<<<<<<< HEAD
+=======
+    asked = {}
+    for client in clients:
+        start = starts.get(client.seat.client)
+        if id(start) not in made:  # many clients share one adapter, and then one message
+            adapters = {} if start is None else {"start": start}
+            made[id(start)] = context.message("train", "finetune", adapters)
+        asked[client.seat.client] = made[id(start)]
+>>>>>>> 0604d06 (Twelve more methods of aggregation, mixed ranks, and what clients remember between rounds)
     answers = context.asker.ask(PHASE, 0, asked, check)
     context.observer.phase("bank", len(answers))
     for client in clients:
@@ -64,7 +87,7 @@ def _records(
     context: ServerContext,
     client: int,
     answer: Message,
-    read: Callable[[Message, str], LoraAdapter],
+    read: Callable[[Message, str, int], LoraAdapter],
 ) -> list[tuple[Record, LoraAdapter]]:
     """The samples of an answer; their scores are the client's own word and decide nothing.
 
@@ -80,8 +103,9 @@ def _records(
     for sample, score in enumerate(scores):
         if not isinstance(score, dict):
             raise FedloraError("answer whose scores are not numbers by name")
-        adapter = read(answer, str(sample))
-        rank = max(layer.rank for layer in adapter.spec.layers)
+        rank = context.rank(client)
+        # Generators learn from adapters of one rank, which a smaller one is filled up to.
+        adapter = resize(read(answer, str(sample), rank), context.spec)
         task = context.seats[client].task
         found.append((Record(task, client, 0, sample, rank, context.seed, score), adapter))
     return found

@@ -1,7 +1,9 @@
 """What every phase of a run has at hand on the server's side."""
 
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from torch import Tensor
@@ -62,6 +64,33 @@ class ServerContext:
         """Task vectors (m, c) as a generator takes them: prompts one by one, or their mean."""
         return generator.sees(vectors, self.config.task_vector.prompts)
 
+    @cached_property
+    def codec_up(self) -> Codec:
+        """How answers travel."""
+        codec: Codec = (self.config.codec_up or self.config.codec).build()
+        return codec
+
+    @cached_property
+    def run(self) -> str:
+        """The run's name among all, under which clients keep what they must remember."""
+        if self.journal.outcome("run", 0) is None:
+            self.journal.conclude("run", 0, secrets.token_hex(8).encode())
+        return (self.journal.outcome("run", 0) or b"").decode()
+
+    def rank(self, client: int) -> int:
+        """The rank that a client was given."""
+        return self.seats[client].rank
+
+    def rank_now(self, client: int) -> int:
+        """The rank that a client goes on with: its own, unless it has given ranks up."""
+        known = self.journal.outcome("rank", client)
+        return int(known) if known else self.rank(client)
+
+    def note_ranks(self, ranks: Mapping[int, int]) -> None:
+        """Keep the ranks that clients go on with."""
+        for client, rank in ranks.items():
+            self.journal.conclude("rank", client, str(rank).encode())
+
     def settle(self, profile: Profile) -> None:
         """Fix what the clients have in common, and with it how large an answer may be."""
         self.profile = profile
@@ -80,17 +109,17 @@ class ServerContext:
         tensors = {f"adapter.{n}": self.codec.encode(a) for n, a in (adapters or {}).items()}
         return Message(purpose, tensors, {"action": action, **meta})
 
-    def adapter(self, message: Message, name: str) -> LoraAdapter:
-        """An adapter of an answer, screened.
+    def adapter(self, message: Message, name: str, rank: int | None = None) -> LoraAdapter:
+        """An adapter of an answer, screened; of the bank's rank where none is named.
 
         Raises:
             FedloraError: it is missing, malformed, not finite, or larger than believable.
         """
-        adapter = self.screened(message, name)
+        adapter = self.screened(message, name, rank)
         screen(adapter, self.spec, self.config.rounds.max_norm)
         return adapter
 
-    def screened(self, message: Message, name: str) -> LoraAdapter:
+    def screened(self, message: Message, name: str, rank: int | None = None) -> LoraAdapter:
         """An adapter of an answer that was screened when it came.
 
         Raises:
@@ -99,7 +128,9 @@ class ServerContext:
         tensor = message.tensors.get(f"adapter.{name}")
         if tensor is None:
             raise FedloraError(f"answer lacks the adapter '{name}'")
-        return self.codec.decode(tensor, self.spec)
+        return self.codec_up.decode(
+            tensor, self.spec if rank is None else self.spec.with_rank(rank)
+        )
 
     def check_task(self, client: int, message: Message) -> None:
         """Refuse an answer that speaks for another task than the client's own."""

@@ -1,76 +1,164 @@
-"""Phase two: rounds of federated averaging, so that every client fine-tunes from one place."""
+"""Phase two: federated rounds, so that every client fine-tunes from a place it shares."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import overload
 
 import numpy as np
-import torch
 
 from fedlora import seeding
 from fedlora.adapter import LoraAdapter
-from fedlora.aggregation.contract import Aggregator
+from fedlora.aggregation.contract import CONTROL, FOLD, Aggregator, State
 from fedlora.errors import FedloraError
 from fedlora.server.asking import Answers, number
 from fedlora.server.context import ServerContext
 from fedlora.server.describing import Described
+from fedlora.server.groups import PHASE, Group, Warm, first_state, groups_of, load, save, settle
+from fedlora.server.questions import BROADCAST, Asked, Round, ranks_of
+from fedlora.server.screening import screen
+from fedlora.wire import parcel
 from fedlora.wire.message import Message
 
 # A weight beyond this is no honest shard, and would take over the average.
 MOST_EXAMPLES = 10**9
 
 
-def warm_start(context: ServerContext, clients: list[Described]) -> LoraAdapter | None:
-    """The common adapter after the configured rounds; None when there are none.
+def warm_start(context: ServerContext, clients: list[Described]) -> Warm | None:
+    """What everybody goes on from after the configured rounds; None when there are none.
 
-    The first round sends no adapter: every client draws the same one from the run's seed.
+    The first round sends no adapter: every client draws the same one from the run's seed. Of a
+    group of which nobody answers in a round, what it had come to before stays.
     """
     config = context.config.warm_start
-    aggregator: Aggregator = config.aggregation.build()
-    common: LoraAdapter | None = None
+    if not config.rounds:
+        return None
+    method: Aggregator = config.aggregation.build()
+    groups = groups_of(context, clients)
+    history: list[dict[str, State]] = []
     for round in range(1, config.rounds + 1):
-        done = context.journal.outcome("warm_start", round)
-        if done is None:
-            chosen = _choose(context, [client.seat.client for client in clients], round)
-            common = _round(context, aggregator, common, chosen, round)
-            context.journal.conclude("warm_start", round, _to_bytes(common))
-        else:
-            common = _from_bytes(context, done)
-    return common
+        states = load(context, round, groups)
+        if states is None:
+            states = _round(context, method, groups, history, round)
+            save(context, round, states)
+        history.append(states)
+    return settle(context, method, groups, history)
 
 
 def _round(
     context: ServerContext,
-    aggregator: Aggregator,
-    common: LoraAdapter | None,
-    chosen: list[int],
-    round: int,
-) -> LoraAdapter:
-    message = context.message("train", "warm_up", _start(common), round=round)
-    examples: dict[int, float] = {}
+    method: Aggregator,
+    groups: Sequence[Group],
+    history: Sequence[Mapping[str, State]],
+    number_of: int,
+) -> dict[str, State]:
+    chosen = set(_choose(context, [c for group in groups for c in group.members], number_of))
+    rounds = {
+        group.name: Round(
+            context,
+            method,
+            number_of,
+            [past[group.name] for past in history],
+            history[-1][group.name] if history else first_state(context, group),
+        )
+        for group in groups
+    }
+    asked = {
+        client: rounds[group.name].ask(client)
+        for group in groups
+        for client in group.members
+        if client in chosen
+    }
+    gathered = _Gathered(context, method, number_of, asked)
+    answers = context.asker.ask(
+        PHASE, number_of, {c: question.message for c, question in asked.items()}, gathered.check
+    )
+    context.note_ranks(ranks_of(answers) if method.duty(number_of).prunes else {})
+    return {
+        group.name: _aggregated(rounds[group.name], gathered, answers, group) for group in groups
+    }
 
-    def check(client: int, answer: Message) -> None:
-        context.check_task(client, answer)
-        context.adapter(answer, "trained")
-        examples[client] = number(answer, "examples")
-        if not 1 <= examples[client] <= MOST_EXAMPLES:
+
+def _aggregated(round: Round, gathered: "_Gathered", answers: Answers, group: Group) -> State:
+    """What a group has come to; what it was where nobody answered."""
+    members = [client for client in group.members if client in answers]
+    # What was folded once is not folded again.
+    kept = {name: adapter for name, adapter in round.state.extra.items() if name != FOLD}
+    state = replace(round.state, report={}, extra=kept)
+    if members:
+        state = round.method.aggregate(
+            state,
+            _Adapters(gathered, answers, members, "trained"),
+            [gathered.weight(client, answers) for client in members],
+            _Adapters(gathered, answers, members, CONTROL) if round.duty.controls else (),
+        )
+    if state.report:
+        line = {"round": round.number, "group": group.name, **state.report}
+        round.context.journal.add_metrics(PHASE, round.number, line)
+    heard = round.broadcast()
+    extra = {**state.extra, BROADCAST: heard} if heard else state.extra
+    return replace(state, round=round.number, extra=extra)
+
+
+class _Gathered:
+    """What came of a round's questions, each answer checked and read by what was asked."""
+
+    def __init__(
+        self, context: ServerContext, method: Aggregator, round: int, asked: Mapping[int, Asked]
+    ) -> None:
+        self._context, self._asked = context, asked
+        self._duty = method.duty(round)
+        self._examples: dict[int, float] = {}
+
+    def check(self, client: int, answer: Message) -> None:
+        """Refuse an answer that cannot count."""
+        self._context.check_task(client, answer)
+        for name in ("trained", CONTROL) if self._duty.controls else ("trained",):
+            adapter = self.read(client, answer, name)
+            screen(adapter, self._context.spec, self._context.config.rounds.max_norm)
+        examples = number(answer, "examples")
+        if not 1 <= examples <= MOST_EXAMPLES:
             raise FedloraError("answer with an unbelievable number of examples")
+        self._examples[client] = examples
 
-    answers = context.asker.ask("warm_start", round, dict.fromkeys(chosen, message), check)
-    # Only answers from before a kill are read for it again.
-    weights = [
-        examples[client] if client in examples else number(answers[client], "examples")
-        for client in answers
-    ]
-    return aggregator.aggregate(_Adapters(context, answers), weights)
+    def weight(self, client: int, answers: Answers) -> float:
+        """What a client counts."""
+        if self._context.config.warm_start.weights == "equal":
+            return 1.0
+        # Only answers from before a kill are read for it again.
+        known = self._examples.get(client)
+        return number(answers[client], "examples") if known is None else known
+
+    def read(self, client: int, answer: Message, name: str) -> LoraAdapter:
+        """An adapter of an answer; parts that did not travel are those of its start.
+
+        Raises:
+            FedloraError: it is missing, malformed or of another rank than it may be.
+        """
+        tensor = answer.tensors.get(f"adapter.{name}")
+        if tensor is None:
+            raise FedloraError(f"answer lacks the adapter '{name}'")
+        start = self._asked[client].start
+        if name == CONTROL:
+            return self._context.codec_up.decode(tensor, start.spec)
+        near: LoraAdapter | None = start
+        if self._duty.prunes:
+            rank, most = answer.meta.get("rank"), start.spec.layers[0].rank
+            if not isinstance(rank, int) or not 1 <= rank <= most:
+                raise FedloraError(f"answer of rank {rank!a:.40}, not 1 to {most}")
+            if rank != most:
+                spec = start.spec.with_rank(rank)
+                return self._context.codec_up.decode(tensor, spec)
+        return parcel.unpack(self._context.codec_up, tensor, self._duty.sends, start, near)
 
 
 class _Adapters(Sequence[LoraAdapter]):
     """The adapters of a round in the order of their clients, each read when it is asked for."""
 
-    def __init__(self, context: ServerContext, answers: Answers) -> None:
-        self._context = context
-        self._answers = answers
-        self._clients = list(answers)
+    def __init__(
+        self, gathered: _Gathered, answers: Answers, clients: Sequence[int], name: str
+    ) -> None:
+        self._gathered, self._answers, self._clients = gathered, answers, clients
+        self._name = name
 
     def __len__(self) -> int:
         return len(self._clients)
@@ -84,11 +172,8 @@ class _Adapters(Sequence[LoraAdapter]):
     def __getitem__(self, at: int | slice) -> LoraAdapter | list[LoraAdapter]:
         if isinstance(at, slice):
             return [self[number] for number in range(*at.indices(len(self)))]
-        return self._context.screened(self._answers[self._clients[at]], "trained")
-
-
-def _start(common: LoraAdapter | None) -> dict[str, LoraAdapter]:
-    return {} if common is None else {"start": common}
+        client = self._clients[at]
+        return self._gathered.read(client, self._answers[client], self._name)
 
 
 def _choose(context: ServerContext, clients: list[int], round: int) -> list[int]:
@@ -96,13 +181,4 @@ def _choose(context: ServerContext, clients: list[int], round: int) -> list[int]
     if count is None or count >= len(clients):
         return clients
     rng = np.random.default_rng(seeding.derive(context.seed, "clients of round", round))
-    return sorted(int(client) for client in rng.choice(clients, count, replace=False))
-
-
-def _to_bytes(adapter: LoraAdapter) -> bytes:
-    return adapter.flatten().numpy().astype("<f4").tobytes()
-
-
-def _from_bytes(context: ServerContext, data: bytes) -> LoraAdapter:
-    values = torch.from_numpy(np.frombuffer(data, "<f4").astype(np.float32))
-    return LoraAdapter.from_flat(context.spec, values)
+    return sorted(int(client) for client in rng.choice(sorted(clients), count, replace=False))

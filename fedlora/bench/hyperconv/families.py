@@ -9,7 +9,7 @@ from torch import Tensor
 from fedlora import config as configuration
 from fedlora import seeding
 from fedlora.adapter import LoraAdapter
-from fedlora.aggregation.fedavg import FedAvg
+from fedlora.aggregation.fedavg import mean_factors
 from fedlora.client.client import Client
 from fedlora.client.desk import Desk
 from fedlora.config import TaskVectorConfig, TrainSection
@@ -112,7 +112,7 @@ def make(name: str, seed: int, observer: Observer) -> Made:
     zero = start = fresh(bank[0].objective, seeding.derive(seed, "start"))
     for number in range(warm.rounds):
         trained = train(bank, start, warm.train, f"warm {number}")
-        start = FedAvg(FedAvg.Config()).aggregate(trained, [1.0] * len(trained))
+        start = mean_factors(trained, [1.0] * len(trained))
     adapters = train(desks, start, own, "own")
     newcomers = [desk for desk in desks if desk.seat.role == "newcomer"]
     longer = own.model_copy(update={"epochs": own.epochs * newcomers[0].examples // FEW})

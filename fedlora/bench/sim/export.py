@@ -13,7 +13,6 @@ from fedlora.adapter import LoraAdapter
 from fedlora.bench.sim.workloads import Workload
 from fedlora.client.client import Client
 from fedlora.client.lessons import LESSONS
-from fedlora.client.workplace import Workplace
 from fedlora.finetune.course import Course
 from fedlora.finetune.job import Job
 from fedlora.finetune.objectives.contract import take
@@ -73,10 +72,9 @@ def flat(tensors: dict[str, Tensor]) -> Tensor:
 
 def _job(client: Client, number: int) -> Job:
     """What a client is to train, from the adapter that it draws itself."""
-    config, seed = client.config, client.seed
     asked = Message("train", {}, {"action": "warm_up", "round": ROUND})
-    place = Workplace(config, seed, client.desk(number), client.codec, client.states)
-    return LESSONS["warm_up"].jobs(place, asked)[0]
+    place = client.place(number)
+    return LESSONS["warm_up"](place, asked)[0][0]
 
 
 def _ordered(job: Job) -> dict[str, Tensor]:

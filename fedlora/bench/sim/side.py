@@ -14,6 +14,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from fedlora import config as configuration
+from fedlora.adapter import LoraAdapter
+from fedlora.aggregation.contract import State
 from fedlora.bench.sim.export import ROUND, START, flat, peft_names
 from fedlora.config import RunConfig
 from fedlora.roster import seats
@@ -21,6 +23,7 @@ from fedlora.runtime import inprocess
 from fedlora.server.asking import Asker
 from fedlora.server.context import ENVELOPE_BYTES, ServerContext
 from fedlora.server.describing import Described, describe
+from fedlora.server.groups import save
 from fedlora.server.journal import Journal
 from fedlora.server.observer import Silent
 from fedlora.server.warm_start import warm_start
@@ -75,8 +78,8 @@ class Server:
         """One round, with everything that a run does in it."""
         with tempfile.TemporaryDirectory() as scratch:
             context = self._context(Path(scratch))
-            first = self.start.numpy().astype("<f4").tobytes()
-            context.journal.conclude("warm_start", ROUND - 1, first)
+            start = LoraAdapter.from_flat(self.spec, self.start)
+            save(context, ROUND - 1, {"all": State(ROUND - 1, start)})
             self.transport.frames.clear()
             warm_start(context, [Described(seat, {}) for seat in self.seats[:clients]])
             context.journal.close()

@@ -25,7 +25,7 @@ class Codec(ABC):
 
     measure: what `error_bound` bounds: the change of any one value, or the distance of the two
         adapters in product space, for a codec that keeps DeltaW but not its factors.
-    feedback: whether what was lost is to be added to what is sent next (`wire/feedback.py`).
+    feedback: whether what was lost is to be added to what is sent next (`client/tuition.py`).
     relative: whether it sends differences to what the other side knows (`against`).
     """
 

@@ -23,7 +23,7 @@ class Delta(Codec):
     """values - reference, through another codec.
 
     An answer's reference is the adapter that came with the question, a broadcast's the one
-    before it (`server/broadcast.py`). Where there is none it is zero. Bound: the inner codec's
+    before it (`server/questions.py`). Where there is none it is zero. Bound: the inner codec's
     on the difference, and the rounding of the difference and the sum.
     """
 

@@ -1,0 +1,1 @@
+"""What federated rounds cost in bytes, and what the bytes buy."""

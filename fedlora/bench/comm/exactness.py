@@ -1,0 +1,71 @@
+"""How far the methods that claim to be exact are from the centralised average of products."""
+
+import time
+
+import torch
+from torch import Tensor
+
+from fedlora.adapter import AdapterSpec, LayerSpec, LoraAdapter
+from fedlora.adapter.product import mean_delta
+from fedlora.aggregation.contract import FOLD, Aggregator, State
+from fedlora.config import AggregatorPart
+
+EXACT = ("fedex", "flora", "flexlora", "ffa", "rolora")
+
+
+def worst_errors(clients: int = 8, rank: int = 4, width: int = 96) -> dict[str, float]:
+    """For each exact method, the largest relative error of a layer against the dense average.
+
+    The error is |W - W'|_F / |W|_F with W = sum_i p_i DeltaW_i in float64; a client's W' is its
+    folded base and its adapter together.
+    """
+    layers = tuple(LayerSpec(f"layer.{i}", width, width + 32 * i, rank) for i in range(3))
+    spec = AdapterSpec("0" * 64, layers, alpha=8.0)
+    weights = [float(1 + i % 3) for i in range(clients)]
+    return {name: _error(name, spec, clients, weights) for name in EXACT}
+
+
+def seconds_of_svd(clients: int = 100, rank: int = 16, threads: int = 2) -> float:
+    """Wall time of FlexLoRA's average for ViT-B/32: q and v of 12 blocks, 768 wide."""
+    layers = tuple(
+        LayerSpec(f"block.{i:02}.{which}", 768, 768, rank) for i in range(12) for which in "qv"
+    )
+    spec = AdapterSpec("0" * 64, layers, alpha=32.0)
+    sent = [_draw(spec, seed) for seed in range(clients)]
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        started = time.perf_counter()
+        mean_delta(sent, [1 / clients] * clients, rank)
+        return time.perf_counter() - started
+    finally:
+        torch.set_num_threads(before)
+
+
+def _error(name: str, spec: AdapterSpec, clients: int, weights: list[float]) -> float:
+    method: Aggregator = AggregatorPart(name=name).build()
+    start = _draw(spec, 1000)
+    sent = [_draw(spec, seed) for seed in range(clients)]
+    if len(method.duty(1).trains) == 1:  # the other factor is the one that all clients drew
+        sent = [LoraAdapter(spec, start.down, adapter.up, {}) for adapter in sent]
+    state = method.aggregate(State(0, start, clients), sent, weights)
+    given = method.give(state, state.common.spec)
+    parts = [given, *([state.extra[FOLD]] if FOLD in state.extra else [])]
+    shares = [weight / sum(weights) for weight in weights]
+    errors = []
+    for layer in spec.layers:
+        dense = sum(s * _dense(a, layer.name) for s, a in zip(shares, sent, strict=True))
+        found = sum(_dense(part, layer.name) for part in parts)
+        errors.append(float(torch.linalg.norm(found - dense) / torch.linalg.norm(dense)))
+    return max(errors)
+
+
+def _dense(adapter: LoraAdapter, name: str) -> Tensor:
+    layer = next(layer for layer in adapter.spec.layers if layer.name == name)
+    product = adapter.up[name].double() @ adapter.down[name].double()
+    return adapter.spec.scaling(layer) * product
+
+
+def _draw(spec: AdapterSpec, seed: int) -> LoraAdapter:
+    generator = torch.Generator().manual_seed(seed)
+    return LoraAdapter.from_flat(spec, 0.02 * torch.randn(spec.size, generator=generator))
