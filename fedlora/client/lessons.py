@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from fedlora import seeding
 from fedlora.adapter import LoraAdapter
 from fedlora.client.trial import score
-from fedlora.client.tuition import begin
+from fedlora.client.tuition import begin, integer
 from fedlora.client.workplace import Workplace
 from fedlora.finetune.job import Job, Trained
 from fedlora.finetune.local import fresh
@@ -38,28 +38,6 @@ def finetune(place: Workplace, message: Message) -> tuple[list[Job], Answer]:
 
     The last checkpoints of every repeat are samples, each with its own validation score.
     """
-<<<<<<< HEAD
-
-    jobs: Callable[[Workplace, Message], list[Job]]
-    answer: Callable[[Workplace, Sequence[Trained], float], Message]
-
-
-def warm_up(place: Workplace, message: Message) -> list[Job]:
-    """One round of federated averaging: train the common adapter a little."""
-    seed = place.purpose("warm_start", _integer(message, "round"))
-    return [place.job(_start(place, message), place.config.warm_start.train, seed)]
-
-
-def warmed_up(place: Workplace, trained: Sequence[Trained], seconds: float) -> Message:
-    """The adapter it was sent, as this client left it."""
-    adapter = trained[-1].adapters[-1]
-    return Message("train", place.write({"trained": adapter}), _account(place, trained, seconds))
-
-
-def finetune(place: Workplace, message: Message) -> list[Job]:
-    """Fine-tune for the client's own task, once a repeat."""
-=======
->>>>>>> 0604d06 (Twelve more methods of aggregation, mixed ranks, and what clients remember between rounds)
     settings = place.config.finetune
     independent = settings.init == "independent"
     jobs = [
@@ -83,21 +61,18 @@ def finetune(place: Workplace, message: Message) -> list[Job]:
     return jobs, answer
 
 
-<<<<<<< HEAD
-def grow(place: Workplace, message: Message) -> list[Job]:
+def grow(place: Workplace, message: Message) -> tuple[list[Job], Answer]:
     """One round of growth: train what was generated for this client's task a little."""
-    seed = place.purpose("growth", _integer(message, "round"))
-    return [place.job(_start(place, message), place.config.growth.train, seed)]
+    seed = place.purpose("growth", integer(message, "round"))
+
+    def answer(trained: Sequence[Trained], seconds: float) -> Message:
+        tensors = place.write({"trained": trained[-1].adapters[-1]})
+        return Message("train", tensors, _account(place, trained, seconds))
+
+    return [place.job(_start(place, message), place.config.growth.train, seed)], answer
 
 
-LESSONS = {
-    "warm_up": Lesson(warm_up, warmed_up),
-    "grow": Lesson(grow, warmed_up),
-    "finetune": Lesson(finetune, finetuned),
-}
-=======
-LESSONS: dict[str, Lesson] = {"warm_up": warm_up, "finetune": finetune}
->>>>>>> 0604d06 (Twelve more methods of aggregation, mixed ranks, and what clients remember between rounds)
+LESSONS: dict[str, Lesson] = {"warm_up": warm_up, "grow": grow, "finetune": finetune}
 
 
 def _start(place: Workplace, message: Message, own: int | None = None) -> LoraAdapter:

@@ -127,12 +127,12 @@ def begin(place: Workplace, message: Message) -> Tuition:
         FedloraError: the message lacks something, or what was kept is gone.
     """
     method: Aggregator = place.config.warm_start.aggregation.build()
-    round = _integer(message, "round")
+    round = integer(message, "round")
     duty = method.duty(round)
     memory, since = None, 0
     if duty.remembers or place.codec.relative or place.codec_up.feedback:
         memory = Memory(str(message.meta.get("run")), place.desk.seat.client)
-        since = _integer(message, "since")
+        since = integer(message, "since")
     known = memory.recall(since) if memory and since else {}
     start = _start(place, message, duty, round, known)
     fold = _fold(place, message, known.get(FOLD), start)
@@ -241,7 +241,12 @@ def _parts(message: Message, gets: Parts) -> Parts:
     return tuple(part for part in order if part in named)
 
 
-def _integer(message: Message, key: str) -> int:
+def integer(message: Message, key: str) -> int:
+    """A whole number of a message's meta.
+
+    Raises:
+        FedloraError: it is missing or of another type.
+    """
     value = message.meta.get(key)
     if not isinstance(value, int):
         raise FedloraError(f"message lacks the number '{key}'")

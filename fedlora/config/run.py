@@ -98,7 +98,8 @@ def _misfit(config: RunConfig) -> str | None:
         return "generator.spread: best_of needs draws that differ; set it above 0, with cvae"
     if config.growth.rounds and not config.warm_start.rounds:
         return "growth.rounds: the first adapter to grow from needs warm_start.rounds of at least 1"
-    return _missing_method(config, {m for a in adoptions for m in a.policy.build().methods})
+    named = {m for adoption in adoptions for m in adoption.policy.build().methods}
+    return _missing_method(config, named) or _misfit_of_rounds(config)
 
 
 def _missing_method(config: RunConfig, named: set[str]) -> str | None:
@@ -109,11 +110,9 @@ def _missing_method(config: RunConfig, named: set[str]) -> str | None:
         section = rounds.get(method)
         if section is None:
             return f"adoption.policy: '{method}' must stand in evaluation.baselines"
-<<<<<<< HEAD
         if not getattr(config, section).rounds:
             return f"adoption.policy: '{method}' needs {section}.rounds of at least 1"
-=======
-    return _misfit_of_rounds(config)
+    return None
 
 
 def _misfit_of_rounds(config: RunConfig) -> str | None:
@@ -122,6 +121,8 @@ def _misfit_of_rounds(config: RunConfig) -> str | None:
         return None
     name, method = config.warm_start.aggregation.name, config.warm_start.aggregation.build()
     ranks = set(config.lora.ranks or ())
+    if len(ranks) > 1 and config.growth.rounds:
+        return "lora.ranks: growth trains adapters of one rank; leave one of them out"
     if len(ranks) > 1 and not method.mixed_ranks:
         return (
             f"warm_start.aggregation: '{name}' needs clients of one rank;"
@@ -135,5 +136,4 @@ def _misfit_of_rounds(config: RunConfig) -> str | None:
             "codec: differences need one whole adapter for all clients;"
             f" with '{name}' and these ranks set codec.name=none and codec_up"
         )
->>>>>>> 0604d06 (Twelve more methods of aggregation, mixed ranks, and what clients remember between rounds)
     return None

@@ -14,42 +14,19 @@ PHASE = "finetune"
 
 
 def collect(
-<<<<<<< HEAD
-    context: ServerContext,
-    start: LoraAdapter | Mapping[int, LoraAdapter] | None,
-    clients: list[Described],
-=======
     context: ServerContext, starts: Mapping[int, LoraAdapter], clients: list[Described]
->>>>>>> 0604d06 (Twelve more methods of aggregation, mixed ranks, and what clients remember between rounds)
 ) -> Bank:
     """The bank, filled.
 
     Args:
         context: of the run.
-<<<<<<< HEAD
-        start: what every client fine-tunes from, or each its own; None leaves it to
-            `finetune.init`.
-=======
         starts: what clients fine-tune from; one without is left to `finetune.init`.
->>>>>>> 0604d06 (Twelve more methods of aggregation, mixed ranks, and what clients remember between rounds)
         clients: those that described their tasks; their vectors go into the bank as well.
     """
     bank = Bank.open(context.folder / "bank", context.spec, create=True)
     if context.journal.outcome(PHASE, 0) is not None:
         return bank
-<<<<<<< HEAD
-    if isinstance(start, Mapping):
-        asked = {
-            client: context.message("train", "finetune", {"start": adapter})
-            for client, adapter in start.items()
-        }
-    else:
-        common = {} if start is None else {"start": start}
-        message = context.message("train", "finetune", common)
-        asked = {client.seat.client: message for client in clients}
-=======
     made: dict[int, Message] = {}
->>>>>>> 0604d06 (Twelve more methods of aggregation, mixed ranks, and what clients remember between rounds)
     expected = context.config.finetune.checkpoints * context.config.finetune.repeats
 
     def check(client: int, answer: Message) -> None:
@@ -57,16 +34,15 @@ def collect(
         if not 1 <= len(_records(context, client, answer, context.adapter)) <= expected:
             raise FedloraError(f"answer with {len(answer.tensors)} adapters, not 1 to {expected}")
 
-<<<<<<< HEAD
-=======
     asked = {}
     for client in clients:
         start = starts.get(client.seat.client)
+        if starts and start is None:
+            continue  # it was left behind before
         if id(start) not in made:  # many clients share one adapter, and then one message
             adapters = {} if start is None else {"start": start}
             made[id(start)] = context.message("train", "finetune", adapters)
         asked[client.seat.client] = made[id(start)]
->>>>>>> 0604d06 (Twelve more methods of aggregation, mixed ranks, and what clients remember between rounds)
     answers = context.asker.ask(PHASE, 0, asked, check)
     context.observer.phase("bank", len(answers))
     for client in clients:

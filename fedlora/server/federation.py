@@ -62,20 +62,16 @@ def federate(
 def _live(context: ServerContext) -> Bank:
     members = describe(context, "describe", [s for s in context.seats if s.role == "bank"])
     warm = warm_start(context, members)
-<<<<<<< HEAD
-    grown = grow(context, warm, members)
+    start = warm.common if warm else None
+    grown = grow(context, start, members)
     begun = starts(context, grown, members) if grown else {}
-    bank = collect(context, begun or warm, members)
-=======
-    bank = collect(context, warm.starts if warm else {}, members)
->>>>>>> 0604d06 (Twelve more methods of aggregation, mixed ranks, and what clients remember between rounds)
+    bank = collect(context, begun or (warm.starts if warm else {}), members)
     known = bank.training_bank(rounds={0})  # not what newcomers gave back
     learned = learn(context, known)
     if grown:
         learned["grown"] = grown
     arriving = [seat for seat in context.seats if seat.role == "newcomer"]
     newcomers = describe(context, "arrive", arriving) if arriving else []
-    start = warm.common if warm else None
     candidates = make_candidates(context, learned, start, newcomers) if newcomers else {}
     reached = serve(context, Offering(context, learned, candidates, known), newcomers, bank)
     write_adapters(context, bank, candidates, newcomers)

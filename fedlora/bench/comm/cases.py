@@ -62,4 +62,5 @@ def method(name: str, ranks: list[int] | None) -> RunConfig:
 
 def codec(name: str) -> RunConfig:
     """A codec, on fedavg of one rank."""
-    return vision(lora={"ranks": None}, **CODECS[name])
+    plain = {"aggregation": {"name": "fedavg"}}
+    return vision(lora={"ranks": None}, warm_start=plain, **CODECS[name])

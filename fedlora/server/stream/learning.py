@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from fedlora.adapter import LoraAdapter
-from fedlora.aggregation.contract import Aggregator
+from fedlora.aggregation.contract import Aggregator, Duty, State
 from fedlora.continual.contract import without_head
 from fedlora.continual.heads import Head, head_of, mean, split
 from fedlora.continual.keeper import Keeper
@@ -42,6 +42,11 @@ def train(
     """
     branch = context.as_received(start)
     aggregator: Aggregator = context.continual.aggregation.build()
+    if aggregator.duty(1) != Duty():
+        raise FedloraError(
+            "continual.aggregation: a stream's clients train and send whole adapters;"
+            " choose fedavg, flexlora or product"
+        )
     for round in range(1, context.continual.rounds + 1):
         branch = _round(context, keeper, step, round, workers, covered, branch, aggregator)
     return branch
@@ -109,7 +114,9 @@ def _average(
         for task, head in zip(covered[client], parts, strict=True):
             heads.setdefault(task, []).append((head, weights[-1]))
     keeper.heads |= {task: mean(*zip(*found, strict=True)) for task, found in heads.items()}
-    averaged = aggregator.aggregate(branches, weights)
+    before = State(0, branches[0], len(branches))
+    after = aggregator.aggregate(before, branches, weights)
+    averaged = aggregator.give(after, branches[0].spec)
     fixed = keeper.method.trains != "both"  # then no answer has a say in `down`
     return replace(averaged, down=branch.down) if fixed else averaged
 
