@@ -41,6 +41,7 @@ def test_retrieval_is_chosen_in_hindsight_and_compared_in_pairs():
 def test_a_task_without_a_gap_decides_nothing():
     rows = [row(grown=0.5), row(grown=0.3), row(grown=99.0) | {"gap": False}]
     assert judge(rows, "any")[0].value == pytest.approx(0.6)
+    assert judge(rows[2:], "any") == []
 
 
 def test_a_share_is_one_at_local_training_and_zero_at_the_base():

@@ -74,6 +74,8 @@ def measure(family: str, seed: int) -> Rows:
 def judge(rows: Rows, family: str) -> list[Claim]:
     """The claims of one family from its rows; pairs are a newcomer of one bank."""
     rows = [row for row in rows if row["gap"]]
+    if not rows:
+        return []  # local training gains nothing on any task, so there is no share to claim
     best = max((f"top-{k}" for k in COUNTS), key=lambda m: sum(share(row, m) for row in rows))
     closed = [share(row, "grown") for row in rows]
     beyond = [share(row, "grown") - share(row, best) for row in rows]
