@@ -42,13 +42,13 @@ class Side:
         context = open_context(config, self.seed, answers, folder, observer, journal)
         members = describe(context, "describe", [s for s in context.seats if s.role == "bank"])
         warm = warm_start(context, members)
-        if warm is None:
-            raise FedloraError("bench generator: a side without a warm start")
-        self.warm = warm
-        self.grown: Blend | None = grow(context, warm, members)
+        if warm is None or warm.common is None:
+            raise FedloraError("bench generator: a side without a common warm start")
+        self.warm = warm.common
+        self.grown: Blend | None = grow(context, warm.common, members)
         self.bank: TrainingBank | None = None
         if self.grown is None:
-            self.bank = collect(context, warm, members).training_bank(rounds={0})
+            self.bank = collect(context, warm.starts, members).training_bank(rounds={0})
         arriving = [seat for seat in context.seats if seat.role == "newcomer"]
         newcomers = describe(context, "arrive", arriving)
         self.newcomers = [newcomer.seat for newcomer in newcomers]
