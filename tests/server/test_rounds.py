@@ -80,7 +80,20 @@ def same(a: Warm, b: Warm) -> bool:
     return all(a.starts[c].digest() == b.starts[c].digest() for c in a.starts)
 
 
-@pytest.mark.parametrize("name", ["fedavg", "fedex", "scaffold", "hetlora", "ffa", "fedsa"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "fedavg",
+        "fedex",
+        "scaffold",
+        "hetlora",
+        "ffa",
+        "fedsa",
+        "flexlora",
+        "flora",
+        "rolora",
+    ],
+)
 def test_a_method_is_the_same_on_one_process_on_many_and_after_a_kill(name, tmp_path):
     config = config_of(name)
     alone = live(context_of(config, tmp_path / "a", InProcess(Client(config, 0).handle)))
