@@ -4,6 +4,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -148,10 +149,12 @@ def this_machine() -> Machine:
     )
 
 
+@cache
 def this_commit() -> str:
     """The commit of the checkout this code lies in, "+" after it where tracked code was changed.
 
-    "unknown" where the package lies in no checkout.
+    "unknown" where the package lies in no checkout. Looked up once a process, and by a bench before
+    it measures: what is checked out meanwhile was not measured.
     """
     here = Path(__file__).parent
     commit = _git(here, "rev-parse", "HEAD")

@@ -81,3 +81,10 @@ def test_a_file_that_is_no_result_is_named(tmp_path, text):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(FedloraError, match=r"main\.json: no such results"):
         read(tmp_path / "main.json")
+
+
+def test_a_checkout_that_moves_on_does_not_change_what_was_measured(monkeypatch):
+    begun = this_commit()
+    monkeypatch.setattr("fedlora.results._git", lambda *_: "another")
+
+    assert this_commit() == begun

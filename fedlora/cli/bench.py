@@ -14,6 +14,14 @@ app = typer.Typer(help="Measure what was promised, and write results/.", no_args
 OutOption = Annotated[Path, typer.Option(help="The results file.")]
 
 
+@app.callback()
+def begin() -> None:
+    """Note which commit is measured."""
+    from fedlora.results import this_commit
+
+    this_commit()
+
+
 @app.command("main")
 def main_bench(out: OutOption = Path("results/main.json"), json: AsJson = False) -> None:
     """Measure the main job: quality, time, determinism, resumption, PEFT, bytes."""
