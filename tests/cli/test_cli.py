@@ -99,6 +99,8 @@ def test_a_dry_run_opens_every_client_s_data(tmp_path: Path):
 
 def test_an_interrupted_run_says_in_one_line_how_it_goes_on_and_does(run: Path, tmp_path: Path):
     shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("seed-*", "results.json"))
+    # Tests that were started in the background ignore Ctrl-C, and so would their children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     begun = subprocess.Popen(
         [*COMMAND, "run", "--resume", str(tmp_path / "run")], stderr=subprocess.PIPE, text=True
     )
