@@ -19,7 +19,7 @@ NAMES = registry.names("generators")
 QUICK: dict[str, dict[str, Any]] = {
     "cvae": {"training": {"epochs": 60, "save_every": 20}},
     "hyperconv": {
-        "training": {"epochs": 30},
+        "training": {"epochs": 80},
         "tokens": {"token_dim": 66},
         "decoder": {"hidden": 64, "blocks": 1},
     },
