@@ -3,33 +3,17 @@
 import json
 
 import pytest
-import torch
-from transformers import ViTConfig, ViTForImageClassification
 
 from fedlora.config import from_dict
 from fedlora.runtime import inprocess
 from fedlora.server.observer import Silent
 from fedlora.server.stream.story import federate_stream
+from tests.continual.conftest import save_small_vit
 
 
 @pytest.fixture(scope="session")
 def small_vit(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("small_vit")
-    with torch.random.fork_rng():
-        torch.manual_seed(5)
-        config = ViTConfig(
-            image_size=8,
-            patch_size=2,
-            num_channels=1,
-            hidden_size=24,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            intermediate_size=32,
-            initializer_range=0.2,
-            num_labels=2,
-        )
-        ViTForImageClassification(config).save_pretrained(folder)
-    return folder
+    return save_small_vit(tmp_path_factory.mktemp("small_vit"))
 
 
 @pytest.fixture(scope="session")
