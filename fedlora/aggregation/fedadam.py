@@ -1,7 +1,6 @@
 """FedAvg of the factors, then a step of Adam on the server."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from pydantic import Field
 from typing_extensions import override
@@ -37,9 +36,4 @@ class FedAdam(Aggregator):
         weights: Sequence[float],
         controls: Sequence[LoraAdapter] = (),
     ) -> State:
-        def make() -> Any:
-            from flwr.serverapp import strategy
-
-            return strategy.FedAdam(**self.config.model_dump())
-
-        return flower_step(make, before, sent, weights)
+        return flower_step("FedAdam", self.config.model_dump(), before, sent, weights)

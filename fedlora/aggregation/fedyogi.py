@@ -1,7 +1,6 @@
 """FedAvg of the factors, then a step of Yogi on the server."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from pydantic import Field
 from typing_extensions import override
@@ -37,9 +36,4 @@ class FedYogi(Aggregator):
         weights: Sequence[float],
         controls: Sequence[LoraAdapter] = (),
     ) -> State:
-        def make() -> Any:
-            from flwr.serverapp import strategy
-
-            return strategy.FedYogi(**self.config.model_dump())
-
-        return flower_step(make, before, sent, weights)
+        return flower_step("FedYogi", self.config.model_dump(), before, sent, weights)

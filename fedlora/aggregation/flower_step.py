@@ -1,6 +1,6 @@
 """One step of an adaptive server optimiser, done by Flower's own strategy classes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -16,21 +16,27 @@ _VALUES = "values"
 
 
 def flower_step(
-    make: Callable[[], Any], before: State, sent: Sequence[LoraAdapter], weights: Sequence[float]
+    name: str,
+    options: Mapping[str, float],
+    before: State,
+    sent: Sequence[LoraAdapter],
+    weights: Sequence[float],
 ) -> State:
     """What a FedOpt strategy makes of the average of the factors.
 
     In the first round, whose start the server has not seen in full (a head is its clients'), the
     average itself is taken. Moments are kept between rounds, so that a resumed run goes on.
 
-    make: a new strategy; flwr is imported by whoever calls this, not with the room.
+    name, options: a class of `flwr.serverapp.strategy` and its arguments; flwr is imported here,
+        not with the room.
     """
     from flwr.app import Array, ArrayRecord, MetricRecord, RecordDict
+    from flwr.serverapp import strategy as strategies
 
     mean = mean_factors(sent, weights)
     if before.round == 0:
         return replace(before, common=mean)
-    strategy: Any = make()
+    strategy: Any = getattr(strategies, name)(**options)
     strategy.current_arrays = {_VALUES: before.common.flatten().numpy()}
     moments = {key: before.extra[key].flatten().numpy() for key in before.extra}
     strategy.m_t = {_VALUES: moments[FIRST]} if FIRST in moments else None
