@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from fedlora.adapter import AdapterSpec, LayerSpec, LoraAdapter
     from fedlora.bank import Bank
     from fedlora.config import RunConfig, load
-    from fedlora.runtime.run import create, resume, run
+    from fedlora.run_folder import create, resume
+    from fedlora.runtime.run import run
 
 __all__ = [
     "AdapterSpec",
@@ -35,8 +36,8 @@ _HOMES = {
     "LoraAdapter": "fedlora.adapter",
     "RunConfig": "fedlora.config",
     "load": "fedlora.config",
-    "create": "fedlora.runtime.run",
-    "resume": "fedlora.runtime.run",
+    "create": "fedlora.run_folder",
+    "resume": "fedlora.run_folder",
     "run": "fedlora.runtime.run",
     "Bank": "fedlora.bank",
 }

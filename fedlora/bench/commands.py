@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from fedlora import config as configuration
+from fedlora import run_folder
 from fedlora.errors import FedloraError
-from fedlora.evaluation.results import seed_folder
-from fedlora.runtime import run as running
+from fedlora.run_folder import seed_folder
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Run:
 
 def start(config: Path, folder: Path, *overrides: str) -> Run:
     """Begin a run in a given folder."""
-    running.create_at(configuration.load(config, overrides), folder)
+    run_folder.create_at(configuration.load(config, overrides), folder)
     return Run(folder, _fedlora("run", "--resume", str(folder)))
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from fedlora.bench.commands import count_answers, finish, make_test, start
 from fedlora.bench.peft_check import peft_difference
-from fedlora.evaluation.results import seed_folder
 from fedlora.results import BenchResults, Claim, write_results
+from fedlora.run_folder import seed_folder
 from fedlora.server.observer import Observer
 
 QUICKSTART = Path("configs/quickstart.yaml")

@@ -6,19 +6,19 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForImageClassification
 
+from fedlora import run_folder
 from fedlora.adapter import peft_folder
 from fedlora.backbone import open_slot
 from fedlora.client.client import Client
 from fedlora.client.desk import Desk
-from fedlora.evaluation.results import seed_folder
 from fedlora.finetune.local import put
 from fedlora.finetune.objectives.image_classification import ImageClassification
-from fedlora.runtime import run as running
+from fedlora.run_folder import seed_folder
 
 
 def peft_difference(run: Path) -> float:
     """The largest difference of any logit over the newcomers' first test images."""
-    config = running.resume(run)
+    config = run_folder.resume(run)
     torch.set_num_threads(1)
     slot = open_slot(config.backbone, config.lora, config.runtime.device)
     client = Client(config, config.seeds[0])

@@ -149,6 +149,7 @@ def submit(
     Example: fedlora deploy submit configs/deployment.yaml --at server
     """
     from fedlora import config as configuration
+    from fedlora import run_folder
     from fedlora.cli.console import watching
     from fedlora.cli.report import report
     from fedlora.runtime import run as running
@@ -162,7 +163,7 @@ def submit(
     if resume is None:
         assert config is not None
         settings = configuration.load(config, [*submitting.settings_for(here), *(overrides or [])])
-        folder = running.create(settings, submitting.runs(here))
+        folder = run_folder.create(settings, submitting.runs(here))
     else:
         folder = resume
         settings = submitting.resumed(folder)
@@ -234,8 +235,8 @@ def adopt(
 @app.command()
 def status(at: PlaceArgument = Path(), json: AsJson = False) -> None:
     """Show who is connected, and how far the latest run is; on the server's machine."""
-    from fedlora.evaluation.results import seed_folder
-    from fedlora.runtime import run as running
+    from fedlora import run_folder
+    from fedlora.run_folder import seed_folder
     from fedlora.runtime.deploy import place
     from fedlora.runtime.deploy import submit as submitting
     from fedlora.runtime.deploy.control import control
@@ -250,7 +251,7 @@ def status(at: PlaceArgument = Path(), json: AsJson = False) -> None:
     run = submitting.newest(here)
     rows = []
     if run is not None:
-        for seed in running.resume(run).seeds:
+        for seed in run_folder.resume(run).seeds:
             stands = asdict(progress(seed_folder(run, seed)))
             done = (seed_folder(run, seed) / "facts.json").is_file()
             rows.append({"run": run.name, "seed": seed, "done": done, **stands})

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fedlora import run_folder
 from fedlora.config import RunConfig
 from fedlora.config import load as load_config
 from fedlora.errors import FedloraError
-from fedlora.evaluation.results import seed_folder
 
 if TYPE_CHECKING:
     from fedlora.bank import Bank, StoredRecord
@@ -18,9 +18,7 @@ def settings_of(place: Path) -> RunConfig:
     Raises:
         FedloraError: there is none.
     """
-    from fedlora.runtime.run import resume
-
-    return load_config(place) if place.is_file() else resume(place)
+    return load_config(place) if place.is_file() else run_folder.resume(place)
 
 
 def open_bank(place: Path, seed: int | None) -> "Bank":
@@ -44,7 +42,7 @@ def folder_of(place: Path, seed: int | None) -> Path:
     chosen = seeds[0] if seed is None else seed
     if is_workshop(place):
         return place
-    folder = seed_folder(place, chosen)
+    folder = run_folder.seed_folder(place, chosen)
     if chosen not in seeds or not folder.is_dir():
         raise FedloraError(f"{place}: no seed {chosen}; it has {', '.join(map(str, seeds))}")
     return folder

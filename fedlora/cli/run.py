@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from fedlora import config as configuration
-from fedlora import spans
+from fedlora import run_folder, spans
 from fedlora.cli.console import watching
 from fedlora.cli.errors import resumable
 from fedlora.cli.options import AsJson
@@ -40,14 +40,12 @@ def run(
 
     Example: fedlora run configs/quickstart.yaml lora.rank=8 runtime.name=ray
     """
-    from fedlora.runtime import run as running
-
     if resume is not None:
         if config is not None:
             raise FedloraError(
                 "--resume takes its configuration from the run folder; name no other"
             )
-        settings, folder = running.resume(resume), resume
+        settings, folder = run_folder.resume(resume), resume
     elif config is None:
         raise FedloraError(
             "name a configuration, such as configs/quickstart.yaml, or --resume a run"
@@ -59,7 +57,9 @@ def run(
 
             show_plan(settings, json)
             return
-        folder = running.create(settings, out)
+        folder = run_folder.create(settings, out)
+    from fedlora.runtime import run as running
+
     Console(stderr=True).print(f"run folder: {folder}", soft_wrap=True, highlight=False)
     profiling = spans.recording(folder / "profile") if profile else nullcontext()
     with resumable(folder), profiling, watching() as observer:

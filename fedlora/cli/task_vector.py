@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from fedlora import atomic, frame
+from fedlora import atomic
 from fedlora.cli.options import AsJson, DataOption, LabelOption, Place, TaskOption, TextOption
 from fedlora.cli.output import show
 
@@ -23,6 +23,7 @@ def task_vector(
 
     Example: fedlora task-vector pipeline --data mails.jsonl --out mails.safetensors
     """
+    from fedlora import frame
     from fedlora.cli.place import settings_of
     from fedlora.client.own_task import describe
 

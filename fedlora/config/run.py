@@ -34,7 +34,7 @@ class RunConfig(Section):
     finetune: FinetuneConfig = FinetuneConfig()
     task_vector: TaskVectorConfig = TaskVectorConfig()
     generator: GeneratorPart = default(GeneratorPart, "cvae")
-    adoption: AdoptionConfig = AdoptionConfig()
+    adoption: AdoptionConfig = Field(default_factory=AdoptionConfig)
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
     continual: ContinualConfig | None = Field(
         None, description="a stream of tasks, learned in order, in place of bank and newcomers"

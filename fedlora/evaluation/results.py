@@ -10,6 +10,7 @@ from typing import Any
 from fedlora.config import RunConfig
 from fedlora.errors import FedloraError
 from fedlora.evaluation.table import Row, summarise
+from fedlora.run_folder import seed_folder
 from fedlora.wire.ledger import Entry, comparison, totals
 
 
@@ -44,11 +45,6 @@ def compile_results(config: RunConfig, folder: Path) -> dict[str, Any]:
         "seconds": sum(_read(seed_folder(folder, seed) / "seconds.json") for seed in done),
         "fingerprint": {str(seed): fact["fingerprint"] for seed, fact in facts.items()},
     }
-
-
-def seed_folder(folder: Path, seed: int) -> Path:
-    """Where one seed of a run keeps its bank, generator, adapters and tables."""
-    return folder / f"seed-{seed}"
 
 
 def _bytes(config: RunConfig, folder: Path, facts: Mapping[int, Any]) -> dict[str, Any]:

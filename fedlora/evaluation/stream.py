@@ -9,8 +9,8 @@ from typing import Any
 
 from fedlora.config import RunConfig
 from fedlora.continual.metrics import summarise
-from fedlora.evaluation.results import seed_folder
 from fedlora.evaluation.table import interval
+from fedlora.run_folder import seed_folder
 from fedlora.wire.ledger import Entry, totals
 
 READINGS = ("within", "among")

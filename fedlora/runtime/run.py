@@ -8,45 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from fedlora import atomic, spans
-from fedlora import config as configuration
 from fedlora.config import RunConfig
-from fedlora.errors import FedloraError
-from fedlora.evaluation.results import seed_folder
+from fedlora.run_folder import seed_folder
 from fedlora.runtime.serving import Serve
 from fedlora.runtime.stories import results_of, story_of
 from fedlora.server.observer import Observer
-
-
-def create(config: RunConfig, root: Path) -> Path:
-    """A new run folder, root/NAME_YYYYMMDD_HHMMSS, holding the resolved configuration.
-
-    Raises:
-        FedloraError: the folder cannot be written.
-    """
-    return create_at(config, configuration.stamped(root, config.name))
-
-
-def create_at(config: RunConfig, folder: Path) -> Path:
-    """A new run folder of a given name.
-
-    Raises:
-        FedloraError: it exists already, or cannot be written.
-    """
-    if (folder / "config.yaml").exists():
-        raise FedloraError(f"{folder}: holds a run already; go on with --resume or name another")
-    atomic.write_text(folder / "config.yaml", configuration.dump(config))
-    return folder
-
-
-def resume(folder: Path) -> RunConfig:
-    """The configuration of a run that was begun earlier.
-
-    Raises:
-        FedloraError: the folder is not a run's.
-    """
-    if not (folder / "config.yaml").is_file():
-        raise FedloraError(f"{folder}: not a run folder, it has no config.yaml")
-    return configuration.load(folder / "config.yaml")
 
 
 def run(config: RunConfig, folder: Path, observer: Observer) -> dict[str, Any]:

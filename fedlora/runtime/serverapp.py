@@ -15,6 +15,7 @@ from flwr.serverapp import Grid, ServerApp
 from flwr.superlink.grid import InMemoryGrid
 
 from fedlora import config as configuration
+from fedlora import run_folder
 from fedlora.backbone import open_slot
 from fedlora.config import RunConfig
 from fedlora.runtime import run as running
@@ -80,13 +81,13 @@ def open_run(run_config: dict[str, Any]) -> tuple[RunConfig, Path]:
     """
     if run_config["folder"]:
         folder = Path(run_config["folder"])
-        return running.resume(folder), folder
+        return run_folder.resume(folder), folder
     text = str(run_config["config"])
     if text.startswith("{"):
         config = configuration.from_dict(json.loads(text), origin="run config")
     else:
         config = configuration.load(_find(text), str(run_config["overrides"]).split())
-    return config, running.create(config, Path("runs").absolute())
+    return config, run_folder.create(config, Path("runs").absolute())
 
 
 def _find(path: str) -> Path:

@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from fedlora.config import RunConfig
-from fedlora.evaluation.results import compile_results, seed_folder
+from fedlora.evaluation.results import compile_results
 from fedlora.evaluation.stream import compile_stream
+from fedlora.run_folder import seed_folder
 from fedlora.runtime.serving import Story
 from fedlora.server.federation import federate
 from fedlora.server.observer import Observer

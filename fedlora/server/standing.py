@@ -12,8 +12,8 @@ from fedlora.adapter.place import check_place
 from fedlora.backbone import open_slot
 from fedlora.config import RunConfig
 from fedlora.errors import FedloraError
-from fedlora.evaluation.results import seed_folder
 from fedlora.generators.contract import Generator
+from fedlora.run_folder import seed_folder
 from fedlora.server.context import ENVELOPE_BYTES
 from fedlora.server.describing import MOST_VALUES
 from fedlora.server.screening import screen

@@ -1,5 +1,6 @@
 """The command line: what a user types, what is printed, and with which status."""
 
+import io
 import json
 import os
 import shutil
@@ -7,10 +8,13 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
+from fedlora.cli import main
 from fedlora.config import dump
 from tests.conftest import small_config
 
@@ -18,17 +22,28 @@ COMMAND = [sys.executable, "-c", "from fedlora.cli import main; main()"]
 
 
 def fedlora(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *map(str, words)], capture_output=True, text=True, check=False,
-        env=os.environ | {"PYTHONPATH": str(Path.cwd()), "COLUMNS": "120"},
-    )  # fmt: skip
+    """The command in this process, which has loaded torch and transformers already."""
+    out, err, argv = io.StringIO(), io.StringIO(), ["fedlora", *map(str, words)]
+    with (
+        mock.patch.object(sys, "argv", argv),
+        mock.patch.dict(os.environ, COLUMNS="120"),
+        redirect_stdout(out),
+        redirect_stderr(err),
+        pytest.raises(SystemExit) as ended,
+    ):
+        main()
+    code = ended.value.code or 0
+    return subprocess.CompletedProcess(argv, int(code), out.getvalue(), err.getvalue())
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("cli")
     (root / "small.yaml").write_text(dump(small_config()))
-    done = fedlora("run", root / "small.yaml", "--out", root / "runs", "--json")
+    done = subprocess.run(
+        [*COMMAND, "run", root / "small.yaml", "--out", root / "runs", "--json"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     json.loads(done.stdout)
     return next((root / "runs").iterdir())
@@ -59,6 +74,11 @@ def test_an_adapter_is_generated_and_evaluated(run: Path, tmp_path: Path):
     assert made.returncode == 0, made.stderr
     scored = fedlora("evaluate", run, "--adapter", tmp_path / "made", "--task", task, "--json")
     assert [row["adapter"] for row in json.loads(scored.stdout)] == ["base", str(tmp_path / "made")]
+
+
+def test_help_does_not_wait_for_torch():
+    loaded = "import sys, fedlora.cli; print(sorted({'torch', 'transformers'} & set(sys.modules)))"
+    assert subprocess.check_output([sys.executable, "-c", loaded], text=True) == "[]\n"
 
 
 def test_what_can_be_named_is_listed():

@@ -7,6 +7,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from fedlora import run_folder
 from fedlora.adapter import peft_folder
 from fedlora.bank import Bank
 from fedlora.cli import app
@@ -50,7 +51,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
                    "decoder": {"hidden": 16, "blocks": 1}},
         evaluation={"one_epoch": False},
     )  # fmt: skip
-    folder = running.create(config, root / "runs")
+    folder = run_folder.create(config, root / "runs")
     running.run(config, folder, Silent())
     return folder
 

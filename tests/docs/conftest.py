@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from fedlora import config as configuration
+from fedlora import run_folder
 from fedlora.runtime import run as running
 from tests.docs.examples import ROOT
 
@@ -29,5 +30,5 @@ def checkout(tmp_path_factory) -> Path:
     for name in ("configs", "results"):
         (folder / name).symlink_to(ROOT / name)
     settings = configuration.load(ROOT / "configs" / "quickstart.yaml", TINY)
-    running.run(settings, running.create(settings, folder / "runs"), Quiet())
+    running.run(settings, run_folder.create(settings, folder / "runs"), Quiet())
     return folder

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from fedlora.evaluation.results import compile_results, seed_folder
+from fedlora.evaluation.results import compile_results
+from fedlora.run_folder import seed_folder
 from tests.conftest import small_config
 
 

@@ -6,15 +6,15 @@ import pytest
 import torch
 from transformers import CLIPConfig, CLIPModel, CLIPVisionModelWithProjection
 
-from fedlora import registry
+from fedlora import registry, run_folder
 from fedlora.adapter import peft_folder
 from fedlora.backbone import AdapterSlot, load_base
 from fedlora.backbone.weights import ASSETS
 from fedlora.config import BackboneConfig, LoraSection
 from fedlora.errors import FedloraError
-from fedlora.evaluation.results import seed_folder
 from fedlora.finetune.local import fresh, put
 from fedlora.finetune.objectives import objective_for
+from fedlora.run_folder import seed_folder
 from fedlora.runtime import run as running
 from fedlora.server.observer import Silent
 from fedlora.tasks.contract import Examples
@@ -79,7 +79,7 @@ def run(folder, **changes):
         "shards": {"per_task": 2, "partition": "dirichlet", "alpha": 0.5, "min_examples": 4},
     }
     config = small_config(**base | changes)
-    running.create_at(config, folder)
+    run_folder.create_at(config, folder)
     return running.run(config, folder, Silent())
 
 

@@ -5,7 +5,8 @@ import pytest
 from fedlora.report import as_json
 from fedlora.report.series import points
 from fedlora.report.tensorboard import export
-from fedlora.runtime.run import create_at, run
+from fedlora.run_folder import create_at
+from fedlora.runtime.run import run
 from fedlora.server.observer import Silent
 from tests.conftest import small_config
 from tests.report.html_page import page_of

@@ -5,10 +5,11 @@ import json
 import psutil
 import pytest
 
+from fedlora import run_folder
 from fedlora.config import dump
 from fedlora.errors import FedloraError
-from fedlora.evaluation.results import seed_folder
 from fedlora.report.run_folder import json_lines
+from fedlora.run_folder import seed_folder
 from fedlora.runtime import deployment
 from fedlora.runtime import run as running
 from fedlora.runtime.loopback import NAME, loopback
@@ -65,7 +66,7 @@ def test_a_superlink_that_cannot_be_reached_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("FLWR_HOME", str(tmp_path / "home"))
     config = small_config()
     runtime = config.runtime.model_copy(update={"address": "elsewhere"})
-    folder = running.create(config, tmp_path)
+    folder = run_folder.create(config, tmp_path)
 
     with pytest.raises(FedloraError, match="elsewhere"):
         deployment.run(folder, runtime, Silent())
@@ -75,8 +76,8 @@ def test_a_superlink_that_cannot_be_reached_is_named(tmp_path, monkeypatch):
 def test_a_deployment_ends_with_the_same_adapters_as_a_run_in_process(tmp_path):
     here = tiny_run()
     there = tiny_run(name="deployment")
-    mine = running.run(here, running.create(here, tmp_path / "here"), Silent())
-    theirs = running.run(there, running.create(there, tmp_path / "there"), Silent())
+    mine = running.run(here, run_folder.create(here, tmp_path / "here"), Silent())
+    theirs = running.run(there, run_folder.create(there, tmp_path / "there"), Silent())
 
     assert mine["fingerprint"] == theirs["fingerprint"]
     lines = json_lines(seed_folder(next(tmp_path.glob("there/*")), 0) / "ledger.jsonl")

@@ -7,6 +7,7 @@ import psutil
 import pytest
 import yaml
 
+from fedlora import run_folder
 from fedlora.runtime import run as running
 from fedlora.runtime.processes import flower_environment, free_ports
 from fedlora.server.observer import Silent
@@ -42,7 +43,7 @@ def test_flwr_run_fills_the_same_run_folder(tmp_path, flower):
         check=True,
     ).stdout
     [results] = tmp_path.glob("runs/tiny_*/results.json")
-    here = running.run(config, running.create(config, tmp_path / "here"), Silent())
+    here = running.run(config, run_folder.create(config, tmp_path / "here"), Silent())
 
     assert f"fedlora report {results.parent}" in told
     assert yaml.safe_load(results.read_text())["fingerprint"] == here["fingerprint"]

@@ -5,12 +5,13 @@ RUN = """
 import sys
 from pathlib import Path
 
+from fedlora import run_folder
 from fedlora.runtime import run as running
 from fedlora.server.observer import Silent
 from tests.runtime.tiny_run import tiny_run
 
 config = tiny_run()
-results = running.run(config, running.create(config, Path(sys.argv[1])), Silent())
+results = running.run(config, run_folder.create(config, Path(sys.argv[1])), Silent())
 assert results["fingerprint"]
 print(sorted({"flwr", "ray"} & set(sys.modules)))
 """

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from fedlora import run_folder
 from fedlora.errors import FedloraError
 from fedlora.runtime import run as running
 from fedlora.server.observer import Silent
@@ -14,11 +15,11 @@ from tests.evaluation.test_results import finished
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff"])
 def test_results_that_cannot_be_read_are_compiled_again(tmp_path: Path, content: bytes):
-    folder = running.create_at(small_config(), finished(tmp_path / "run"))
+    folder = run_folder.create_at(small_config(), finished(tmp_path / "run"))
     first = running.run(small_config(), folder, Silent())
     (folder / "results.json").write_bytes(content)
 
-    again = running.run(running.resume(folder), folder, Silent())
+    again = running.run(run_folder.resume(folder), folder, Silent())
 
     assert again["bytes"] == first["bytes"]
     assert json.loads((folder / "results.json").read_text())["finished"]
@@ -26,7 +27,7 @@ def test_results_that_cannot_be_read_are_compiled_again(tmp_path: Path, content:
 
 @pytest.mark.parametrize("name", ["table.json", "lost.jsonl", "seconds.json"])
 def test_a_damaged_part_of_a_finished_seed_is_one_line_with_the_remedy(tmp_path: Path, name: str):
-    folder = running.create_at(small_config(), finished(tmp_path / "run"))
+    folder = run_folder.create_at(small_config(), finished(tmp_path / "run"))
     (folder / "seed-0" / name).write_text('{"metric"')
 
     with pytest.raises(FedloraError, match=rf"{name}: missing or damaged .*delete facts\.json"):

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from fedlora import run_folder
 from fedlora.bench.deploy.intruders import Tried, misfits, strangers
 from fedlora.bench.deploy.newcomers import Served, newcomer_data, take_part
 from fedlora.bench.deploy.pings import Cost, measure
@@ -86,7 +87,7 @@ def costs(scratch: Path, _: Observer) -> Found:
 def federation(scratch: Path, observer: Observer) -> Found:
     """A whole run with TLS and keys, newcomers after it, and intruders all along."""
     config = tiny()
-    reference = running.run(config, running.create_at(config, scratch / "here"), Silent())
+    reference = running.run(config, run_folder.create_at(config, scratch / "here"), Silent())
     file = scratch / "config.yaml"
     file.write_text(dump(config))
     data = newcomer_data(scratch / "newcomer")
@@ -121,7 +122,7 @@ def faults(scratch: Path, observer: Observer) -> Found:
     with links(NAMES[:3], observer) as joined:
         chosen = possible(joined)
         config = tiny(rounds=2 * len(chosen))
-        reference = running.run(config, running.create_at(config, scratch / "here"), Silent())
+        reference = running.run(config, run_folder.create_at(config, scratch / "here"), Silent())
         file = scratch / "config.yaml"
         file.write_text(dump(config))
         struck = disturb(scratch / "there", file, chosen, joined, observer)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from fedlora import config as configuration
+from fedlora import run_folder
 from fedlora.config import RunConfig
 from fedlora.runtime import run as running
 from fedlora.server.observer import Silent
@@ -69,4 +70,4 @@ class _Killer(Silent):
 
 
 def _run(config: RunConfig, folder: Path, observer: Silent) -> dict[str, Any]:
-    return running.run(config, running.create_at(config, folder), observer)
+    return running.run(config, run_folder.create_at(config, folder), observer)

@@ -8,10 +8,10 @@ from pathlib import Path
 from flwr.app import Context, Message
 from flwr.serverapp import Grid, ServerApp
 
+from fedlora import run_folder
 from fedlora.config import RunConfig
 from fedlora.errors import FedloraError
 from fedlora.runtime import pack
-from fedlora.runtime import run as running
 from fedlora.runtime.answering import NO_NEWCOMER
 from fedlora.runtime.clientapp import ANSWER
 from fedlora.runtime.log_observer import LogObserver
@@ -31,7 +31,7 @@ app = ServerApp()
 def main(grid: Grid, context: Context) -> None:
     """Serve until the run is stopped, or for `seconds` of its run config."""
     folder = Path(str(context.run_config["folder"]))
-    config = running.resume(folder)
+    config = run_folder.resume(folder)
     seed = config.seeds[0]
     origin = replace(origin_of(config, folder), standing=True)
     host = _Host(grid, config, seed, origin, Standing(config, folder, seed))

@@ -6,11 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from fedlora import atomic
+from fedlora import atomic, run_folder
 from fedlora.config import RunConfig
 from fedlora.errors import FedloraError
-from fedlora.evaluation.results import seed_folder
-from fedlora.runtime import run as running
+from fedlora.run_folder import seed_folder
 from fedlora.runtime.deploy.control import write_connection
 from fedlora.runtime.deploy.place import CONNECTION, Place
 from fedlora.runtime.deploy.server import wait_for_superlink
@@ -51,7 +50,7 @@ def serve(place: Place, folder: Path, seconds: float, say: Callable[[str], None]
     Raises:
         FedloraError: the run has learned no generator, or the SuperLink ended.
     """
-    config = running.resume(folder)
+    config = run_folder.resume(folder)
     if not (seed_folder(folder, config.seeds[0]) / "generator").is_dir():
         raise FedloraError(f"{folder}: has learned no generator; finish the run with --resume")
     with TemporaryDirectory(prefix="fedlora-") as temporary:
@@ -81,7 +80,7 @@ def resumed(folder: Path) -> RunConfig:
     Raises:
         FedloraError: it is no deployment's run, or somebody still works on it.
     """
-    config = running.resume(folder)
+    config = run_folder.resume(folder)
     if config.runtime.name != "deployment":
         raise FedloraError(f"{folder}: ran on {config.runtime.name}; use fedlora run --resume")
     deadline = time.monotonic() + _PATIENCE

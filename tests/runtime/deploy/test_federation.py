@@ -5,6 +5,7 @@ import stat
 import psutil
 import pytest
 
+from fedlora import run_folder
 from fedlora.bench.deploy.rehearsal import rehearsal
 from fedlora.config import dump, from_dict
 from fedlora.runtime import run as running
@@ -42,7 +43,7 @@ def test_a_federation_ends_like_a_run_in_process_though_its_worker_is_killed(tmp
         assert "refused 127.0.0.1 at /v1/fleet/activate-node: 4" in server.said()
         assert "worker ended with status -9; it is started again" in client.said()
         started = psutil.Process().children(recursive=True)
-    here = running.run(config, running.create(config, tmp_path / "here"), Silent())
+    here = running.run(config, run_folder.create(config, tmp_path / "here"), Silent())
     assert there["fingerprint"] == here["fingerprint"]
     assert "PRIVATE KEY" not in federation.logs()
     assert psutil.wait_procs(started, timeout=10)[1] == []

@@ -3,6 +3,7 @@
 import psutil
 import pytest
 
+from fedlora import run_folder
 from fedlora.bench.deploy.bench import NAMES, tiny
 from fedlora.bench.deploy.faults import FAULTS
 from fedlora.bench.deploy.hosts import hosts, missing
@@ -27,7 +28,7 @@ def config_file(tmp_path):
     def write(rounds):
         config = tiny(rounds)
         (tmp_path / "config.yaml").write_text(dump(config))
-        here = running.run(config, running.create(config, tmp_path / "here"), Silent())
+        here = running.run(config, run_folder.create(config, tmp_path / "here"), Silent())
         return tmp_path / "config.yaml", here["fingerprint"]
 
     return write

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from fedlora import run_folder
 from fedlora.adapter import peft_folder
 from fedlora.bench.deploy.newcomers import newcomer_data
 from fedlora.client.newcomer import Newcomer
@@ -18,7 +19,7 @@ from tests.runtime.tiny_run import tiny_run
 def met(tmp_path_factory):
     """A finished run's standing server, a newcomer, and the folder that it is to leave with."""
     folder, config = tmp_path_factory.mktemp("standing"), tiny_run()
-    run = running.create(config, folder / "runs")
+    run = run_folder.create(config, folder / "runs")
     running.run(config, run, Silent())
     data = newcomer_data(folder / "mine")
     return Standing(config, run, 0), Newcomer(config, 0, folder / "out", data), folder / "out"

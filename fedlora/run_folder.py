@@ -1,0 +1,45 @@
+"""A run's folder: its configuration, and a folder for each of its seeds."""
+
+from pathlib import Path
+
+from fedlora import atomic
+from fedlora import config as configuration
+from fedlora.config import RunConfig
+from fedlora.errors import FedloraError
+
+
+def create(config: RunConfig, root: Path) -> Path:
+    """A new run folder, root/NAME_YYYYMMDD_HHMMSS, holding the resolved configuration.
+
+    Raises:
+        FedloraError: the folder cannot be written.
+    """
+    return create_at(config, configuration.stamped(root, config.name))
+
+
+def create_at(config: RunConfig, folder: Path) -> Path:
+    """A new run folder of a given name.
+
+    Raises:
+        FedloraError: it exists already, or cannot be written.
+    """
+    if (folder / "config.yaml").exists():
+        raise FedloraError(f"{folder}: holds a run already; go on with --resume or name another")
+    atomic.write_text(folder / "config.yaml", configuration.dump(config))
+    return folder
+
+
+def resume(folder: Path) -> RunConfig:
+    """The configuration of a run that was begun earlier.
+
+    Raises:
+        FedloraError: the folder is not a run's.
+    """
+    if not (folder / "config.yaml").is_file():
+        raise FedloraError(f"{folder}: not a run folder, it has no config.yaml")
+    return configuration.load(folder / "config.yaml")
+
+
+def seed_folder(folder: Path, seed: int) -> Path:
+    """Where one seed of a run keeps its bank, generator, adapters and tables."""
+    return folder / f"seed-{seed}"
