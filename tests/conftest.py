@@ -11,6 +11,11 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 from fedlora.config import RunConfig, from_dict
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, so that two workers end together."""
+    items.sort(key=lambda item: "runtime" not in item.path.parts)
+
+
 def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     """`changes` laid over `base`, section by section; None takes a key away."""
     out = dict(base)
