@@ -161,9 +161,9 @@ def inflora_bench(
     json: AsJson = False,
 ) -> None:
     """Measure InfLoRA: invariants, forgetting, federations, cost."""
-    from fedlora.bench.inflora.bench import bench_inflora, families_of
+    from fedlora.bench.inflora.bench import bench_inflora
     from fedlora.results import claims_table
 
     with watching() as observer:
-        results = bench_inflora(out, observer, families=families_of(family), workers=workers)
+        results = bench_inflora(out, observer, family or (), workers)
     show(claims_table([results]), json)

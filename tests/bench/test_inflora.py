@@ -1,36 +1,44 @@
-"""From rows to claims, and the parts of the bench that are quick."""
+"""From rows to choices and claims, and the parts of the bench that are quick."""
+
+from dataclasses import replace
 
 import pytest
 
-from fedlora.bench.inflora.bench import _best
+from fedlora.bench.inflora import lives, plan
+from fedlora.bench.inflora.bench import SEEDS, TUNING_SEEDS, families_of
 from fedlora.bench.inflora.claims import federated_claims, stream_claims
 from fedlora.bench.inflora.cost import cost
+from fedlora.bench.inflora.families import DIGITS, FAMILIES, PRETRAINED, save_untrained
 from fedlora.bench.inflora.invariants import invariants
+from fedlora.bench.inflora.lives import Lives
+from fedlora.bench.inflora.streams import Case, Recipe, live
+from fedlora.bench.inflora.summary import means
+from fedlora.bench.kept import Kept
+from fedlora.errors import FedloraError
+from fedlora.server.observer import Silent
 
 
-def row(method, seed, threshold=None, beta=None, **values):
+def row(method, seed, beta=None, **values):
     numbers = {"within_final": 90.0, "among_final": 50.0, "within_forgetting": 1.0} | values
-    place = {"family": "f", "method": method, "seed": seed, "threshold": threshold, "beta": beta}
-    return place | numbers
+    return {"family": "f", "method": method, "seed": seed, "beta": beta} | numbers
 
 
 def test_claims_are_differences_seed_by_seed():
     rows = []
     for seed in (1, 0):  # in any order
         rows += [
-            row("inflora", seed, 0.9, within_final=95.0 + seed, within_forgetting=1.0),
-            row("inflora", seed, 0.5, within_final=0.0),
+            row("inflora", seed, within_final=95.0 + seed, within_forgetting=1.0),
             row("seq_lora", seed, within_forgetting=10.0),
             row("random_down", seed, within_final=93.0 + seed),
-            row("complement_only", seed, 0.5, within_final=94.0),
+            row("complement_only", seed, within_final=94.0),
             row("subspace_only", seed, within_final=96.0),
-            row("inflora_ca", seed, 0.9, among_final=60.0),
+            row("inflora_ca", seed, among_final=60.0),
             row("frozen_ca", seed, among_final=55.0),
+            row("inflora", seed, within_final=0.0) | {"family": "another"},
         ]
-    chosen = {("f", "inflora"): 0.9, ("f", "inflora_ca"): 0.9, ("f", "complement_only"): 0.5}
-    claims = {claim.what: claim for claim in stream_claims(rows, chosen, ["f"])}
-    ratio, random, complement, subspace, aligned = claims.values()
+    ratio, less, random, complement, subspace, aligned = stream_claims(rows, "f")
     assert ratio.value == pytest.approx(0.1)
+    assert less.value == pytest.approx(1.0 - 2.5)
     assert (random.value, random.low, random.high) == (2.0, 2.0, 2.0)
     assert complement.value == pytest.approx(1.5)
     assert subspace.value == pytest.approx(-0.5)
@@ -39,23 +47,116 @@ def test_claims_are_differences_seed_by_seed():
 
 
 def test_federated_claims_are_at_every_beta():
-    central = [row("inflora", seed, 0.9, within_final=95.0) for seed in (0, 1)]
+    central = [row("inflora", seed, within_final=95.0) for seed in (0, 1)]
     shared = [
-        row(method, seed, threshold, beta, within_final=94.0, within_forgetting=forgets)
+        row(method, seed, beta, within_final=94.0, within_forgetting=forgets)
         for seed in (0, 1)
         for beta in (0.5, 0.1)
-        for method, threshold, forgets in (("inflora", 0.9, 1.0), ("seq_lora", None, 4.0))
+        for method, forgets in (("inflora", 1.0), ("seq_lora", 4.0))
     ]
-    claims = federated_claims(shared, central, "f", 0.9, (0.5, 0.1))
+    claims = federated_claims(shared, central, "f", (0.5, 0.1))
     assert [claim.value for claim in claims] == [1.0, -3.0, -3.0]
 
 
-def test_thresholds_are_chosen_on_validation():
-    rows = [
-        row("inflora", 0, threshold, within_final=test) | {"validation_within_final": validation}
-        for threshold, test, validation in ((0.95, 99.0, 80.0), (0.999, 10.0, 90.0))
+def test_settings_are_chosen_on_validation_of_seeds_that_are_not_judged():
+    tried = [
+        {
+            "family": "digits",
+            "method": case.label,
+            "learning_rate": case.recipe.rate,
+            "threshold": case.recipe.threshold,
+            "within_final": 100.0 if case.recipe.threshold == 0.95 else 0.0,
+            "validation_within_final": 90.0 if case.recipe.threshold == 0.99 else 80.0,
+            "validation_among_final": 90.0 if case.recipe.threshold == 0.999 else 80.0,
+        }
+        for case in plan.tuning(DIGITS, TUNING_SEEDS)
     ]
-    assert _best(rows, "f", "inflora") == 0.999
+    chosen = plan.choose(DIGITS, tried)
+    assert chosen["inflora"].threshold == 0.99
+    assert chosen["inflora_ca"].threshold == 0.999
+    assert chosen["seq_lora"].threshold is None
+    assert {case.recipe for case in plan.central(DIGITS, SEEDS, chosen)} == set(chosen.values())
+    assert not set(SEEDS) & set(TUNING_SEEDS)
+
+
+def test_rounds_are_chosen_on_validation():
+    rows = [{"rounds": rounds, plan.KNOWN: 10.0 * rounds} for rounds in plan.ROUNDS]
+    assert plan.choose_rounds(rows) == max(plan.ROUNDS)
+
+
+def test_a_federation_takes_as_many_steps_as_one_machine():
+    case = plan.shared(PRETRAINED, "inflora", 0, {"inflora": Recipe(0.005, 0.9)}, 0.5, 5)
+    assert case.rounds * case.family.train["epochs"] == DIGITS.train["epochs"]
+    examples = 400  # of a task
+    alone = examples / DIGITS.train["batch_size"]
+    each = examples / case.clients / case.family.train["batch_size"]
+    assert each == pytest.approx(alone, rel=0.1)
+
+
+def test_no_two_cases_share_a_name():
+    chosen = {entry.label: Recipe(0.005) for entry in plan.methods(DIGITS)}
+    cases = [
+        case
+        for family in FAMILIES
+        for case in (
+            *plan.tuning(family, TUNING_SEEDS),
+            *plan.central(family, SEEDS, chosen),
+            *plan.rounds_tried(family, TUNING_SEEDS, chosen, 0.5),
+            *plan.federated(family, SEEDS, chosen, (0.5, 0.1), 5),
+        )
+    ]
+    assert len({case.name for case in cases}) == len(cases)
+
+
+def test_an_unknown_family_is_answered_with_the_nearest():
+    assert families_of(()) == list(FAMILIES)
+    with pytest.raises(FedloraError, match="did you mean 'digits'"):
+        families_of(("digit",))
+
+
+SMALL = replace(
+    DIGITS,
+    tasks={
+        "source": {"name": "digits", "size": 8},
+        "classes_per_task": 5,
+        "splits": {"train": 20, "validation": 10, "test": 10},
+    },
+    train={"epochs": 1, "batch_size": 10},
+)
+
+
+def test_a_stream_becomes_a_row(tmp_path):
+    save_untrained(tmp_path / "7", 7)
+    found = live(Case(SMALL, "mine", "inflora", 7, Recipe(0.01, 0.9), clients=2), tmp_path)
+    assert (found["method"], found["threshold"], found["epochs"]) == ("mine", 0.9, 1)
+    assert 0 <= found["validation_within_final"] <= 100
+    # Two tasks, before and after training, from two clients, of four blocks.
+    assert found["statistics_bytes"] == 2 * 2 * 2 * 4 * (64 * 65 // 2) * 4
+    assert found["leak"] < 1e-6
+
+
+def test_what_was_lived_before_an_interruption_is_not_lived_again(tmp_path, monkeypatch):
+    kept = Kept(tmp_path / "kept", dict)
+    cases = [Case(SMALL, "mine", "inflora", seed, Recipe(0.01, 0.9)) for seed in (1, 2)]
+    for case in cases:
+        kept.put(case.name, {"seed": case.seed})
+    kept.put(lives.CLOCK, {"seconds": 1000.0})
+    again = Lives(tmp_path, kept, 1, Silent())
+    assert again.rows("", cases, table="t") == [{"table": "t", "seed": s} for s in (1, 2)]
+    assert 1000 <= again.seconds < 1100
+
+
+def test_means_are_over_the_seeds_of_a_place():
+    rows = [
+        row("inflora", seed, beta, within_final=90.0 + seed)
+        | {"table": "t", "learning_rate": 0.1, "threshold": 0.9, "bytes": 5, "statistics_bytes": 2}
+        for beta in (None, 0.5)
+        for seed in (0, 2)
+    ]
+    alone, shared = means(rows)
+    assert (alone["known"], alone["forgetting"], alone["seeds"]) == (91.0, 1.0, 2)
+    assert alone["known_95"] == pytest.approx(12.706, abs=0.01)  # t of one degree, spread sqrt 2
+    assert shared["beta"] == 0.5
 
 
 def test_invariants_hold():

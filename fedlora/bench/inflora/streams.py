@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fedlora.bench.inflora.families import Family
 from fedlora.config import RunConfig, from_dict
 from fedlora.evaluation.stream import seed_summary
 from fedlora.runtime import inprocess
@@ -14,47 +15,20 @@ from fedlora.server.observer import Silent
 from fedlora.server.stream.story import federate_stream
 from fedlora.wire.ledger import Entry
 
-CANDIDATES = (0.95, 0.999)
-"""Thresholds that are tried, as shares of the features' energy; validation accuracy chooses."""
-
 
 @dataclass(frozen=True)
-class Family:
-    """A stream: base model, tasks, local training; the seed orders classes and splits."""
+class Recipe:
+    """What validation chooses of a method: a learning rate, a threshold where it has a space."""
 
-    name: str
-    backbone: str
-    tasks: dict[str, Any]
-    train: dict[str, Any]
-
-
-DIGITS = Family(
-    "digits",
-    "mini_vit",
-    {
-        "source": {"name": "digits", "size": 8},
-        "splits": {"train": 200, "validation": 60, "test": 120},
-    },
-    {"epochs": 10, "batch_size": 32, "learning_rate": 5e-3},
-)
-FASHION = Family(
-    "fashion",
-    "tiny_vit",
-    {
-        "source": {"name": "fashion_mnist"},
-        # Upright, its classes are those that the base model was pretrained on.
-        "transform": {"inversion": True},
-        "splits": {"train": 200, "validation": 100, "test": 300},
-    },
-    {"epochs": 5, "batch_size": 32, "learning_rate": 5e-3},
-)
+    rate: float
+    threshold: float | None = None
 
 
 @dataclass(frozen=True)
 class Case:
     """One stream to live.
 
-    label: of the method in the results. threshold: of its space; None where it keeps none.
+    label: of the method in the results.
     beta: of the Dirichlet partition; None for one client with all data.
     """
 
@@ -62,42 +36,51 @@ class Case:
     label: str
     method: str
     seed: int
-    threshold: float | None = None
+    recipe: Recipe
     align: bool = False
     clients: int = 1
     rounds: int = 1
     beta: float | None = None
 
-    def config(self) -> RunConfig:
-        """The run of the case."""
+    @property
+    def name(self) -> str:
+        """Another one for every case of a bench."""
+        facts = (
+            self.family.name,
+            self.label,
+            f"seed={self.seed}",
+            f"rate={self.recipe.rate:g}",
+            f"threshold={self.recipe.threshold}",
+            f"rounds={self.rounds}",
+            f"beta={self.beta}",
+        )
+        return ",".join(facts)
+
+    def config(self, untrained: Path) -> RunConfig:
+        """The run of the case; a model that has learned nothing lies at `untrained`."""
         method: dict[str, Any] = {"name": self.method}
-        if self.threshold is not None:
+        if self.recipe.threshold is not None:
             method |= {
-                "threshold_first": self.threshold,
-                "threshold_last": self.threshold,
+                "threshold_first": self.recipe.threshold,
+                "threshold_last": self.recipe.threshold,
                 "energy": "features",
                 "exhausted": "zero",
             }
-        if self.align and self.method != "inflora_ca":
+        if self.align:
             method["align"] = {}
         shards: dict[str, Any] = {"per_task": self.clients}
         if self.beta is not None:
             shards |= {"partition": "dirichlet", "alpha": self.beta, "min_examples": 4}
-        epochs = max(1, round(self.family.train["epochs"] / self.rounds))
+        tasks = {"name": "class_stream", "shuffle": True, "seed": self.seed, **self.family.tasks}
         return from_dict(
             {
                 "name": "bench",
                 "seeds": [self.seed],
-                "backbone": {"name": self.family.backbone},
+                "backbone": {"name": self.family.backbone or str(untrained)},
                 "lora": {"rank": 4, "alpha": 4, "targets": ["k_proj", "v_proj"]},
-                "tasks": {
-                    "name": "class_stream",
-                    "shuffle": True,
-                    "seed": self.seed,
-                    **self.family.tasks,
-                },
+                "tasks": tasks,
                 "shards": shards,
-                "finetune": {**self.family.train, "epochs": epochs},
+                "finetune": {**self.family.train, "learning_rate": self.recipe.rate},
                 "continual": {"method": method, "rounds": self.rounds},
                 "runtime": {"device": "cpu"},
             },
@@ -105,14 +88,17 @@ class Case:
         )
 
 
-def live(case: Case) -> dict[str, Any]:
+def live(case: Case, models: Path) -> dict[str, Any]:
     """Live one stream in this process; its row of the results.
 
     Values of accuracy are in percent; `validation_*` are what choices are made by.
+
+    models: where `save_untrained` has put a model for each seed, by its number.
     """
-    config = case.config()
-    assert config.continual is not None
-    continual, started = config.continual, time.process_time()
+    started = time.process_time()
+    config = case.config(models / str(case.seed))
+    continual = config.continual
+    assert continual is not None
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         inprocess.serve(
@@ -130,15 +116,20 @@ def live(case: Case) -> dict[str, Any]:
     return {
         "family": case.family.name,
         "method": case.label,
-        "threshold": case.threshold,
+        "learning_rate": case.recipe.rate,
+        "threshold": case.recipe.threshold,
         "beta": case.beta,
         "clients": case.clients,
+        "rounds": case.rounds,
+        "epochs": config.finetune.epochs,
         "seed": case.seed,
         **{key: 100 * test[key] for key in _SHOWN},
         **{f"validation_{key}": 100 * validation[key] for key in _CHOOSING},
         "leak": test.get("leak"),
         "memory": test.get("memory"),
-        "statistics_bytes": sum(e.payload for e in sent if e.purpose == "statistics"),
+        "statistics_bytes": sum(
+            e.payload for e in sent if (e.purpose, e.direction) == ("statistics", "up")
+        ),
         "bytes": sum(entry.serialised for entry in sent),
         "cpu_seconds": time.process_time() - started,
     }

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import torch
 
-from fedlora import cache
+from fedlora.bench.kept import Kept
 from fedlora.bench.sim.claims import claims, rows
 from fedlora.bench.sim.measure import Bench
 from fedlora.bench.sim.node_loss import survives_node_loss
-from fedlora.bench.sim.outcome import Kept, Outcome
+from fedlora.bench.sim.outcome import Outcome
 from fedlora.bench.sim.plan import NODE_LOSS, PLAN
 from fedlora.bench.sim.sides import PEERS
 from fedlora.errors import FedloraError
 from fedlora.registry import nearest
-from fedlora.results import BenchResults, this_commit, write_results
+from fedlora.results import BenchResults, write_results
 from fedlora.server.observer import Observer
 
 
@@ -35,9 +35,7 @@ def bench_sim(out: Path | None, only: Sequence[str], observer: Observer) -> Benc
     groups = _chosen(only)
     if not PEERS.is_dir():
         raise FedloraError(f"{PEERS}: not here; run the bench in the root of a checkout")
-    commit = this_commit()
-    whole = not only and commit.isalnum() and commit != "unknown"
-    kept = Kept(cache.folder() / "bench-sim" / commit[:12] if whole else None)
+    kept = Kept(None, Outcome) if only else Kept.of_bench("sim", Outcome)
     name = out.stem if out else "sim"
     command = " ".join(["fedlora bench sim", *(f"--only {group}" for group in only)])
     total = Outcome()

@@ -7,7 +7,7 @@ import pytest
 from fedlora.bench.sim.claims import claims, rows
 from fedlora.bench.sim.measure import Bench
 from fedlora.bench.sim.measured import TOLERANCE, Measured
-from fedlora.bench.sim.outcome import Kept, Outcome
+from fedlora.bench.sim.outcome import Outcome
 from fedlora.bench.sim.plan import PLAN
 from fedlora.bench.sim.process import Cost, SideProcess
 from fedlora.bench.sim.sides import SIDES
@@ -118,20 +118,6 @@ def test_every_group_promises_something_or_is_a_table_alone():
     promising = {group for group in PLAN if claims(Outcome(), [group])}
     assert set(PLAN) - promising == {"bf16"}
     assert {claim.id for claim in claims(Outcome(), list(PLAN))} == {f"S{n}" for n in range(1, 9)}
-
-
-def test_what_was_measured_before_an_interruption_is_read_back(tmp_path):
-    found = {TINY_1000.name: {"plain": side(5.0), "auto": side(4.0, difference=1e-5)}}
-    outcome = Outcome(3.5, found, {"x: y": "no room"}, True)
-    kept = Kept(tmp_path / "kept")
-
-    assert kept.get("tiny_1000") is None
-    kept.put("tiny_1000", outcome)
-    assert kept.get("tiny_1000") == outcome
-    (tmp_path / "kept" / "tiny_1000.json").write_text("{")
-    assert kept.get("tiny_1000") is None
-    kept.clear()
-    assert not (tmp_path / "kept").exists()
 
 
 def test_a_side_that_fails_says_why(tmp_path):
