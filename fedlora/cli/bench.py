@@ -11,6 +11,9 @@ from fedlora.cli.output import show
 
 app = typer.Typer(help="Measure what was promised, and write results/.", no_args_is_help=True)
 
+WorkersOption = Annotated[
+    int | None, typer.Option(min=1, help="Processes at once; one a core when absent.")
+]
 OutOption = Annotated[Path, typer.Option(help="The results file.")]
 
 
@@ -110,13 +113,17 @@ def generator_bench(
 
 
 @app.command("clip")
-def clip_bench(out: OutOption = Path("results/clip.json"), json: AsJson = False) -> None:
+def clip_bench(
+    out: OutOption = Path("results/clip.json"),
+    workers: WorkersOption = None,
+    json: AsJson = False,
+) -> None:
     """Measure the CLIP module: accuracy, bytes, time and memory, exactness."""
-    from fedlora.bench.clip import bench_clip
+    from fedlora.bench.clip.bench import bench_clip
     from fedlora.results import claims_table
 
     with watching() as observer:
-        results = bench_clip(out, observer)
+        results = bench_clip(out, observer, workers=workers)
     show(claims_table([results]), json)
 
 
@@ -155,9 +162,7 @@ def inflora_bench(
     family: Annotated[
         list[str] | None, typer.Option(help="digits or fashion alone; both when absent.")
     ] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Streams at once; one a core when absent.")
-    ] = None,
+    workers: WorkersOption = None,
     json: AsJson = False,
 ) -> None:
     """Measure InfLoRA: invariants, forgetting, federations, cost."""

@@ -18,8 +18,9 @@ from fedlora.backbone.clip import ClipTowers, image_input
 from fedlora.lora import CLIPLoRAWrapper, FederatedCLIPModel, LoRAConfig
 from fedlora.lora.config import CLIP_TARGETS
 
-CLASSES, BATCH = 10, 16
+CLASSES, BATCH, FEW = 10, 16, 4
 RANKS = (8, 16, 32)
+STATUS = Path("/proc/self/status")
 
 
 def vit_b_32() -> FederatedCLIPModel:
@@ -75,9 +76,13 @@ def differences() -> tuple[float, float]:
     return disabled, float((merged - tuned).abs().max() / tuned.abs().max())
 
 
-def overhead(steps: int) -> list[float]:
-    """Seconds of a wrapped step over those of plain PEFT's, pair by pair in alternation."""
-    ours, (pixels, labels) = adapted(vit_b_32()), batch()
+def overhead(pairs: int) -> dict[str, float]:
+    """CPU time of a wrapped step over that of plain PEFT's.
+
+    Steps alternate, so that what slows the machine slows both; "ratio" is the median of the pairs,
+    "low" and "high" its 95% interval.
+    """
+    ours, (pixels, labels) = adapted(vit_b_32()), batch(FEW)
     theirs = get_peft_model(
         vit_b_32(),
         LoraConfig(
@@ -100,32 +105,38 @@ def overhead(steps: int) -> list[float]:
         ours.train_step(pixels, labels)
 
     ratios = []
-    for number in range(steps + 1):
+    for number in range(pairs + 1):
         order = (our_step, plain_step) if number % 2 else (plain_step, our_step)
-        took = {step: seconds(step) for step in order}
+        took = {step: cpu_seconds(step) for step in order}
         ratios.append(took[our_step] / took[plain_step])
-    return ratios[1:]
+    from scipy import stats
+
+    median = statistics.median(ratios[1:])
+    inside = stats.quantile_test(ratios[1:], q=median).confidence_interval(0.95)
+    return {"ratio": median, "low": float(inside.low), "high": float(inside.high)}
 
 
-def checkpointed(steps: int) -> dict[bool, tuple[float, int]]:
-    """Median seconds a step and peak bytes, without and with checkpointing; a process each."""
+def checkpointed(steps: int = 4) -> dict[bool, tuple[float, int | None]]:
+    """Median CPU seconds a step and peak bytes, without and with checkpointing; a process each."""
     spawn = multiprocessing.get_context("spawn")
     found = {}
     for wanted in (False, True):
         with spawn.Pool(1) as pool:
-            found[wanted] = pool.apply(_cost, (wanted, steps, torch.get_num_threads()))
+            found[wanted] = pool.apply(_cost, (wanted, steps))
     return found
 
 
-def _cost(checkpointing: bool, steps: int, threads: int) -> tuple[float, int]:
-    torch.set_num_threads(threads)
+def _cost(checkpointing: bool, steps: int) -> tuple[float, int | None]:
+    torch.set_num_threads(1)
     wrapper, (pixels, labels) = adapted(vit_b_32()), batch(4 * BATCH)
     if checkpointing:
         wrapper.enable_gradient_checkpointing()
+    counted = STATUS.exists()
     before = psutil.Process().memory_info().rss
-    _forget_peak()
-    took = [seconds(lambda: wrapper.train_step(pixels, labels)) for _ in range(steps + 1)]
-    return statistics.median(took[1:]), _peak() - before
+    if counted:
+        _forget_peak()
+    took = [cpu_seconds(lambda: wrapper.train_step(pixels, labels)) for _ in range(steps + 1)]
+    return statistics.median(took[1:]), _peak() - before if counted else None
 
 
 def _forget_peak() -> None:
@@ -135,8 +146,7 @@ def _forget_peak() -> None:
 
 def _peak() -> int:
     """Most resident bytes since then."""
-    status = Path("/proc/self/status").read_text()
-    found = re.search(r"VmHWM:\s+(\d+) kB", status)
+    found = re.search(r"VmHWM:\s+(\d+) kB", STATUS.read_text())
     assert found is not None
     return 1024 * int(found[1])
 
@@ -147,8 +157,8 @@ def batch(count: int = BATCH) -> tuple[Tensor, Tensor]:
     return torch.randn(count, 3, 224, 224, generator=draw), torch.arange(count) % CLASSES
 
 
-def seconds(act: Callable[[], object]) -> float:
-    """Of one call."""
-    started = time.perf_counter()
+def cpu_seconds(act: Callable[[], object]) -> float:
+    """Of this process, in one call."""
+    started = time.process_time()
     act()
-    return time.perf_counter() - started
+    return time.process_time() - started

@@ -1,10 +1,12 @@
 """Ways to teach a CLIP a task, each federated over skewed shards and with all data in one place."""
 
 import math
+import time
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from typing_extensions import TypedDict
 
 from fedlora import seeding
 from fedlora.config import ShardsConfig
@@ -53,22 +55,62 @@ class Size:
     rounds: int = 20
 
 
-def measure(task: str, method: str, seed: int, size: Size) -> dict[str, float]:
-    """Test accuracy "federated" and "centralised"; both of the same images, epochs and start."""
-    train, test, names = _data(task, seed, size)
-    skew = ShardsConfig(per_task=size.clients, partition="dirichlet", alpha=SKEW, min_examples=4)
+@dataclass(frozen=True)
+class Case:
+    """One method on one task from one seed."""
+
+    task: str
+    method: str
+    seed: int
+    size: Size
+
+    @property
+    def name(self) -> str:
+        """Of a file."""
+        return f"{self.task}, {self.method}, {self.seed}"
+
+
+class Row(TypedDict):
+    """A case and its test accuracies; `seconds` of both trainings."""
+
+    task: str
+    method: str
+    seed: int
+    federated: float
+    centralised: float
+    seconds: float
+
+
+def measure(case: Case) -> Row:
+    """Train both ways: of the same images, epochs and start."""
+    started = time.perf_counter()
+    train, test, names = _data(case.task, case.seed, case.size)
+    skew = ShardsConfig(
+        per_task=case.size.clients, partition="dirichlet", alpha=SKEW, min_examples=4
+    )
     assert train.labels is not None
-    dealt = shard(train.labels, skew, seeding.derive(seed, "shards", task))
+    dealt = shard(train.labels, skew, seeding.derive(case.seed, "shards", case.task))
     whole = [np.arange(len(train))]
-    recipes = RECIPES.get(method.partition(" ")[0])
-    found = {}
-    for place, (name, shards) in enumerate((("federated", dealt), ("centralised", whole))):
-        model = _model(method, names, seed)
-        if recipes:
-            federated_averaging(model, train, shards, recipes[place], size.rounds, seed)
+    recipes = RECIPES.get(case.method.partition(" ")[0])
+    found = []
+    for place, shards in enumerate((dealt, whole)):
+        with torch.random.fork_rng():
+            torch.manual_seed(seeding.derive(case.seed, "down and dropout"))
+            model = _model(case.method, names)
+            if recipes:
+                federated_averaging(
+                    model, train, shards, recipes[place], case.size.rounds, case.seed
+                )
         pixels = model.prepare(torch.as_tensor(test.inputs))
-        found[name] = float(model.evaluate(pixels, test.labels)["accuracy"])
-    return found
+        found.append(float(model.evaluate(pixels, test.labels)["accuracy"]))
+    return Row(
+        task=case.task,
+        method=case.method,
+        seed=case.seed,
+        federated=found[0],
+        centralised=found[1],
+        seconds=time.perf_counter() - started,
+    )
 
 
 def federated_averaging(
@@ -115,14 +157,12 @@ def _data(task: str, seed: int, size: Size) -> tuple[Examples, Examples, tuple[s
     return parts[0], parts[1], tuple(LABEL_NAMES[i] for i in classes)
 
 
-def _model(method: str, names: tuple[str, ...], seed: int) -> Model:
+def _model(method: str, names: tuple[str, ...]) -> Model:
     head_alone = method == "linear head"
     model = FederatedCLIPModel("tiny_clip", len(names), names, trainable_head=head_alone)
     if head_alone:
         model.clip.requires_grad_(False)
     if not method.startswith("LoRA"):
         return model
-    with torch.random.fork_rng():
-        torch.manual_seed(seeding.derive(seed, "down"))
-        config = LoRAConfig.for_clip_model(r=int(method.rpartition(" ")[2]))
-        return CLIPLoRAWrapper(model, config).apply_lora_to_federated_model()
+    config = LoRAConfig.for_clip_model(r=int(method.rpartition(" ")[2]))
+    return CLIPLoRAWrapper(model, config).apply_lora_to_federated_model()

@@ -1,0 +1,95 @@
+"""`fedlora bench clip`: claims C1 to C4."""
+
+import multiprocessing
+import os
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from itertools import product
+from pathlib import Path
+
+import torch
+
+from fedlora.bench.clip import cost
+from fedlora.bench.clip.claims import Rows, accuracy_claims, cost_claims, over_seeds
+from fedlora.bench.clip.training import METHODS, TASKS, Case, Row, Size, measure
+from fedlora.bench.kept import Kept
+from fedlora.results import BenchResults, write_results
+from fedlora.server.observer import Observer
+
+SEEDS = (0, 1, 2)
+COMMAND = "make bench-clip"
+
+
+def bench_clip(
+    out: Path,
+    observer: Observer,
+    seeds: tuple[int, ...] = SEEDS,
+    size: Size | None = None,
+    steps: int = 60,
+    workers: int | None = None,
+) -> BenchResults:
+    """Measure claims C1 to C4 and write them.
+
+    A bench that was interrupted goes on with the accuracies that are missing, as long as the code
+    is the same.
+
+    Args:
+        out: the results file.
+        observer: told how far it is.
+        seeds: of the accuracies of C1.
+        size: of the same, its defaults when left out.
+        steps: timed pairs of steps of C3.
+        workers: processes that train at once; the number of cores when None.
+
+    Raises:
+        FedloraError: the results cannot be written.
+    """
+    started = time.perf_counter()
+    torch.set_num_threads(1)  # processor time is compared, and one thread has no waiting in it
+    costs = _costs(observer, steps)
+    claims = cost_claims(costs)
+    cases = [Case(*which, size or Size()) for which in product(TASKS, METHODS, seeds)]
+    kept = Kept.of_bench("clip", Row)
+    known = {case: row for case in cases if (row := kept.get(case.name)) is not None}
+    observer.phase("accuracy", len(cases))
+    observer.advance(len(known))
+    rows = dict(known)
+    for case, row in _measured([case for case in cases if case not in known], workers):
+        kept.put(case.name, row)
+        rows[case] = row
+        observer.advance()
+    found: Rows = [dict(rows[case]) for case in cases]
+    claims = accuracy_claims(found) + claims
+    elapsed = time.perf_counter() - started + sum(row["seconds"] for row in known.values())
+    every = [*over_seeds(found), *found, *costs]
+    results = write_results(out, "clip", COMMAND, every, claims, seeds, elapsed)
+    kept.clear()
+    return results
+
+
+def _measured(cases: list[Case], workers: int | None) -> Iterator[tuple[Case, Row]]:
+    """Each case and its row, in order, measured in processes of one thread."""
+    if not cases:
+        return
+    count = min(workers or os.cpu_count() or 1, len(cases))
+    spawned = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(count, spawned, torch.set_num_threads, (1,)) as pool:
+        yield from zip(cases, pool.map(measure, cases), strict=True)
+
+
+def _costs(observer: Observer, steps: int) -> Rows:
+    """What ViT-B/32 costs: values and bytes by rank, what is left alone, seconds and memory."""
+    observer.phase("ViT-B/32", 4)
+    rows: Rows = [{"case": f"ViT-B/32, r {row['rank']}", **row} for row in cost.counts()]
+    observer.advance()
+    disabled, merged = cost.differences()
+    rows.append({"case": "differences", "disabled": disabled, "merged": merged})
+    observer.advance()
+    rows.append({"case": "a wrapped step over plain PEFT's", **cost.overhead(steps)})
+    observer.advance()
+    for on, (seconds, peak) in cost.checkpointed().items():
+        name = f"checkpointing {'on' if on else 'off'}"
+        rows.append({"case": name, "seconds": seconds, "bytes": peak})
+    observer.advance()
+    return rows
