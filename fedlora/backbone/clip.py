@@ -64,13 +64,17 @@ class ImageInput:
 
 @dataclass(frozen=True, eq=False)
 class ClipTowers:
-    """A CLIPModel, its tokenizer if it has one, its way with images, and its prompts."""
+    """A CLIPModel, its tokenizer if it has one, its way with images, and its prompts.
+
+    num_classes: how many classes a task must have; None for any.
+    """
 
     model: Any
     tokenizer: Any | None
     images: ImageInput
     reference: str
     templates: Sequence[str] = TEMPLATES
+    num_classes: int | None = None
 
     def vision(self) -> Any:
         """The vision tower and its projection as transformers' own class, sharing weights."""

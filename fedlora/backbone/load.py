@@ -24,6 +24,7 @@ from fedlora.backbone.florence2 import ARCHITECTURE, Florence, load_florence
 from fedlora.backbone.pixels import Pixels, read_pixels
 from fedlora.backbone.weights import digest, locate, unloadable
 from fedlora.config import BackboneConfig
+from fedlora.errors import FedloraError
 
 # What cannot be fetched is said once, by us.
 logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
@@ -90,6 +91,8 @@ def _load(where: str, config: BackboneConfig) -> BaseModel:
     described = AutoConfig.from_pretrained(where)
     if (described.architectures or [""])[0] == "CLIPModel":
         return _load_clip(where, config)
+    if config.num_classes is not None:
+        raise FedloraError(f"num_classes: '{config.name}' is no CLIP, whose classes it counts")
     if (described.architectures or [""])[0] == ARCHITECTURE:
         return _load_florence(where, config)
     modality = _modality(described)
@@ -127,7 +130,11 @@ def _load(where: str, config: BackboneConfig) -> BaseModel:
 
 def _load_clip(where: str, config: BackboneConfig) -> BaseModel:
     """The vision tower takes the adapter; an adapter belongs to the text tower as well."""
-    towers = replace(load_clip(where, getattr(torch, config.dtype)), templates=config.prompts)
+    towers = replace(
+        load_clip(where, getattr(torch, config.dtype)),
+        templates=config.prompts,
+        num_classes=config.num_classes,
+    )
     towers.model.requires_grad_(False)
     vision = towers.vision()
     parameters = sum(p.numel() for p in vision.parameters())

@@ -8,6 +8,14 @@ from fedlora.config.clients import (
     TrainSection,
     WarmStartConfig,
 )
+from fedlora.config.clip_lora import (
+    CLIP_TARGETS,
+    ClipLora,
+    ClipLoraSection,
+    ClipModelSection,
+    Component,
+    LoRAFields,
+)
 from fedlora.config.continual import ContinualConfig, NoiseConfig
 from fedlora.config.files import dump, from_dict, load, merged, stamped
 from fedlora.config.model import BackboneConfig, LoraSection
@@ -17,15 +25,21 @@ from fedlora.config.run import RunConfig
 from fedlora.config.runtime import RoundsConfig, RuntimeConfig, Training
 
 __all__ = [
+    "CLIP_TARGETS",
     "AdoptionConfig",
     "AggregatorPart",
     "BackboneConfig",
+    "ClipLora",
+    "ClipLoraSection",
+    "ClipModelSection",
     "CodecPart",
+    "Component",
     "ContinualConfig",
     "EvaluationConfig",
     "FinetuneConfig",
     "GeneratorPart",
     "GrowthConfig",
+    "LoRAFields",
     "LoraSection",
     "NoiseConfig",
     "PolicyPart",

@@ -13,6 +13,9 @@ class BackboneConfig(Section):
     name: str
     dtype: Literal["float32", "bfloat16"] = "float32"
     max_length: int = Field(128, ge=8, description="tokens a text is cut to")
+    num_classes: int | None = Field(
+        None, ge=2, description="with a CLIP: how many classes every task must have"
+    )
     prompts: tuple[str, ...] = Field(
         ("a photo of a {}.",), min_length=1, description="what a CLIP reads class names in"
     )

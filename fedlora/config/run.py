@@ -1,6 +1,6 @@
 """RunConfig: everything a run depends on, in one validated tree."""
 
-from typing import Self
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
@@ -12,16 +12,22 @@ from fedlora.config.clients import (
     TrainSection,
     WarmStartConfig,
 )
+from fedlora.config.clip_lora import in_words_of_a_run
 from fedlora.config.continual import ContinualConfig
 from fedlora.config.model import BackboneConfig, LoraSection
 from fedlora.config.newcomers import AdoptionConfig, EvaluationConfig
 from fedlora.config.parts import CodecPart, GeneratorPart, TasksPart, default
 from fedlora.config.runtime import RoundsConfig, RuntimeConfig
+from fedlora.errors import FedloraError
 from fedlora.section import Section
 
 
 class RunConfig(Section):
-    """One run: a section a room."""
+    """One run: a section a room.
+
+    `model` with `type: clip_lora`, and `lora` in the words of `fedlora.lora`, may stand for
+    `backbone` and `lora`.
+    """
 
     name: str = Field(pattern=r"^[A-Za-z0-9_-]+$", max_length=80)
     seeds: tuple[int, ...] = Field((0,), min_length=1)
@@ -47,6 +53,16 @@ class RunConfig(Section):
     def with_rank(self, rank: int) -> Self:
         """The same run with adapters of another rank."""
         return self.model_copy(update={"lora": self.lora.model_copy(update={"rank": rank})})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_clip_lora(cls, raw: Any) -> Any:
+        if not isinstance(raw, dict) or "model" not in raw:
+            return raw
+        try:
+            return in_words_of_a_run(raw)
+        except FedloraError as error:
+            raise ValueError(str(error)) from None
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:

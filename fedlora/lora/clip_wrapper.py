@@ -1,18 +1,18 @@
 """The wrapper for CLIP: adapters in the towers, the projections, the head."""
 
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import get_args
 
 from typing_extensions import override
 
+from fedlora.config import CLIP_TARGETS, Component
 from fedlora.errors import FedloraError
 from fedlora.lora.clip_model import FederatedCLIPModel
-from fedlora.lora.config import CLIP_TARGETS, LoRAConfig
+from fedlora.lora.config import LoRAConfig
 from fedlora.lora.targets import adaptable_layers, check_targets, matches
 from fedlora.lora.wrapper import LoRAWrapper
 from fedlora.registry import nearest
 
-Component = Literal["encoder", "text_encoder", "classifier", "projection"]
 COMPONENTS: tuple[Component, ...] = get_args(Component)
 
 TOWERS = {"encoder": "clip.vision_model", "text_encoder": "clip.text_model"}

@@ -1,23 +1,9 @@
 """What is trained: rank, scaling, layers."""
 
-from typing import Any, Literal, Self
+from typing import Any, Self
 
-from pydantic import Field
-
-from fedlora.section import Section, parse
-
-CLIP_TARGETS = ("q_proj", "k_proj", "v_proj", "fc1", "fc2")
-
-
-class LoRAFields(Section):
-    """The settings of an adapter, as a section of YAML has them."""
-
-    r: int = Field(16, ge=1)
-    lora_alpha: float = Field(32, gt=0)
-    lora_dropout: float = Field(0.1, ge=0, lt=1)
-    target_modules: Literal["auto"] | tuple[str, ...] = "auto"
-    bias: Literal["none", "all", "lora_only"] = "none"
-    save_only_trainable: bool = True
+from fedlora.config import CLIP_TARGETS, LoRAFields
+from fedlora.section import parse
 
 
 class LoRAConfig(LoRAFields):

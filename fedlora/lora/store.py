@@ -9,8 +9,9 @@ from typing import Any
 import torch
 
 from fedlora import atomic, frame
+from fedlora.config import LoRAFields
 from fedlora.errors import FedloraError
-from fedlora.lora.config import LoRAConfig, LoRAFields
+from fedlora.lora.config import LoRAConfig
 from fedlora.lora.wrapper import LoRAWrapper
 from fedlora.registry import nearest
 from fedlora.section import parse

@@ -137,7 +137,7 @@ def test_a_model_is_made_from_yaml(tmp_path):
     ("encoder, class", "encodr, class", r"mine\.yaml: lora\.target_components"),
     ("tiny_clip", "tiny_vit", r"mine\.yaml: .*no CLIP"),
     ("model:", "modle:", r"mine\.yaml: "),
-    ("{type", "{{type", r"mine\.yaml: not YAML"),
+    ("{type", "{{type", r"mine\.yaml: not a YAML mapping"),
 ])  # fmt: skip
 def test_a_wrong_file_is_one_line_with_the_key(tmp_path, old, new, message):
     file = tmp_path / "mine.yaml"

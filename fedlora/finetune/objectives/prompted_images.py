@@ -22,10 +22,16 @@ class PromptedImages(ImageClassification):
     """
 
     def __init__(self, slot: AdapterSlot, label_names: tuple[str, ...], train_head: bool) -> None:
-        if slot.base.clip is None:
+        clip = slot.base.clip
+        if clip is None:
             raise FedloraError(f"backbone.name: '{slot.base.reference}' is no CLIP")
-        self.images = slot.base.clip.images
-        weight = wide(slot.base.clip.name_rows(label_names)).to(slot.device)
+        if clip.num_classes not in (None, len(label_names)):
+            raise FedloraError(
+                f"num_classes={clip.num_classes}, but the task has {len(label_names)} classes;"
+                f" set it to {len(label_names)}"
+            )
+        self.images = clip.images
+        weight = wide(clip.name_rows(label_names)).to(slot.device)
         bias = weight.new_zeros(len(weight))
         LinearHeadObjective.__init__(self, slot, label_names, weight, bias, train_head)
 
