@@ -154,11 +154,18 @@ def load_clip(where: str, dtype: torch.dtype = torch.float32) -> ClipTowers:
             f"'{where}' is a model of type '{described.model_type}', no CLIP; {hint}"
         )
     model: Any = CLIPModel.from_pretrained(where, dtype=dtype)
+    return ClipTowers(model.eval(), _tokenizer(where), image_input(described, where), where)
+
+
+def _tokenizer(where: str) -> Any | None:
+    """The model's tokenizer; None where there is none."""
     try:
         tokenizer = AutoTokenizer.from_pretrained(where)
     except (OSError, ValueError, KeyError, TypeError):  # transformers has no one error for "none"
-        tokenizer = None
-    return ClipTowers(model.eval(), tokenizer, image_input(described, where), where)
+        return None
+    # without its files transformers may also make one that knows no word
+    known = set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens)
+    return tokenizer if known else None
 
 
 def image_input(config: Any, where: str | None = None) -> ImageInput:

@@ -1,11 +1,14 @@
 """A wrapped CLIP: what trains, what it says, and what it says without the adapter."""
 
+import shutil
+
 import pytest
 import torch
 from torch import nn
 from transformers import CLIPConfig, CLIPModel
 
 from fedlora.backbone.clip import ClipTowers, image_input
+from fedlora.backbone.weights import ASSETS
 from fedlora.errors import FedloraError
 from fedlora.lora import CLIPLoRAWrapper, FederatedCLIPModel, LoRAConfig, quick_clip_lora
 from fedlora.tasks.sources.fashion_mnist import LABEL_NAMES, Config, FashionMnist
@@ -218,6 +221,21 @@ def test_a_model_that_does_not_fit_is_named(tmp_path):
         FederatedCLIPModel("nobody/nothing", 2)
     with pytest.raises(FedloraError, match=r"model_name: .* has no config\.json"):
         FederatedCLIPModel(str(tmp_path), 2)
+
+
+def test_a_folder_that_transformers_wrote_is_a_model(tmp_path):
+    source = FederatedCLIPModel("tiny_clip", 10, LABEL_NAMES)
+    source.clip.save_pretrained(tmp_path / "mine")
+    pixels = source.prepare(torch.rand(4, 1, 28, 28))
+
+    with pytest.raises(FedloraError, match="has no tokenizer, so class names cannot be read"):
+        FederatedCLIPModel(str(tmp_path / "mine"), 10, LABEL_NAMES)
+    for file in ("tokenizer.json", "tokenizer_config.json", "preprocessor_config.json"):
+        shutil.copy(ASSETS / "tiny_clip" / file, tmp_path / "mine")
+    loaded = FederatedCLIPModel(str(tmp_path / "mine"), 10, LABEL_NAMES)
+
+    assert loaded.images == source.images
+    assert torch.equal(in_evaluation(loaded, pixels), in_evaluation(source, pixels))
 
 
 def test_classes_that_disagree_are_named_before_anything_trains():
