@@ -169,7 +169,7 @@ class FederatedCLIPModel(nn.Module):
             id(p) for p in trained
         ]
         if self._optimizer is None or not same:
-            made = torch.optim.AdamW(trained, lr=self.learning_rate, weight_decay=0.0)
+            made = torch.optim.AdamW(trained, self.learning_rate, weight_decay=0.0, fused=True)
             self._optimizer = (trained, made)
         for group in self._optimizer[1].param_groups:
             group["lr"] = self.learning_rate  # which may have changed since

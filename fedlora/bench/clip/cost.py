@@ -15,8 +15,8 @@ from torch.nn import functional
 from transformers import CLIPConfig, CLIPModel
 
 from fedlora.backbone.clip import ClipTowers, image_input
+from fedlora.config import CLIP_TARGETS
 from fedlora.lora import CLIPLoRAWrapper, FederatedCLIPModel, LoRAConfig
-from fedlora.lora.config import CLIP_TARGETS
 
 CLASSES, BATCH, FEW = 10, 16, 4
 RANKS = (8, 16, 32)
@@ -90,7 +90,7 @@ def overhead(pairs: int) -> dict[str, float]:
         ),
     )
     optimizer = torch.optim.AdamW(
-        [p for p in theirs.parameters() if p.requires_grad], lr=5e-4, weight_decay=0.0
+        [p for p in theirs.parameters() if p.requires_grad], 5e-4, weight_decay=0.0, fused=True
     )
 
     def plain_step() -> None:
