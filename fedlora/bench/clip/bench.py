@@ -29,7 +29,7 @@ def bench_clip(
     steps: int = 60,
     workers: int | None = None,
 ) -> BenchResults:
-    """Measure claims C1 to C4 and write them.
+    """Measure claims C1 to C4, and write them after every seed.
 
     A bench that was interrupted goes on with the accuracies that are missing, as long as the code
     is the same.
@@ -48,24 +48,29 @@ def bench_clip(
     started = time.perf_counter()
     torch.set_num_threads(1)  # processor time is compared, and one thread has no waiting in it
     costs = _costs(observer, steps)
-    claims = cost_claims(costs)
-    cases = [Case(*which, size or Size()) for which in product(TASKS, METHODS, seeds)]
     kept = Kept.of_bench("clip", Row)
-    known = {case: row for case in cases if (row := kept.get(case.name)) is not None}
-    observer.phase("accuracy", len(cases))
-    observer.advance(len(known))
-    rows = dict(known)
-    for case, row in _measured([case for case in cases if case not in known], workers):
-        kept.put(case.name, row)
-        rows[case] = row
-        observer.advance()
-    found: Rows = [dict(rows[case]) for case in cases]
-    claims = accuracy_claims(found) + claims
-    elapsed = time.perf_counter() - started + sum(row["seconds"] for row in known.values())
-    every = [*over_seeds(found), *found, *costs]
-    results = write_results(out, "clip", COMMAND, every, claims, seeds, elapsed)
+    rows: Rows = []
+    before = 0.0
+    observer.phase("accuracy", len(seeds) * len(TASKS) * len(METHODS))
+    for number, seed in enumerate(seeds, start=1):
+        cases = [Case(task, method, seed, size or Size()) for task, method in _EVERY]
+        found = {case: row for case in cases if (row := kept.get(case.name)) is not None}
+        before += sum(row["seconds"] for row in found.values())
+        observer.advance(len(found))
+        for case, row in _measured([case for case in cases if case not in found], workers):
+            kept.put(case.name, row)
+            found[case] = row
+            observer.advance()
+        rows += [dict(found[case]) for case in cases]
+        claims = accuracy_claims(rows) + cost_claims(costs)
+        every = [*over_seeds(rows), *rows, *costs]
+        elapsed = time.perf_counter() - started + before
+        results = write_results(out, "clip", COMMAND, every, claims, seeds[:number], elapsed)
     kept.clear()
     return results
+
+
+_EVERY = tuple(product(TASKS, METHODS))
 
 
 def _measured(cases: list[Case], workers: int | None) -> Iterator[tuple[Case, Row]]:

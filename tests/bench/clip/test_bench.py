@@ -6,6 +6,7 @@ from fedlora.bench import kept
 from fedlora.bench.clip import bench
 from fedlora.bench.clip.claims import accuracy_claims, cost_claims, over_seeds
 from fedlora.bench.clip.training import METHODS, TASKS
+from fedlora.results import read
 from fedlora.server.observer import Silent
 
 COSTS = [
@@ -75,7 +76,7 @@ def test_an_interrupted_bench_goes_on_with_what_is_missing(tmp_path, monkeypatch
     out = tmp_path / "clip.json"
     with pytest.raises(KeyboardInterrupt):
         bench.bench_clip(out, Silent())
-    assert not out.exists()
+    assert read(out).seeds == (0, 1)
 
     results = bench.bench_clip(out, Silent())
 
