@@ -20,7 +20,7 @@ from sphinx.util.docutils import SphinxDirective
 
 from fedlora import registry
 
-ROOMS = ("tasks", "tasks.sources", "generators", "aggregation", "wire.codecs")
+ROOMS = ("tasks", "tasks.sources", "generators", "aggregation", "attacks", "wire.codecs")
 
 
 class FromCode(SphinxDirective, ABC):

@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from typing_extensions import override
 
-from fedlora.adapter import LoraAdapter
+from fedlora.adapter import AdapterSpec, LoraAdapter
 from fedlora.aggregation.contract import Aggregator, State, shares
 from fedlora.errors import FedloraError
 from fedlora.section import Section
@@ -46,10 +46,19 @@ def mean_factors(adapters: Sequence[LoraAdapter], weights: Sequence[float]) -> L
     values = torch.zeros(spec.size, dtype=torch.float64)
     # One at a time: thousands may be on the disk alone.
     for adapter, share in zip(adapters, shares(weights), strict=True):
-        if adapter.spec != spec:
-            raise FedloraError(
-                "warm_start.aggregation: this method averages adapters of one rank and one base"
-                " only; choose flexlora, flora, hetlora or product for several ranks"
-            )
+        check_one_rank(adapter, spec)
         values += share * adapter.flatten().double()
     return LoraAdapter.from_flat(spec, values.float())
+
+
+def check_one_rank(adapter: LoraAdapter, spec: AdapterSpec) -> None:
+    """Refuse an adapter whose factors cannot be laid beside those of a spec.
+
+    Raises:
+        FedloraError: it is of another rank or base model.
+    """
+    if adapter.spec != spec:
+        raise FedloraError(
+            "warm_start.aggregation: this method averages adapters of one rank and one base"
+            " only; choose flexlora, flora, hetlora or product for several ranks"
+        )

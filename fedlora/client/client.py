@@ -1,7 +1,7 @@
 """A client: it answers the server's messages from its own data and nothing else."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -13,6 +13,7 @@ from fedlora.client.actions import ACTIONS
 from fedlora.client.desk import Desk, open_desk
 from fedlora.client.encoded_task import TaskCache, encode_task
 from fedlora.client.lessons import LESSONS, Answer
+from fedlora.client.siege import Siege
 from fedlora.client.workplace import Workplace
 from fedlora.config import RunConfig
 from fedlora.errors import FedloraError
@@ -46,6 +47,7 @@ class _Pupil:
     request: Request
     jobs: list[Job]
     answer: Answer
+    seal: Callable[[int, Message], bytes]
 
     def reply(self, done: Sequence[Done]) -> Reply:
         """The reply that the jobs lead to, or what one of them raised."""
@@ -54,7 +56,7 @@ class _Pupil:
             seconds = sum(each.seconds for each in done)
             answer = self.answer(trained, seconds)
             remarks = {each.remark: None for each in done if each.remark}
-            frame = encode(_with_remarks(answer, list(remarks)))
+            frame = self.seal(self.request.client, _with_remarks(answer, list(remarks)))
         except Exception as error:  # noqa: BLE001 - a fault in one client's data or code
             return lost(self.request, error)
         return Reply(self.request.client, frame)
@@ -85,6 +87,7 @@ class Client:
         self.codec_up: Codec = (config.codec_up or config.codec).build()
         self.family = config.tasks.build()
         self.seats = seats(config, self.family.names())
+        self.siege = Siege(config, self.seats, seed) if config.attackers else None
         self.tasks = TaskCache(TASKS)
         room = (runtime.activation_cache << 20, runtime.activation_disk << 20)
         self.states = ActivationCache(self.slot, StateStore(*room, cache.folder() / STATES))
@@ -100,13 +103,13 @@ class Client:
             return encode(self._roster())
         place, message, action = self._receive(client, frame)
         if action not in LESSONS:
-            return encode(ACTIONS[action](place, message))
-        jobs, answer = LESSONS[action](place, message)
+            return encode(self._act(action, place, message))
+        jobs, answer = self._lesson(action, place, message)
         started = time.perf_counter()
         with span("training"):
             trained = [train(*job) for job in jobs]
         seconds = time.perf_counter() - started
-        return encode(answer(trained, seconds))
+        return self._seal(client, answer(trained, seconds))
 
     def handle_many(self, requests: Sequence[Request]) -> list[Reply]:
         """Answer many requests, in their order; training is done as `runtime.training` says.
@@ -137,8 +140,8 @@ class Client:
                 return Reply(request.client, encode(self._roster()))
             place, message, action = self._receive(request.client, request.frame)
             if action in LESSONS:
-                return _Pupil(request, *LESSONS[action](place, message))
-            return Reply(request.client, encode(ACTIONS[action](place, message)))
+                return _Pupil(request, *self._lesson(action, place, message), self._seal)
+            return Reply(request.client, encode(self._act(action, place, message)))
         except Exception as error:  # noqa: BLE001 - a fault in one client's data or code
             return lost(request, error)
 
@@ -151,6 +154,25 @@ class Client:
         if action not in ACTIONS and action not in LESSONS:
             raise FedloraError(f"message asks for '{action}': not something a client does")
         return self._place(desk), message, action
+
+    def _act(self, action: str, place: Workplace, message: Message) -> Message:
+        answer = ACTIONS[action](place, message)
+        siege, client = self.siege, place.desk.seat.client
+        if siege and client in siege.clients and action == "describe":
+            return siege.described(answer, place, self.desk)
+        return answer
+
+    def _lesson(self, action: str, place: Workplace, message: Message) -> tuple[list[Job], Answer]:
+        if self.siege and place.desk.seat.client in self.siege.clients:
+            return self.siege.lesson(action, place, message, self.place)
+        return LESSONS[action](place, message)
+
+    def _seal(self, client: int, answer: Message) -> bytes:
+        """What leaves a client that has trained."""
+        frame = encode(answer)
+        if self.siege and client in self.siege.clients:
+            return self.siege.attack.frame(frame)
+        return frame
 
     def place(self, client: int) -> Workplace:
         """Where a client of this run carries actions out.
@@ -180,7 +202,10 @@ class Client:
             seat.task,
             lambda: encode_task(config, self.family, seat.task, seat.role, self.slot, self.seed),
         )
-        return open_desk(seat, task, config.shards.min_examples)
+        desk = open_desk(seat, task, config.shards.min_examples)
+        if self.siege and client in self.siege.clients:
+            return self.siege.desk(desk, self.seed)
+        return desk
 
     def _limit(self, desk: Desk) -> int:
         head = sum(parameter.numel() for parameter in desk.objective.head().values())

@@ -1,5 +1,6 @@
 """A run's configuration: one validated tree, a file a group of sections, a section a room."""
 
+from fedlora.config.attackers import AttackersConfig, AttackPart
 from fedlora.config.clients import (
     FinetuneConfig,
     GrowthConfig,
@@ -28,6 +29,8 @@ __all__ = [
     "CLIP_TARGETS",
     "AdoptionConfig",
     "AggregatorPart",
+    "AttackPart",
+    "AttackersConfig",
     "BackboneConfig",
     "ClipLora",
     "ClipLoraSection",

@@ -4,6 +4,7 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
+from fedlora.config.attackers import AttackersConfig
 from fedlora.config.clients import (
     FinetuneConfig,
     GrowthConfig,
@@ -45,6 +46,9 @@ class RunConfig(Section):
     continual: ContinualConfig | None = Field(
         None, description="a stream of tasks, learned in order, in place of bank and newcomers"
     )
+    attackers: AttackersConfig | None = Field(
+        None, description="clients that attack, in a simulation; none when absent"
+    )
     codec: CodecPart = default(CodecPart, "none")
     codec_up: CodecPart | None = Field(None, description="of answers; codec when absent")
     rounds: RoundsConfig = RoundsConfig()
@@ -66,12 +70,40 @@ class RunConfig(Section):
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
-        if misfit := _misfit(self) or _misfit_of_stream(self):
+        if misfit := _misfit(self) or _misfit_of_stream(self) or _misfit_of_attackers(self):
             raise ValueError(misfit)
         return self
 
 
-IDLE_IN_STREAMS = ("warm_start", "task_vector", "generator", "adoption", "evaluation")
+def _misfit_of_attackers(config: RunConfig) -> str | None:
+    """What clients that attack cannot have around them."""
+    if config.attackers is None:
+        return None
+    if config.runtime.name == "deployment":
+        return "attackers: for simulations; set runtime.name to inprocess or ray, or leave it out"
+    attack, method = config.attackers.attack, config.warm_start.aggregation
+    if not attack.build().colludes:
+        return None
+    up = (config.codec_up or config.codec).build()
+    if method.build().duty(1).remembers or config.codec.build().relative or up.feedback:
+        return (
+            f"attackers.attack: '{attack.name}' trains on other attackers' data as well, and"
+            " needs rounds in which clients keep nothing; set warm_start.aggregation.name=fedavg"
+            " and codec.name=none"
+        )
+    if len({*(config.lora.ranks or ())}) > 1:
+        return f"attackers.attack: '{attack.name}' needs clients of one rank; leave lora.ranks out"
+    return None
+
+
+IDLE_IN_STREAMS = (
+    "warm_start",
+    "task_vector",
+    "generator",
+    "adoption",
+    "evaluation",
+    "attackers",
+)
 """Sections that a continual run has no use for."""
 
 

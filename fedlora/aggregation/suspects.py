@@ -1,0 +1,55 @@
+"""How many of a round's clients a robust method takes for attackers, if it can bear so many."""
+
+from collections.abc import Callable, Sequence
+
+from pydantic import Field
+
+from fedlora.adapter import LoraAdapter
+from fedlora.aggregation.contract import shares
+from fedlora.errors import FedloraError
+from fedlora.section import Section
+
+
+class SuspectsConfig(Section):
+    """share: of a round's clients, rounded down, that may attack; a round in which that is nobody
+    is taken as it comes.
+    """
+
+    share: float = Field(0.2, ge=0, lt=0.5)
+
+
+def counted(
+    sent: Sequence[LoraAdapter], weights: Sequence[float]
+) -> tuple[list[LoraAdapter], list[float]]:
+    """The adapters whose weights are positive, and these as shares that add up to one.
+
+    Raises:
+        FedloraError: no weight is positive, or one is negative.
+    """
+    pairs = [(a, w) for a, w in zip(sent, shares(weights), strict=True) if w > 0]
+    return [adapter for adapter, _ in pairs], [weight for _, weight in pairs]
+
+
+def suspected(
+    config: SuspectsConfig, clients: int, method: str, least: Callable[[int], int], rule: str
+) -> int:
+    """f, how many of n clients may attack.
+
+    Args:
+        config: of the method.
+        clients: n, those that count in the round.
+        method: its name, for the error.
+        least: the fewest clients with which it bears f attackers.
+        rule: the same in symbols.
+
+    Raises:
+        FedloraError: the round has too few clients for f.
+    """
+    attackers = int(config.share * clients)
+    if attackers and clients < least(attackers):
+        raise FedloraError(
+            f"warm_start.aggregation.share={config.share:g}: '{method}' bears f={attackers} of"
+            f" n={clients} clients only where n >= {rule}={least(attackers)};"
+            " lower it, or have more clients in a round"
+        )
+    return attackers

@@ -1,0 +1,1 @@
+"""Attacks on a federation, for tests and research: a file each."""
