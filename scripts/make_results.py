@@ -5,6 +5,7 @@ whole; what it shows is said in the first:
 
     <!-- claims main -->                               the claims of results/main.json
     <!-- rows main: method, accuracy | table=task -->  these columns of its rows with table = task
+    <!-- rows main: method, bytes | bytes -->     these columns of its rows that have bytes
     <!-- end -->
 
 A bench that docs/RESULTS.md does not name yet gets a section at its end. With --check nothing is
@@ -98,11 +99,11 @@ def rows_block(bench: BenchResults, selection: str) -> str:
         FedloraError: no row has them.
     """
     columns, _, filters = selection.partition("|")
-    wanted = dict(pair.strip().split("=", 1) for pair in filters.split(",") if pair.strip())
+    wanted = [pair.strip().partition("=") for pair in filters.split(",") if pair.strip()]
     rows = [
         row
         for row in bench.rows
-        if all(cell(row.get(key)) == value for key, value in wanted.items())
+        if all(cell(row.get(key)) == value if sign else key in row for key, sign, value in wanted)
     ]
     heads = [column.strip() for column in columns.split(",")]
     if not rows or any(head not in row for row in rows for head in heads):

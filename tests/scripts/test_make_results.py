@@ -41,6 +41,13 @@ def test_only_the_rows_asked_for_are_shown(benches):
     assert "fedavg" not in page
 
 
+def test_rows_that_have_a_column_are_shown(benches):
+    page = render(PAGE.format("<!-- rows main: method, bytes | bytes -->"), benches)
+
+    assert "| fedavg | 1,234,567 |" in page
+    assert "| base |" not in page
+
+
 def test_rendering_again_changes_nothing_and_keeps_the_prose(benches):
     once = render(PAGE.format("<!-- rows main: method, accuracy | table=task -->"), benches)
 

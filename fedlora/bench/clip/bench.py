@@ -26,7 +26,7 @@ def bench_clip(
     observer: Observer,
     seeds: tuple[int, ...] = SEEDS,
     size: Size | None = None,
-    steps: int = 60,
+    steps: int = 40,
     workers: int | None = None,
 ) -> BenchResults:
     """Measure claims C1 to C4, and write them after every seed.

@@ -116,7 +116,7 @@ def overhead(pairs: int) -> dict[str, float]:
     return {"ratio": median, "low": float(inside.low), "high": float(inside.high)}
 
 
-def checkpointed(steps: int = 4) -> dict[bool, tuple[float, int | None]]:
+def checkpointed(steps: int = 3) -> dict[bool, tuple[float, int | None]]:
     """Median CPU seconds a step and peak bytes, without and with checkpointing; a process each."""
     spawn = multiprocessing.get_context("spawn")
     found = {}
