@@ -13,6 +13,7 @@ from fedlora.cli.console import watching
 from fedlora.cli.errors import resumable
 from fedlora.cli.options import AsJson
 from fedlora.cli.report import report
+from fedlora.config import RunConfig
 from fedlora.errors import FedloraError
 
 
@@ -40,28 +41,28 @@ def run(
 
     Example: fedlora run configs/quickstart.yaml lora.rank=8 runtime.name=ray
     """
-    if resume is not None:
-        if config is not None:
-            raise FedloraError(
-                "--resume takes its configuration from the run folder; name no other"
-            )
-        settings, folder = run_folder.resume(resume), resume
-    elif config is None:
-        raise FedloraError(
-            "name a configuration, such as configs/quickstart.yaml, or --resume a run"
-        )
-    else:
-        settings = configuration.load(config, overrides or [])
-        if dry_run:
-            from fedlora.cli.plan import show_plan
+    settings = _settings(config, overrides or [], resume)
+    if dry_run:
+        from fedlora.cli.plan import show_plan
 
-            show_plan(settings, json)
-            return
-        folder = run_folder.create(settings, out)
+        show_plan(settings, json)
+        return
     from fedlora.runtime import run as running
 
+    folder = resume or run_folder.create(settings, out)
     Console(stderr=True).print(f"run folder: {folder}", soft_wrap=True, highlight=False)
     profiling = spans.recording(folder / "profile") if profile else nullcontext()
     with resumable(folder), profiling, watching() as observer:
         running.run(settings, folder, observer)
     report(folder, json=json)
+
+
+def _settings(config: Path | None, overrides: list[str], resume: Path | None) -> RunConfig:
+    """The configuration that is named, or that of the run to go on with."""
+    if resume is None and config is None:
+        raise FedloraError(
+            "name a configuration, such as configs/quickstart.yaml, or --resume a run"
+        )
+    if resume is not None and config is not None:
+        raise FedloraError("--resume takes its configuration from the run folder; name no other")
+    return run_folder.resume(resume) if resume else configuration.load(config, overrides)

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fedlora.phases import PHASES
 from fedlora.report import traffic
 from fedlora.report.formats import decimal, digits, duration, size, times
 from fedlora.report.outcome import Line, line
 from fedlora.report.results import Lost
-from fedlora.report.run_folder import PHASES, RunFolder
+from fedlora.report.run_folder import RunFolder
 from fedlora.report.series import step
 
 MOST_LOST = 200

@@ -16,18 +16,6 @@ from fedlora.report.results import Results
 
 Record = Mapping[str, Any]
 
-PHASES = (
-    "describe",
-    "warm_start",
-    "growth",
-    "finetune",
-    "generator",
-    "arrive",
-    "adopt",
-    "evaluate",
-)
-"""The phases of a run, in the order of the story."""
-
 
 @dataclass(frozen=True)
 class SeedFolder:

@@ -93,10 +93,15 @@ def read_replies(content: RecordDict) -> ReplyPack:
     """
     about: Any = content[_ABOUT]
     triples = zip(about["clients"], _frames(content), about["errors"], strict=True)
-    replies = tuple(
-        Reply(client, None if error else frame, error) for client, frame, error in triples
-    )
+    replies = tuple(_reply(*triple) for triple in triples)
     return ReplyPack(replies, float(about["seconds"]))
+
+
+def _reply(client: Any, frame: bytes, error: Any) -> Reply:
+    """Of a node's word: 1.0 and True equal 1, and would pass for a client's index."""
+    if type(client) is not int or not isinstance(error, str):
+        raise TypeError(f"client {client!a:.40} with the error {error!a:.40}")
+    return Reply(client, None if error else frame, error)
 
 
 def _content(clients: list[int], frames: Sequence[bytes], about: dict[str, Any]) -> RecordDict:

@@ -7,18 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedlora.errors import FedloraError
-
-PHASES = (
-    "roster",
-    "describe",
-    "warm_start",
-    "finetune",
-    "generator",
-    "arrive",
-    "adopt",
-    "evaluate",
-)
-"""In the order of the story."""
+from fedlora.phases import PHASES
 
 
 @dataclass(frozen=True)

@@ -100,6 +100,14 @@ def test_a_dry_run_counts_before_anything_is_trained(tmp_path: Path):
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_dry_run_of_a_run_that_goes_on_trains_nothing(tmp_path: Path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").write_text(dump(small_config()))
+    done = fedlora("run", "--resume", tmp_path / "run", "--dry-run", "--json")
+    assert json.loads(done.stdout)["plan"]["trainable values"] == 8 * 2 * (128 + 128)
+    assert [file.name for file in (tmp_path / "run").iterdir()] == ["config.yaml"]
+
+
 def test_a_dry_run_opens_every_client_s_data(tmp_path: Path):
     ill = {"name": "files", "path": str(tmp_path / "images")}
     config = small_config(

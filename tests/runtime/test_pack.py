@@ -45,6 +45,17 @@ def test_frames_that_do_not_add_up_are_refused(lengths):
         read_replies(content)
 
 
+@pytest.mark.parametrize(
+    "about", [{"errors": [5]}, {"errors": [b"boom"]}, {"clients": [0.0]}, {"clients": [False]}]
+)
+def test_a_client_or_an_error_of_another_type_is_refused(about):
+    content = write_replies(ReplyPack((Reply(0, b"ab"),), 0.0))
+    content["about"].update(about)
+
+    with pytest.raises(TypeError, match="client"):
+        read_replies(content)
+
+
 def test_a_message_that_is_no_pack_is_refused():
     with pytest.raises(KeyError):
         read_replies(RecordDict({"about": ConfigRecord({"clients": [1]})}))

@@ -7,10 +7,11 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from fedlora.phases import PHASES
 from fedlora.report.formats import duration, printable
 from fedlora.report.palette import colour
 from fedlora.report.plots.canvas import draw, tip
-from fedlora.report.run_folder import PHASES, Record
+from fedlora.report.run_folder import Record
 from fedlora.report.series import finite
 
 ROW = 30
