@@ -59,9 +59,9 @@ def open_task(
         found = config.tasks.build().load(task)
         splits = found.splits["train"], found.splits["test"]
         return _encode(config, found.kind, found.label_names, *splits)
-    columns = {"text": text, "label": label}
-    named = {key: column for key, column in columns.items() if column is not None}
-    table = Files(parse(Files.Config, {"path": data, **named})).load()
+    said = {"path": data, "text": text, "label": label, **_images(config)}
+    named = {key: value for key, value in said.items() if value is not None}
+    table = Files(parse(Files.Config, named)).load()
     rows = np.arange(len(table.examples))
     sizes = Splits(train=len(rows), validation=len(rows), test=len(rows))
     drawn = split_rows(rows, test_mask(table, 0), sizes, 0, str(data))
@@ -105,6 +105,17 @@ def _encoded(file: Path, config: TaskVectorConfig) -> Tensor:
         )
     texts = [prompt.text for prompt in read_prompts(file)]
     return open_encoder().encode([texts[i % len(texts)] for i in range(config.prompts)]).flatten()
+
+
+def _images(config: RunConfig) -> dict[str, int | None]:
+    """How the base model takes images; None where it does not say."""
+    base = open_slot(config.backbone, config.lora, config.runtime.device).base
+    said = getattr(base.model, "config", None)
+    size = getattr(said, "image_size", None)
+    return {
+        "size": size if isinstance(size, int) else None,
+        "channels": getattr(said, "num_channels", None),
+    }
 
 
 def _encode(
