@@ -1,5 +1,7 @@
 """The default generator: a conditional VAE from task vectors to adapters."""
 
+from collections import Counter
+from hashlib import sha256
 from pathlib import Path
 from typing import Literal, Self
 
@@ -82,7 +84,7 @@ class Cvae(Generator):
             asked = torch.tensor(largest_rank(self._spec) if rank is None else rank)
             c = self._ranks(self._project(conditions), asked.expand(len(conditions)))
             mean, log_variance = self._network.prior_of(c)
-            noise = torch.randn(mean.shape, generator=seeding.generator(seed, "latent"))
+            noise = _noise(conditions, mean.shape[1], seed)
             z = mean + self.config.spread * torch.exp(log_variance / 2) * noise
             return self._representation.decode(self._network.decode(z, c), rank)
 
@@ -127,3 +129,18 @@ class Cvae(Generator):
     ) -> None:
         self._spec, self._project, self._ranks = spec, project, ranks
         self._representation, self._network = representation, network
+
+
+def _noise(conditions: Tensor, size: int, seed: int) -> Tensor:
+    """(m, size) from a standard normal, drawn for each condition (m, c) by what it says.
+
+    So a task is given the same whoever else is asked for; equal conditions are numbered.
+    """
+    seen: Counter[str] = Counter()
+    rows = []
+    for condition in conditions.float().cpu().contiguous():
+        name = sha256(condition.numpy().tobytes()).hexdigest()
+        draw = seeding.generator(seed, "latent", name, seen[name])
+        rows.append(torch.randn(size, generator=draw))
+        seen[name] += 1
+    return torch.stack(rows)

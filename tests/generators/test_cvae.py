@@ -57,6 +57,15 @@ def test_the_spread_of_the_prior_makes_samples_differ(tmp_path: Path) -> None:
     assert loose.sample(asked, seed=0)[0].digest() == loose.sample(asked, seed=0)[0].digest()
 
 
+def test_a_task_is_given_the_same_draws_whoever_else_is_asked_for(tmp_path: Path) -> None:
+    loose = fitted(tmp_path, spread=1.0)
+    together = loose.sample(FAMILY.held_out, seed=0)
+    draws = loose.sample(FAMILY.held_out[-1:].expand(3, -1), seed=0)
+    assert distance(together[-1], draws[0]) < 1e-4 * norm(draws[0])
+    assert distance(draws[0], draws[1]) > 1e-2 * norm(draws[0])
+    assert distance(draws[1], draws[2]) > 1e-2 * norm(draws[0])
+
+
 def test_a_heavy_kl_collapses_the_latents_and_the_card_says_so(tmp_path: Path) -> None:
     alive = fitted(tmp_path / "alive", network={"kl_weight": 1e-4})
     dead = fitted(tmp_path / "dead", network={"kl_weight": 10.0, "prior": "standard"})

@@ -54,33 +54,42 @@ def train(
         FedloraError: the checkpoint in `workdir` is damaged, the loss becomes NaN or infinite, or
             there is no such device.
     """
-    last, every = workdir / CHECKPOINT, max(1, plan.epochs // REPORTS)
+    last = workdir / CHECKPOINT
     last.parent.mkdir(parents=True, exist_ok=True)
     with _quiet(), isolate_rng():
         torch.manual_seed(seeding.derive(seed, "weights"))
         learner = make()
         module = Module(learner, data, plan, seed, identity, validation)
-        resumed = _resumable(last, identity)
-        best = _keep_best(last.parent, plan, every) if validation is not None else []
-        trainer = _trainer(
-            plan,
-            max_epochs=resumed["epoch"] + 1 if resumed and resumed["stopped"] else plan.epochs,
-            logger=TensorBoardLogger(workdir, name=LOGS, version=""),
-            log_every_n_steps=max(1, plan.epochs * module.steps // REPORTS),
-            check_val_every_n_epoch=every,
-            num_sanity_val_steps=0,
-            callbacks=[*best, Report(every, progress), Save(last, plan.save_every)],
-            enable_checkpointing=bool(best),
-        )
-        judged = range(module.judging_steps) if validation is not None else None
-        trainer.fit(
-            module, range(module.steps), judged, ckpt_path=last if resumed else None,
-            weights_only=True,
-        )  # fmt: skip
-        if best and (path := getattr(best[0], "best_model_path", "")):
-            saved = torch.load(path, map_location="cpu", weights_only=True)
-            module.load_state_dict(saved["state_dict"])
+        _fit(module, plan, _resumable(last, identity), workdir, progress, validation is not None)
     return learner.cpu().eval()
+
+
+def _fit(
+    module: Module,
+    plan: Plan,
+    resumed: dict[str, Any] | None,
+    workdir: Path,
+    progress: Progress,
+    judged: bool,
+) -> None:
+    """Train the module, from its last checkpoint if there is one; judged, to its best weights."""
+    last, every = workdir / CHECKPOINT, max(1, plan.epochs // REPORTS)
+    best = _keep_best(last.parent, plan, every) if judged else []
+    trainer = _trainer(
+        plan,
+        max_epochs=resumed["epoch"] + 1 if resumed and resumed["stopped"] else plan.epochs,
+        logger=TensorBoardLogger(workdir, name=LOGS, version=""),
+        log_every_n_steps=max(1, plan.epochs * module.steps // REPORTS),
+        check_val_every_n_epoch=every,
+        callbacks=[*best, Report(every, progress), Save(last, plan.save_every)],
+        enable_checkpointing=judged,
+    )
+    steps, judging = range(module.steps), range(module.judging_steps) if judged else None
+    start = last if resumed else None
+    trainer.fit(module, steps, judging, ckpt_path=start, weights_only=True)
+    if best and (path := getattr(best[0], "best_model_path", "")):
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        module.load_state_dict(saved["state_dict"])
 
 
 def _trainer(plan: Plan, **options: Any) -> Trainer:
@@ -95,6 +104,7 @@ def _trainer(plan: Plan, **options: Any) -> Trainer:
             gradient_clip_val=plan.clip_norm,
             enable_progress_bar=False,
             enable_model_summary=False,
+            num_sanity_val_steps=0,
             **options,
         )
     except (MisconfigurationException, RuntimeError, ValueError) as error:
