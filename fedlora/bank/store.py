@@ -154,10 +154,12 @@ class Bank:
             tasks=[record.task for record, _ in rows],
         )
 
-    def digest(self) -> str:
-        """SHA-256 of all that the bank holds, whatever the order in which it came."""
+    def digest(self, rounds: Collection[int] | None = None) -> str:
+        """SHA-256 of all that the bank holds, or of these rounds, in whatever order it came."""
         digest = hashlib.sha256()
         for record, vector in self._index.rows():
+            if rounds is not None and record.round not in rounds:
+                continue
             line = [*record.key, record.digest, hashlib.sha256(vector).hexdigest()]
             digest.update(json.dumps(line).encode() + b"\n")
         return digest.hexdigest()

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from fedlora.config import RoundsConfig
 from fedlora.errors import FedloraError
-from fedlora.server.journal import MISFIT, Answer, Journal
+from fedlora.server.journal import Answer, Journal
 from fedlora.server.observer import Observer
 from fedlora.spans import span
 from fedlora.wire.exchange import Reply, Request, Transport
@@ -74,7 +74,7 @@ class Asker:
         """
         self.observer.phase(f"{phase.replace('_', ' ')} {round}" if round else phase, len(messages))
         known = self.journal.answers(phase, round)
-        if known.keys() >= messages.keys() and not self._enough(known):
+        if known.keys() >= messages.keys() and not self._enough(phase, round, known):
             self.journal.forget_lost(phase, round)
             known = self.journal.answers(phase, round)
         unknown = {c: message for c, message in messages.items() if c not in known}
@@ -126,14 +126,15 @@ class Asker:
             self.remarks.add(remark)
             self.observer.note(f"clients say: {remark!a:.300}")
 
-    def _enough(self, known: Mapping[int, str]) -> bool:
+    def _enough(self, phase: str, round: int, known: Mapping[int, str]) -> bool:
         """Whether a round goes on; an answer that only does not fit the others counts here."""
-        good = sum(not error or error.startswith(MISFIT) for error in known.values())
+        misfits = self.journal.misfits(phase, round)
+        good = sum(not error or client in misfits for client, error in known.items())
         return good >= self.rounds.min_answers * len(known)
 
     def _good(self, phase: str, round: int, known: Mapping[int, str]) -> Answers:
         good = sorted(client for client, error in known.items() if not error)
-        if not self._enough(known):
+        if not self._enough(phase, round, known):
             reasons = [error for error in known.values() if error]
             raise FedloraError(
                 f"{phase} {round}: {len(good)} of {len(known)} clients answered, fewer than"

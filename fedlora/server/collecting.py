@@ -11,6 +11,8 @@ from fedlora.server.describing import Described
 from fedlora.wire.message import Message
 
 PHASE = "finetune"
+ROUNDS = frozenset({0})
+"""Of the bank: what the clients gave, without what newcomers gave back."""
 
 
 def collect(
@@ -22,9 +24,19 @@ def collect(
         context: of the run.
         starts: what clients fine-tune from; one without is left to `finetune.init`.
         clients: those that described their tasks; their vectors go into the bank as well.
+
+    Raises:
+        FedloraError: too few clients answer, or the bank no longer holds what they gave.
     """
     bank = Bank.open(context.folder / "bank", context.spec, create=True)
-    if context.journal.outcome(PHASE, 0) is not None:
+    filled = context.journal.outcome(PHASE, 0)
+    if filled is not None:
+        if bank.digest(ROUNDS).encode() != filled:
+            raise FedloraError(
+                f"bank '{bank.folder}' is not what the clients filled: restore it from a copy, or"
+                f" delete it and '{context.folder / 'checkpoints'}' and resume, and the clients"
+                " are asked again"
+            )
         return bank
     made: dict[int, Message] = {}
     expected = context.config.finetune.checkpoints * context.config.finetune.repeats
@@ -49,7 +61,7 @@ def collect(
         if client.seat.client in answers:
             _keep(context, bank, client, answers[client.seat.client])
             context.observer.advance()
-    context.journal.conclude(PHASE, 0, bank.digest().encode())
+    context.journal.conclude(PHASE, 0, bank.digest(ROUNDS).encode())
     return bank
 
 
@@ -79,9 +91,9 @@ def _records(
     for sample, score in enumerate(scores):
         if not isinstance(score, dict):
             raise FedloraError("answer whose scores are not numbers by name")
-        rank = context.rank(client)
         # Generators learn from adapters of one rank, which a smaller one is filled up to.
-        adapter = resize(read(answer, str(sample), rank), context.spec)
+        adapter = resize(read(answer, str(sample), context.rank(client)), context.spec)
+        rank = max(layer.rank for layer in adapter.spec.layers)
         task = context.seats[client].task
         found.append((Record(task, client, 0, sample, rank, context.seed, score), adapter))
     return found

@@ -14,9 +14,10 @@ from fedlora.config import RunConfig
 from fedlora.server.artefacts import write_adapters
 from fedlora.server.asking import Asker
 from fedlora.server.calling import call_roll
-from fedlora.server.collecting import collect
+from fedlora.server.collecting import ROUNDS, collect
 from fedlora.server.context import ENVELOPE_BYTES, ServerContext
 from fedlora.server.describing import describe
+from fedlora.server.export import export
 from fedlora.server.growing import grow, starts
 from fedlora.server.journal import Journal
 from fedlora.server.judging import judge
@@ -54,7 +55,7 @@ def federate(
         bank = _live(context)
     finally:
         journal.add_seconds(time.perf_counter() - started)
-        journal.export(folder)
+        export(journal, folder)
         journal.close()
     _write_facts(context, bank.digest())
 
@@ -66,7 +67,7 @@ def _live(context: ServerContext) -> Bank:
     grown = grow(context, start, members)
     begun = starts(context, grown, members) if grown else {}
     bank = collect(context, begun or (warm.starts if warm else {}), members)
-    known = bank.training_bank(rounds={0})  # not what newcomers gave back
+    known = bank.training_bank(ROUNDS)
     learned = learn(context, known)
     if grown:
         learned["grown"] = grown

@@ -6,39 +6,13 @@ here, asking only for the rest.
 """
 
 import json
-import sqlite3
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
-from hashlib import sha256
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fedlora import atomic, database
-from fedlora.errors import FedloraError
+from fedlora.server.journal_file import JournalFile, checksum_of
 from fedlora.wire.ledger import Entry
-
-SCHEMA = """
-create table if not exists answers (
-    phase text, round integer, client integer, frame blob, checksum blob, error text not null,
-    primary key (phase, round, client)
-) without rowid;
-create table if not exists lines (
-    file text, phase text, round integer, client integer, number integer, line text not null,
-    primary key (file, phase, round, client, number)
-) without rowid;
-create table if not exists outcomes (
-    phase text, round integer, value blob not null, checksum blob not null,
-    primary key (phase, round)
-) without rowid;
-"""
-
-
-MISFIT = "does not fit the others: "
-"""How the reason begins why an answer that was good by itself is lost."""
-
-
-Place = tuple[str | int, ...]
-"""Phase and round, and the client of an answer."""
 
 
 @dataclass(frozen=True)
@@ -73,29 +47,25 @@ class Journal:
         Raises:
             FedloraError: the file is not a journal, or the disk refuses it.
         """
-        self._file = file
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(file, check_same_thread=False)
-            # In a write-ahead log an answer costs no wait for the disk; not every disk has one.
-            (mode,) = self._db.execute("pragma journal_mode = wal").fetchone()
-            self._db.execute(f"pragma synchronous = {'normal' if mode == 'wal' else 'full'}")
-            self._db.executescript(SCHEMA)
-        except (sqlite3.Error, OSError) as error:
-            raise self._refused(error) from None
+        self._file = JournalFile(file)
 
     def close(self) -> None:
         """Release the file."""
-        self._db.close()
+        self._file.close()
 
     def answers(self, phase: str, round: int) -> dict[int, str]:
         """Who has answered in a round, in order: client -> why the answer is lost, or ""."""
-        rows = self._read(
+        rows = self._file.read(
             "select client, error from answers where phase = ? and round = ? order by client",
             phase,
             round,
         )
         return {int(client): str(error) for client, error in rows}
+
+    def misfits(self, phase: str, round: int) -> set[int]:
+        """Whose answers in a round were good by themselves, but were refused beside the others."""
+        query = "select client from answers where phase = ? and round = ? and misfit"
+        return {int(client) for (client,) in self._file.read(query, phase, round)}
 
     def frame(self, phase: str, round: int, client: int) -> bytes:
         """One good answer of a round that is not concluded.
@@ -104,16 +74,16 @@ class Journal:
             FedloraError: it is not what was written.
         """
         query = "select frame, checksum from answers where phase = ? and round = ? and client = ?"
-        rows = self._read(query, phase, round, client)
-        return self._sound((phase, round, client), *(rows[0] if rows else (None, None)))
+        rows = self._file.read(query, phase, round, client)
+        return self._file.sound((phase, round, client), *(rows[0] if rows else (None, None)))
 
     def seal(self) -> None:
         """Wait until all that was written is on the disk."""
-        self._read("pragma wal_checkpoint(full)")
+        self._file.seal()
 
     def lost(self) -> list[Lost]:
         """Every contribution that failed, by phase, round and client."""
-        rows = self._read(
+        rows = self._file.read(
             "select phase, round, client, error from answers where error != ''"
             " order by phase, round, client"
         )
@@ -135,15 +105,15 @@ class Journal:
             " and phase = ? and round = ? and client = ?"
         )
         place = phase, round, client
-        first = int(self._read(query, *place)[0][0])
+        first = int(self._file.read(query, *place)[0][0])
         lines = [("ledger", number, entry.to_line()) for number, entry in enumerate(entries, first)]
         if metrics is not None:
             about = {"phase": phase, "round": round, "client": client}
             lines.append(("metrics", 0, json.dumps({**metrics, **about})))
-        self._write(
+        self._file.write(
             (
-                "insert into answers values (?, ?, ?, ?, ?, ?)",
-                [(*place, answer.frame, _checksum(place, answer.frame), answer.error)],
+                "insert into answers values (?, ?, ?, ?, ?, ?, 0)",
+                [(*place, answer.frame, checksum_of(place, answer.frame), answer.error)],
             ),
             (
                 "insert or replace into lines values (?, ?, ?, ?, ?, ?)",
@@ -153,18 +123,18 @@ class Journal:
 
     def refuse(self, phase: str, round: int, client: int, reason: str) -> None:
         """Turn an answer that was good by itself into a lost one, the round seen as a whole."""
-        self._write(
+        self._file.write(
             (
-                "update answers set frame = null, error = ?"
+                "update answers set frame = null, error = ?, misfit = 1"
                 " where phase = ? and round = ? and client = ?",
-                [(f"{MISFIT}{reason}", phase, round, client)],
+                [(f"does not fit the others: {reason}", phase, round, client)],
             ),
         )
 
     def forget_lost(self, phase: str, round: int) -> None:
         """Let a round that failed ask again those that gave no good answer."""
         place = [(phase, round)]
-        self._write(
+        self._file.write(
             ("delete from answers where phase = ? and round = ? and error != ''", place),
         )
 
@@ -175,23 +145,27 @@ class Journal:
             FedloraError: it is not what was written.
         """
         query = "select value, checksum from outcomes where phase = ? and round = ?"
-        rows = self._read(query, phase, round)
-        return self._sound((phase, round), *rows[0]) if rows else None
+        rows = self._file.read(query, phase, round)
+        return self._file.sound((phase, round), *rows[0]) if rows else None
 
     def conclude(self, phase: str, round: int, value: bytes) -> None:
         """Keep what a round came to, and let go of the frames that led there."""
-        self._write(
+        self.conclude_all({(phase, round): value})
+
+    def conclude_all(self, values: Mapping[tuple[str, int], bytes]) -> None:
+        """Keep what several (phase, round) came to, all or nothing."""
+        self._file.write(
             (
                 "insert or replace into outcomes values (?, ?, ?, ?)",
-                [(phase, round, value, _checksum((phase, round), value))],
+                [(*place, value, checksum_of(place, value)) for place, value in values.items()],
             ),
-            ("update answers set frame = null where phase = ? and round = ?", [(phase, round)]),
+            ("update answers set frame = null where phase = ? and round = ?", list(values)),
         )
 
     def add_metrics(self, phase: str, number: int, line: Mapping[str, Any]) -> None:
         """Keep a phase's own line of the metrics, one that no client's answer brought."""
         text = json.dumps({**line, "phase": phase})
-        self._write(
+        self._file.write(
             (
                 "insert or replace into lines values ('metrics', ?, 0, -1, ?, ?)",
                 [(phase, number, text)],
@@ -208,51 +182,7 @@ class Journal:
 
     def lines(self, file: str) -> list[str]:
         """Every line of `ledger` or `metrics`, by phase, round and client."""
-        rows = self._read(
+        rows = self._file.read(
             "select line from lines where file = ? order by phase, round, client, number", file
         )
         return [line for (line,) in rows]
-
-    def export(self, folder: Path) -> None:
-        """Write ledger.jsonl, metrics.jsonl, lost.jsonl and seconds.json beside each other."""
-        atomic.write_text(folder / "seconds.json", json.dumps(round(self.seconds(), 1)))
-        lost = [json.dumps(asdict(lost)) for lost in self.lost()]
-        files = {"ledger": self.lines("ledger"), "metrics": self.lines("metrics"), "lost": lost}
-        for name, lines in files.items():
-            atomic.write_text(folder / f"{name}.jsonl", "".join(f"{line}\n" for line in lines))
-
-    def _read(self, query: str, *values: Any) -> list[Any]:
-        try:
-            return self._db.execute(query, values).fetchall()
-        except sqlite3.Error as error:
-            raise self._refused(error) from None
-
-    def _write(self, *statements: tuple[str, list[tuple[Any, ...]]]) -> None:
-        try:
-            with self._db:
-                for statement, rows in statements:
-                    self._db.executemany(statement, rows)
-        except sqlite3.Error as error:
-            raise self._refused(error) from None
-
-    def _sound(self, place: Place, value: bytes | None, checksum: bytes | None) -> bytes:
-        if not isinstance(value, bytes) or _checksum(place, value) != checksum:
-            raise self._damaged("a value has changed")
-        return value
-
-    def _refused(self, error: Exception) -> FedloraError:
-        remedy = database.remedy(error)
-        if remedy is None:
-            return self._damaged(str(error))
-        return FedloraError(f"run's journal '{self._file}': {remedy}")
-
-    def _damaged(self, reason: str) -> FedloraError:
-        return FedloraError(
-            f"run's journal '{self._file}' is damaged ({' '.join(reason.split()):.120}): restore it"
-            " from a copy, or delete it and resume, and the clients are asked again"
-        )
-
-
-def _checksum(place: Place, value: bytes | None) -> bytes | None:
-    """Of a value and where it belongs, so that it cannot be taken for another's."""
-    return None if value is None else sha256(repr(place).encode() + value).digest()

@@ -19,10 +19,16 @@ LAST = 1 << 30  # the line of a fit that says what it came to
 
 
 def learn(context: ServerContext, bank: TrainingBank) -> dict[str, Generator]:
-    """Fitted generators by method name; `generated` is the one that serves newcomers."""
+    """Fitted generators by method name; `generated` is the one that serves newcomers.
+
+    One whose files are no longer what was saved is fitted again.
+    """
     part = context.config.generator
     folder = context.folder / "generator"
-    if context.journal.outcome(PHASE, 0) is None:
+    saved = context.journal.outcome(PHASE, 0)
+    if saved is None or saved != digest(folder).encode():
+        if saved is not None:
+            context.observer.note(f"{folder}: files have changed; the generator is fitted again")
         generator = _fit(context, part, bank, keep=True)
         generator.save(folder)
         _reconstruct(context, generator, bank)
@@ -69,7 +75,10 @@ def _fit(context: ServerContext, part: GeneratorPart, bank: TrainingBank, keep: 
 
 
 def _reconstruct(context: ServerContext, generator: Generator, bank: TrainingBank) -> None:
-    """How near the generator comes to the adapters it has seen, in product space."""
+    """How near the generator comes to the adapters it has seen, in product space.
+
+    Distances are shares of the trained adapter's norm: one that changes nothing has none.
+    """
     first = {task: number for number, task in reversed(list(enumerate(bank.tasks)))}
     order = sorted(first.values())
     asked = context.seen_by(generator, bank.conditions[order])
@@ -78,6 +87,8 @@ def _reconstruct(context: ServerContext, generator: Generator, bank: TrainingBan
     lines = []
     for number, own, generated in zip(order, trained, made, strict=True):
         size = norm(own)
+        if not size > 0:
+            continue
         others = [distance(own, other) for other in trained if other is not own]
         lines.append(
             {

@@ -5,6 +5,7 @@ import pytest
 from fedlora.config import RoundsConfig
 from fedlora.errors import FedloraError
 from fedlora.server.asking import MOST_REMARKS, Asker
+from fedlora.server.export import export
 from fedlora.server.journal import Journal
 from fedlora.server.observer import Silent
 from fedlora.wire.exchange import Reply
@@ -92,7 +93,7 @@ def test_a_round_in_which_all_fail_says_who_failed_and_why_and_asks_all_again(tm
     asker = Asker(failing, journal, RoundsConfig(), Silent(), 1 << 20)
     with pytest.raises(FedloraError, match=r"0 of 2 clients answered.*no data"):
         asker.ask("describe", 0, messages, lambda *_: None)
-    journal.export(tmp_path)
+    export(journal, tmp_path)
     lost = [json.loads(line) for line in (tmp_path / "lost.jsonl").read_text().splitlines()]
     assert [(line["client"], line["reason"]) for line in lost] == [(0, "boom"), (1, "no data")]
 
@@ -139,3 +140,12 @@ def test_what_many_clients_remark_is_said_once_and_not_without_end(tmp_path):
     journal.close()
     assert observer.notes[0] == "clients say: 'no cache'"
     assert len(observer.notes) == len(set(observer.notes)) == MOST_REMARKS
+
+
+def test_a_client_that_calls_itself_a_misfit_is_lost_like_any_other(tmp_path):
+    journal = Journal(tmp_path / "journal.sqlite")
+    replies = [Reply(client, None, "does not fit the others: really") for client in range(2)]
+    asker = Asker(Scripted(*replies), journal, RoundsConfig(), Silent(), limit=1 << 20)
+    with pytest.raises(FedloraError, match="0 of 2 clients answered"):
+        asker.ask("describe", 0, {c: Message("train") for c in range(2)}, lambda *_: None)
+    journal.close()

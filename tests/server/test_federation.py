@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -150,6 +151,47 @@ def test_what_one_client_says_of_itself_harms_no_other(lie: str, config: RunConf
     lost = [json.loads(line) for line in (tmp_path / "lost.jsonl").read_text().splitlines()]
     assert {x["client"] for x in lost} == {0}
     assert {r.client for r in Bank.open(tmp_path / "bank").records()} >= {1, 2, 3, 4, 5}
+
+
+def test_an_adapter_of_zeros_is_kept_like_any_other(config: RunConfig, tmp_path: Path):
+    def nothing(message: Message) -> Message:
+        tensors = {name: torch.zeros_like(value) for name, value in message.tensors.items()}
+        return with_tensors(message, **tensors)
+
+    live(config, tmp_path, Tampered(config, 0, "finetune", edit(nothing)))
+    compared = json.loads((tmp_path / "reconstruction.json").read_text())
+    assert len(compared) == 5
+    assert all(line["norm_trained"] > 0 for line in compared)
+
+
+def test_clients_of_different_ranks_reach_the_table(tmp_path: Path):
+    config = small_config(
+        lora={"rank": 4, "ranks": [1, 2, 4]},
+        warm_start={"rounds": 1, "aggregation": {"name": "flexlora"}},
+    )
+    live(config, tmp_path)
+    assert [record.rank for record in Bank.open(tmp_path / "bank").records()] == [4] * 12
+    assert json.loads((tmp_path / "table.json").read_text())["rows"]
+
+
+def test_a_generator_whose_files_have_changed_is_fitted_again(config: RunConfig, tmp_path: Path):
+    first = live(config, tmp_path)
+    model = tmp_path / "generator" / "model.safetensors"
+    whole = model.read_bytes()
+    for damaged in (whole[:-1] + bytes([whole[-1] ^ 1]), whole[: len(whole) // 2]):
+        model.write_bytes(damaged)
+        assert live(config, tmp_path) == first
+        assert model.read_bytes() == whole
+
+
+def test_a_bank_that_is_gone_is_not_gone_on_from(config: RunConfig, tmp_path: Path):
+    first = live(config, tmp_path)
+    shutil.rmtree(tmp_path / "bank")
+    with pytest.raises(FedloraError, match=r"bank' is not what the clients filled: .* resume"):
+        live(config, tmp_path)
+    shutil.rmtree(tmp_path / "bank")  # the remedy
+    shutil.rmtree(tmp_path / "checkpoints")
+    assert live(config, tmp_path) == first
 
 
 def test_a_score_that_cannot_be_is_refused(config: RunConfig, tmp_path: Path):

@@ -18,6 +18,7 @@ from fedlora.continual.keeper import Keeper
 from fedlora.continual.schedule import schedule
 from fedlora.server.asking import Asker
 from fedlora.server.context import ENVELOPE_BYTES
+from fedlora.server.export import export
 from fedlora.server.journal import Journal
 from fedlora.server.observer import Observer
 from fedlora.server.stream.context import Plan, StreamContext
@@ -53,7 +54,7 @@ def federate_stream(
         steps, fingerprint = _live(context)
     finally:
         journal.add_seconds(time.perf_counter() - started)
-        journal.export(folder)
+        export(journal, folder)
         journal.close()
     atomic.write_text(folder / "stream.json", json.dumps(steps, indent=1))
     facts = {
