@@ -86,11 +86,6 @@ class ServerContext:
         known = self.journal.outcome("rank", client)
         return int(known) if known else self.rank(client)
 
-    def note_ranks(self, ranks: Mapping[int, int]) -> None:
-        """Keep the ranks that clients go on with."""
-        for client, rank in ranks.items():
-            self.journal.conclude("rank", client, str(rank).encode())
-
     def settle(self, profile: Profile) -> None:
         """Fix what the clients have in common, and with it how large an answer may be."""
         self.profile = profile

@@ -63,14 +63,20 @@ def drawn(context: ServerContext, spec: AdapterSpec, round: int | None = None) -
     return replace(first_ranks(whole, spec), head=head)
 
 
-def save(context: ServerContext, round: int, states: Mapping[str, State]) -> None:
-    """Write down what a round came to."""
+def save(
+    context: ServerContext, round: int, states: Mapping[str, State], ranks: Mapping[int, int]
+) -> None:
+    """Write down what a round came to, and the ranks that clients go on with from here.
+
+    Both at once: answers of a round that is told again are read at the ranks it was asked with.
+    """
     adapters = {
         f"{group}/{name}": adapter
         for group, state in states.items()
         for name, adapter in {COMMON: state.common, **state.extra}.items()
     }
-    context.journal.conclude(PHASE, round, bundle.to_bytes(adapters))
+    kept = {("rank", client): str(rank).encode() for client, rank in ranks.items()}
+    context.journal.conclude_all({(PHASE, round): bundle.to_bytes(adapters), **kept})
 
 
 def load(context: ServerContext, round: int, groups: Sequence[Group]) -> dict[str, State] | None:

@@ -16,11 +16,9 @@ from fedlora.server.describing import Described
 from fedlora.server.groups import PHASE, Group, Warm, first_state, groups_of, load, save, settle
 from fedlora.server.questions import BROADCAST, Asked, Round, ranks_of
 from fedlora.server.screening import screen
+from fedlora.server.weighing import MOST_EXAMPLES, believed
 from fedlora.wire import parcel
 from fedlora.wire.message import Message
-
-# A weight beyond this is no honest shard, and would take over the average.
-MOST_EXAMPLES = 10**9
 
 
 def warm_start(context: ServerContext, clients: list[Described]) -> Warm | None:
@@ -38,8 +36,8 @@ def warm_start(context: ServerContext, clients: list[Described]) -> Warm | None:
     for round in range(1, config.rounds + 1):
         states = load(context, round, groups)
         if states is None:
-            states = _round(context, method, groups, history, round)
-            save(context, round, states)
+            states, ranks = _round(context, method, groups, history, round)
+            save(context, round, states, ranks)
         history.append(states)
     return settle(context, method, groups, history)
 
@@ -50,7 +48,8 @@ def _round(
     groups: Sequence[Group],
     history: Sequence[Mapping[str, State]],
     number_of: int,
-) -> dict[str, State]:
+) -> tuple[dict[str, State], dict[int, int]]:
+    """What each group has come to, and the ranks that clients have pruned themselves to."""
     chosen = set(_choose(context, [c for group in groups for c in group.members], number_of))
     rounds = {
         group.name: Round(
@@ -72,10 +71,10 @@ def _round(
     answers = context.asker.ask(
         PHASE, number_of, {c: question.message for c, question in asked.items()}, gathered.check
     )
-    context.note_ranks(ranks_of(answers) if method.duty(number_of).prunes else {})
-    return {
+    states = {
         group.name: _aggregated(rounds[group.name], gathered, answers, group) for group in groups
     }
+    return states, ranks_of(answers) if method.duty(number_of).prunes else {}
 
 
 def _aggregated(round: Round, gathered: "_Gathered", answers: Answers, group: Group) -> State:
@@ -88,7 +87,7 @@ def _aggregated(round: Round, gathered: "_Gathered", answers: Answers, group: Gr
         state = round.method.aggregate(
             state,
             _Adapters(gathered, answers, members, "trained"),
-            [gathered.weight(client, answers) for client in members],
+            believed([gathered.weight(client, answers) for client in members]),
             _Adapters(gathered, answers, members, CONTROL) if round.duty.controls else (),
         )
     if state.report:
@@ -121,7 +120,7 @@ class _Gathered:
         self._examples[client] = examples
 
     def weight(self, client: int, answers: Answers) -> float:
-        """What a client counts."""
+        """What a client says it counts."""
         if self._context.config.warm_start.weights == "equal":
             return 1.0
         # Only answers from before a kill are read for it again.

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from fedlora.adapter import LoraAdapter
+from fedlora.aggregation.hetlora import at_ranks
 from fedlora.client.client import Client
 from fedlora.config import RunConfig
 from fedlora.errors import FedloraError
@@ -19,7 +21,7 @@ from fedlora.server.journal import Journal
 from fedlora.server.observer import Silent
 from fedlora.server.warm_start import warm_start
 from fedlora.wire.exchange import Reply, Request
-from tests.conftest import small_config
+from tests.conftest import merged, small_config
 
 MIXED = ("flexlora", "flora", "hetlora", "product")
 
@@ -58,7 +60,7 @@ def config_of(name: str, **changes: object) -> RunConfig:
         "shards": {"per_task": 1, "min_examples": 2},
         "warm_start": {"rounds": 3, "aggregation": {"name": name}, "score": True},
     }
-    return small_config(**sections, **changes)
+    return small_config(**merged(sections, changes))
 
 
 def context_of(config: RunConfig, folder: Path, transport: object) -> ServerContext:
@@ -108,6 +110,30 @@ def test_a_method_is_the_same_on_one_process_on_many_and_after_a_kill(name, tmp_
         assert start.spec.layers[0].rank == seats(config)[client].rank
         # Who never sees an `up` cannot hand one out.
         assert (start.up[start.spec.layers[0].name].norm() > 0) == (name != "fedsa")
+
+
+def test_ranks_that_were_pruned_in_a_round_are_known_only_after_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("fedlora.client.tuition.pruned", without_the_last)
+    config = config_of("hetlora", codec_up={"name": "delta", "inner": {"name": "none"}})
+    whole = live(context_of(config, tmp_path / "whole", InProcess(Client(config, 0).handle)))
+    killed = context_of(config, tmp_path / "killed", InProcess(Client(config, 0).handle))
+    with monkeypatch.context() as patched:
+        patched.setattr("fedlora.server.warm_start.save", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            live(killed)
+    killed.journal.close()
+    resumed = context_of(config, tmp_path / "killed", InProcess(Client(config, 0).handle))
+
+    assert same(whole, live(resumed))
+    assert [resumed.rank_now(client) for client in range(4)] == [1, 1, 1, 1]
+
+
+def without_the_last(_: LoraAdapter, trained: LoraAdapter, _keep: float) -> LoraAdapter:
+    return at_ranks(trained, trained.spec.with_rank(max(trained.spec.layers[0].rank - 1, 1)))
+
+
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ class Server:
         with tempfile.TemporaryDirectory() as scratch:
             context = self._context(Path(scratch))
             start = LoraAdapter.from_flat(self.spec, self.start)
-            save(context, ROUND - 1, {"all": State(ROUND - 1, start)})
+            save(context, ROUND - 1, {"all": State(ROUND - 1, start)}, {})
             self.transport.frames.clear()
             warm_start(context, [Described(seat, {}) for seat in self.seats[:clients]])
             context.journal.close()

@@ -9,11 +9,11 @@ from fedlora.adapter import AdapterSpec
 from fedlora.adapter.place import check_place
 from fedlora.errors import FedloraError
 from fedlora.server.stream.context import Plan, StreamContext
+from fedlora.server.weighing import MOST_EXAMPLES
 from fedlora.wire.message import Message
 
 MOST_TASKS = 1000
 MOST_CLASSES = 100_000
-MOST_EXAMPLES = 10**9
 MOST_WIDTH = 1 << 16
 
 

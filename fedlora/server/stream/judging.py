@@ -6,7 +6,7 @@ from fedlora.continual.heads import named
 from fedlora.continual.keeper import Keeper
 from fedlora.errors import FedloraError
 from fedlora.server.stream.context import StreamContext
-from fedlora.server.warm_start import MOST_EXAMPLES
+from fedlora.server.weighing import MOST_EXAMPLES
 from fedlora.wire.message import Message
 
 SPLITS = ("test", "validation")

@@ -12,7 +12,7 @@ from fedlora.errors import FedloraError
 from fedlora.server.asking import Answers, number
 from fedlora.server.screening import screen
 from fedlora.server.stream.context import StreamContext
-from fedlora.server.warm_start import MOST_EXAMPLES
+from fedlora.server.weighing import MOST_EXAMPLES, believed
 from fedlora.wire.message import Message
 
 
@@ -103,16 +103,20 @@ def _average(
     aggregator: Aggregator,
 ) -> LoraAdapter:
     """The clients' branches as one, and each task's heads as one, weighted by examples."""
-    weights, branches = [], []
-    heads: dict[int, list[tuple[Head, float]]] = {}
+    told, branches = [], []
+    parts: list[list[tuple[int, Head]]] = []
     for client in answers:
         answer = answers[client]
-        weights.append(number(answer, "examples"))
+        told.append(number(answer, "examples"))
         trained = _trained(context, keeper, answer, covered[client])
         branches.append(without_head(trained))
-        parts = split(head_of(trained), [keeper.classes[task] for task in covered[client]])
-        for task, head in zip(covered[client], parts, strict=True):
-            heads.setdefault(task, []).append((head, weights[-1]))
+        own = split(head_of(trained), [keeper.classes[task] for task in covered[client]])
+        parts.append(list(zip(covered[client], own, strict=True)))
+    weights = believed(told)
+    heads: dict[int, list[tuple[Head, float]]] = {}
+    for weight, own_heads in zip(weights, parts, strict=True):
+        for task, head in own_heads:
+            heads.setdefault(task, []).append((head, weight))
     keeper.heads |= {task: mean(*zip(*found, strict=True)) for task, found in heads.items()}
     before = State(0, branches[0], len(branches))
     after = aggregator.aggregate(before, branches, weights)
