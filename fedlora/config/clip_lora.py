@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from fedlora.errors import FedloraError
 from fedlora.section import Section, parse
@@ -22,6 +22,13 @@ class LoRAFields(Section):
     target_modules: Literal["auto"] | tuple[str, ...] = "auto"
     bias: Literal["none", "all", "lora_only"] = "none"
     save_only_trainable: bool = True
+
+    @field_validator("target_modules", mode="before")
+    @classmethod
+    def _refuse_one_name(cls, given: Any) -> Any:
+        if isinstance(given, str) and given != "auto":
+            raise ValueError(f"write [{given}], a list of names, or auto")
+        return given
 
 
 class ClipModelSection(Section):

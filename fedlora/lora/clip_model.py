@@ -11,7 +11,8 @@ from torch.nn import functional
 from fedlora.backbone.clip import TEMPLATES, ClipTowers, fill, load_clip, name_rows
 from fedlora.backbone.weights import locate, unloadable
 from fedlora.errors import FedloraError
-from fedlora.lora.received import finite
+from fedlora.lora.examples import class_numbers, prepared_images
+from fedlora.lora.received import fitting
 
 EVALUATION_BATCH = 256
 
@@ -93,7 +94,8 @@ class FederatedCLIPModel(nn.Module):
             labels: (n,) integers below num_classes.
 
         Raises:
-            FedloraError: data and labels disagree in number, or a label has no class.
+            FedloraError: the images are not prepared, data and labels disagree in number, or a
+                label is no integer or has no class.
         """
         pixels, truth = self._batch(data, labels)
         self.train()
@@ -128,15 +130,10 @@ class FederatedCLIPModel(nn.Module):
             FedloraError: another number or shape, or not finite numbers; nothing is then changed.
         """
         own = self.state_dict()
-        shapes = [tuple(tensor.shape) for tensor in own.values()]
-        given = [tuple(np.shape(value)) for value in parameters]
-        if given != shapes:
-            pairs = enumerate(zip(given, shapes, strict=False))
-            at = next((i for i, (theirs, mine) in pairs if theirs != mine), None)
-            what = f"{len(given)} parameters" if at is None else f"'{list(own)[at]}' as {given[at]}"
-            right = len(shapes) if at is None else shapes[at]
-            raise FedloraError(f"set_parameters: {what} given, {right} expected")
-        received = [finite(name, value) for name, value in zip(own, parameters, strict=True)]
+        if len(parameters) != len(own):
+            raise FedloraError(f"{len(parameters)} parameters given, {len(own)} expected")
+        pairs = zip(own.items(), parameters, strict=True)
+        received = [fitting(name, value, tensor.shape) for (name, tensor), value in pairs]
         with torch.no_grad():
             for tensor, value in zip(own.values(), received, strict=True):
                 tensor.copy_(value)
@@ -176,18 +173,8 @@ class FederatedCLIPModel(nn.Module):
         return self._optimizer[1]
 
     def _batch(self, data: Any, labels: Any) -> tuple[Tensor, Tensor]:
-        device, dtype = self.clip.device, self.clip.dtype
-        pixels = torch.as_tensor(data).to(device, dtype)
-        truth = torch.as_tensor(labels).to(device, torch.int64)
-        if len(pixels) != len(truth) or len(truth) == 0:
-            raise FedloraError(f"{len(pixels)} images and {len(truth)} labels: give one for each")
-        low, high = int(truth.min()), int(truth.max())
-        if low < 0 or high >= self.num_classes:
-            wrong = low if low < 0 else high
-            raise FedloraError(
-                f"label {wrong} in the data, but num_classes={self.num_classes}: labels count"
-                " from 0; raise num_classes or mend the labels"
-            )
+        pixels = prepared_images(data, self.images).to(self.clip.device, self.clip.dtype)
+        truth = class_numbers(labels, len(pixels), self.num_classes).to(self.clip.device)
         return pixels, truth
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from peft import LoraConfig
 from peft import LoraModel as Tuner
+from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 from torch.nn import Parameter
 
@@ -88,6 +89,11 @@ class Injection:
         release(self._optimizers, self._joined)
         for name, parameter in self.model.named_parameters():
             parameter.requires_grad_(self._required[name])
+
+
+def has_adapter(model: nn.Module) -> bool:
+    """Whether a layer of the model is PEFT's already."""
+    return any(isinstance(module, BaseTunerLayer) for module in model.modules())
 
 
 def _weight(layer: nn.Module) -> Parameter:

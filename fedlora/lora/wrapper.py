@@ -10,8 +10,8 @@ from transformers import PreTrainedModel
 
 from fedlora.errors import FedloraError
 from fedlora.lora.config import LoRAConfig
-from fedlora.lora.injection import Injection
-from fedlora.lora.received import finite
+from fedlora.lora.injection import Injection, has_adapter
+from fedlora.lora.received import fitting
 from fedlora.lora.targets import adaptable_layers, find_layers
 
 INTERFACE = ("get_parameters", "set_parameters", "train_step", "evaluate")
@@ -29,7 +29,7 @@ class LoRAWrapper(nn.Module):
         lora_config: rank, layers and the rest; its defaults when left out.
 
     Raises:
-        FedloraError: the model is no module, or lacks one of the methods.
+        FedloraError: the model is no module, lacks one of the methods, or is wrapped already.
     """
 
     def __init__(self, model: nn.Module, lora_config: LoRAConfig | None = None) -> None:
@@ -40,6 +40,8 @@ class LoRAWrapper(nn.Module):
                 f"{type(model).__name__} cannot be wrapped: it must be a torch module with"
                 f" {', '.join(INTERFACE)}" + (f"; {missing[0]} is missing" if missing else "")
             )
+        if isinstance(model, LoRAWrapper) or has_adapter(model):
+            raise FedloraError("the model has an adapter already; merge_and_unload() it first")
         self.lora_config = lora_config or LoRAConfig()
         self._injection: Injection | None = None
         self.model = model
@@ -174,11 +176,7 @@ class LoRAWrapper(nn.Module):
         for name, value in values.items():
             if name not in own:
                 raise FedloraError(f"the model has no tensor '{name}'; was it wrapped otherwise?")
-            if tuple(np.shape(value)) != tuple(own[name].shape):
-                raise FedloraError(
-                    f"parameter '{name}' is {tuple(np.shape(value))}, not {tuple(own[name].shape)}"
-                )
-            given[name] = finite(name, value)
+            given[name] = fitting(name, value, own[name].shape)
         with torch.no_grad():
             for name, tensor in given.items():
                 own[name].copy_(tensor)

@@ -252,6 +252,10 @@ def test_classes_that_disagree_are_named_before_anything_trains():
             step(pixels, labels + 1)
         with pytest.raises(FedloraError, match="6 images and 5 labels"):
             step(pixels, labels[:-1])
+        with pytest.raises(FedloraError, match=r"\(6, 1, 8, 8\): this model takes \(n, 3, 8, 8\)"):
+            step(pixels[:, :1], labels)
+        with pytest.raises(FedloraError, match="give \\(n,\\) integers"):
+            step(pixels, labels.float())
     assert all((a == b).all() for a, b in zip(before, model.get_parameters(), strict=True))
 
 

@@ -166,6 +166,9 @@ def test_bad_input_is_named_and_leaves_the_model_unchanged():
         adapted(target_modules=[])
     with pytest.raises(FedloraError, match="call apply_lora_to_federated_model"):
         LoRAWrapper(Plain()).disable_lora_layers()
+    for wrapped in (adapted(), adapted().model):
+        with pytest.raises(FedloraError, match="has an adapter already"):
+            LoRAWrapper(wrapped)
     with pytest.raises(FedloraError, match="Plain has no transformer"):
         adapted().enable_gradient_checkpointing()
 
@@ -182,12 +185,16 @@ def test_bad_input_is_named_and_leaves_the_model_unchanged():
     lambda v: v[:-1],
     lambda v: [*v[:-1], v[-1][:1]],
     lambda v: [v[0] + 1, *v[1:-1], v[-1].T],
+    lambda v: [v[0] + 1, *v[1:-1], [[1], [1, 2]]],
+    lambda v: [v[0] + 1, *v[1:-1], np.full_like(v[-1], np.inf)],
 ])  # fmt: skip
 def test_parameters_that_do_not_fit_change_nothing(spoil):
     wrapper = adapted()
     before = wrapper.get_parameters()
 
-    with pytest.raises(FedloraError, match=r"parameters? .*, (4 expected|not \()"):
+    with pytest.raises(
+        FedloraError, match=r"parameters? .*(4 expected|, not \(|array of numbers|infinity)"
+    ):
         wrapper.set_parameters(spoil(before))
 
     assert all(np.array_equal(a, b) for a, b in zip(before, wrapper.get_parameters(), strict=True))
@@ -198,6 +205,7 @@ def test_parameters_that_do_not_fit_change_nothing(spoil):
     ({"lora_dropout": 1.0}, "lora_dropout"),
     ({"rank": 4}, "rank: unknown key; choose one of .*"),
     ({"bias": "some"}, "bias: "),
+    ({"target_modules": "first"}, r"target_modules: write \[first\], a list of names, or auto"),
 ])  # fmt: skip
 def test_a_wrong_setting_is_one_line(setting, message):
     with pytest.raises(FedloraError, match=message):
