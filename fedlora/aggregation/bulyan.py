@@ -57,7 +57,7 @@ def select(distances: Tensor, attackers: int) -> list[int]:
 
     distances: (n, n), squared.
     """
-    left, chosen = list(range(len(distances))), []
+    left, chosen = list(range(len(distances))), list[int]()
     while len(chosen) < len(distances) - 2 * attackers:
         among = torch.tensor(left)
         best = int(krum_scores(distances[among][:, among], attackers).argmin())
