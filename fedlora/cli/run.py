@@ -59,10 +59,14 @@ def run(
 
 def _settings(config: Path | None, overrides: list[str], resume: Path | None) -> RunConfig:
     """The configuration that is named, or that of the run to go on with."""
-    if resume is None and config is None:
+    if resume is not None:
+        if config is not None:
+            raise FedloraError(
+                "--resume takes its configuration from the run folder; name no other"
+            )
+        return run_folder.resume(resume)
+    if config is None:
         raise FedloraError(
             "name a configuration, such as configs/quickstart.yaml, or --resume a run"
         )
-    if resume is not None and config is not None:
-        raise FedloraError("--resume takes its configuration from the run folder; name no other")
-    return run_folder.resume(resume) if resume else configuration.load(config, overrides)
+    return configuration.load(config, overrides)
