@@ -71,7 +71,7 @@ class FederatedCLIPModel(nn.Module):
                 self.register_buffer(f"prompt_{name}", column, persistent=False)
             self._prompts = tuple(tokens)
             self.refresh_head()
-        self._optimizer: tuple[list[nn.Parameter], torch.optim.Optimizer] | None = None
+        self._optimizer: tuple[list[tuple[int, Any, Any]], torch.optim.Optimizer] | None = None
 
     def prepare(self, images: Tensor) -> Tensor:
         """Images (n, c, h, w) in [0, 1], grey or in colour -> what the vision tower takes."""
@@ -160,14 +160,12 @@ class FederatedCLIPModel(nn.Module):
         return any(p.requires_grad for part in parts for p in part.parameters())
 
     def _current_optimizer(self) -> torch.optim.Optimizer:
-        """AdamW over what requires gradients now, made anew when that has changed."""
+        """AdamW over what requires gradients now, made anew when that, or where it is, changed."""
         trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        same = self._optimizer is not None and [id(p) for p in self._optimizer[0]] == [
-            id(p) for p in trained
-        ]
-        if self._optimizer is None or not same:
+        now = [(id(parameter), parameter.dtype, parameter.device) for parameter in trained]
+        if self._optimizer is None or self._optimizer[0] != now:
             made = torch.optim.AdamW(trained, self.learning_rate, weight_decay=0.0, fused=True)
-            self._optimizer = (trained, made)
+            self._optimizer = (now, made)
         for group in self._optimizer[1].param_groups:
             group["lr"] = self.learning_rate  # which may have changed since
         return self._optimizer[1]

@@ -1,5 +1,7 @@
 """A wrapped CLIP: what trains, what it says, and what it says without the adapter."""
 
+import copy
+import pickle
 import shutil
 
 import pytest
@@ -284,6 +286,31 @@ def test_stirring_is_not_nothing():
     assert torch.equal(in_evaluation(wrapper, pixels), in_evaluation(clip(), pixels))
     stir(wrapper)
     assert not torch.equal(in_evaluation(wrapper, pixels), in_evaluation(clip(), pixels))
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
+def test_a_copy_is_a_whole_model_of_its_own(copied):
+    wrapper, (pixels, labels) = wrapped(), batch()
+    wrapper.train_step(pixels, labels)
+    before = in_evaluation(wrapper, pixels)
+    other = copied(wrapper)
+    assert torch.equal(in_evaluation(other, pixels), before)
+
+    other.train_step(pixels, labels)
+
+    assert not torch.equal(in_evaluation(other, pixels), before)
+    assert torch.equal(in_evaluation(wrapper, pixels), before)
+    other.disable_lora_layers()
+    assert torch.equal(in_evaluation(other, pixels), in_evaluation(clip(), pixels))
+
+
+def test_a_model_moved_to_another_type_between_steps_trains_on():
+    wrapper, (pixels, labels) = wrapped(), batch()
+    wrapper.train_step(pixels, labels)
+
+    losses = [wrapper.to(torch.float64).train_step(pixels, labels) for _ in range(3)]
+
+    assert losses[-1] < losses[0]
 
 
 def test_a_learning_rate_changed_between_steps_counts_from_the_next_step_on():
