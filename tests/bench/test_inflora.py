@@ -1,17 +1,18 @@
 """From rows to choices and claims, and the parts of the bench that are quick."""
 
+import math
 from dataclasses import replace
 
 import pytest
 
 from fedlora.bench.inflora import lives, plan
-from fedlora.bench.inflora.bench import SEEDS, TUNING_SEEDS, families_of
+from fedlora.bench.inflora.bench import BETAS, SEEDS, TUNING_SEEDS, families_of
 from fedlora.bench.inflora.claims import federated_claims, stream_claims
 from fedlora.bench.inflora.cost import cost
 from fedlora.bench.inflora.families import DIGITS, FAMILIES, PRETRAINED, save_untrained
 from fedlora.bench.inflora.invariants import invariants
 from fedlora.bench.inflora.lives import Lives
-from fedlora.bench.inflora.streams import Case, Recipe, live
+from fedlora.bench.inflora.streams import Case, live
 from fedlora.bench.inflora.summary import means
 from fedlora.bench.kept import Kept
 from fedlora.errors import FedloraError
@@ -58,51 +59,41 @@ def test_federated_claims_are_at_every_beta():
     assert [claim.value for claim in claims] == [1.0, -3.0, -3.0]
 
 
-def test_settings_are_chosen_on_validation_of_seeds_that_are_not_judged():
+def test_thresholds_are_chosen_on_validation_of_seeds_that_are_not_judged():
     tried = [
         {
-            "family": "digits",
             "method": case.label,
-            "learning_rate": case.recipe.rate,
-            "threshold": case.recipe.threshold,
-            "within_final": 100.0 if case.recipe.threshold == 0.95 else 0.0,
-            "validation_within_final": 90.0 if case.recipe.threshold == 0.99 else 80.0,
-            "validation_among_final": 90.0 if case.recipe.threshold == 0.999 else 80.0,
+            "threshold": case.threshold,
+            "within_final": 100.0 if case.threshold == 0.95 else 0.0,
+            "validation_within_final": 90.0 if case.threshold == 0.99 else 80.0,
+            "validation_among_final": 90.0 if case.threshold == 0.999 else 80.0,
         }
         for case in plan.tuning(DIGITS, TUNING_SEEDS)
     ]
     chosen = plan.choose(DIGITS, tried)
-    assert chosen["inflora"].threshold == 0.99
-    assert chosen["inflora_ca"].threshold == 0.999
-    assert chosen["seq_lora"].threshold is None
-    assert {case.recipe for case in plan.central(DIGITS, SEEDS, chosen)} == set(chosen.values())
+    assert (chosen["inflora"], chosen["complement_only"]) == (0.99, 0.99)
+    assert (chosen["inflora_ca"], chosen["seq_lora"]) == (0.999, None)
+    cases = plan.central(DIGITS, SEEDS, chosen)
+    assert {case.label: case.threshold for case in cases} == chosen
     assert not set(SEEDS) & set(TUNING_SEEDS)
 
 
-def test_rounds_are_chosen_on_validation():
-    rows = [{"rounds": rounds, plan.KNOWN: 10.0 * rounds} for rounds in plan.ROUNDS]
-    assert plan.choose_rounds(rows) == max(plan.ROUNDS)
-
-
 def test_a_federation_takes_as_many_steps_as_one_machine():
-    case = plan.shared(PRETRAINED, "inflora", 0, {"inflora": Recipe(0.005, 0.9)}, 0.5, 5)
-    assert case.rounds * case.family.train["epochs"] == DIGITS.train["epochs"]
-    examples = 400  # of a task
-    alone = examples / DIGITS.train["batch_size"]
-    each = examples / case.clients / case.family.train["batch_size"]
-    assert each == pytest.approx(alone, rel=0.1)
+    case = plan.federated(PRETRAINED, (0,), {"inflora": 0.9}, (0.5,))[0]
+    assert case.rounds * case.family.train["epochs"] == PRETRAINED.train["epochs"]
+    examples = 200  # of a task
+    alone = math.ceil(examples / PRETRAINED.train["batch_size"])
+    assert math.ceil(examples / case.clients / case.family.train["batch_size"]) == alone
 
 
 def test_no_two_cases_share_a_name():
-    chosen = {entry.label: Recipe(0.005) for entry in plan.methods(DIGITS)}
     cases = [
         case
         for family in FAMILIES
         for case in (
             *plan.tuning(family, TUNING_SEEDS),
-            *plan.central(family, SEEDS, chosen),
-            *plan.rounds_tried(family, TUNING_SEEDS, chosen, 0.5),
-            *plan.federated(family, SEEDS, chosen, (0.5, 0.1), 5),
+            *plan.central(family, SEEDS, {entry.label: None for entry in family.methods}),
+            *plan.federated(family, SEEDS, {"inflora": 0.9}, BETAS),
         )
     ]
     assert len({case.name for case in cases}) == len(cases)
@@ -121,13 +112,13 @@ SMALL = replace(
         "classes_per_task": 5,
         "splits": {"train": 20, "validation": 10, "test": 10},
     },
-    train={"epochs": 1, "batch_size": 10},
+    train={"epochs": 1, "batch_size": 10, "learning_rate": 0.01},
 )
 
 
 def test_a_stream_becomes_a_row(tmp_path):
     save_untrained(tmp_path / "7", 7)
-    found = live(Case(SMALL, "mine", "inflora", 7, Recipe(0.01, 0.9), clients=2), tmp_path)
+    found = live(Case(SMALL, "mine", "inflora", 7, 0.9, clients=2), tmp_path)
     assert (found["method"], found["threshold"], found["epochs"]) == ("mine", 0.9, 1)
     assert 0 <= found["validation_within_final"] <= 100
     # Two tasks, before and after training, from two clients, of four blocks.
@@ -137,7 +128,7 @@ def test_a_stream_becomes_a_row(tmp_path):
 
 def test_what_was_lived_before_an_interruption_is_not_lived_again(tmp_path, monkeypatch):
     kept = Kept(tmp_path / "kept", dict)
-    cases = [Case(SMALL, "mine", "inflora", seed, Recipe(0.01, 0.9)) for seed in (1, 2)]
+    cases = [Case(SMALL, "mine", "inflora", seed, 0.9) for seed in (1, 2)]
     for case in cases:
         kept.put(case.name, {"seed": case.seed})
     kept.put(lives.CLOCK, {"seconds": 1000.0})
@@ -149,7 +140,7 @@ def test_what_was_lived_before_an_interruption_is_not_lived_again(tmp_path, monk
 def test_means_are_over_the_seeds_of_a_place():
     rows = [
         row("inflora", seed, beta, within_final=90.0 + seed)
-        | {"table": "t", "learning_rate": 0.1, "threshold": 0.9, "bytes": 5, "statistics_bytes": 2}
+        | {"table": "t", "threshold": 0.9, "bytes": 5, "statistics_bytes": 2}
         for beta in (None, 0.5)
         for seed in (0, 2)
     ]

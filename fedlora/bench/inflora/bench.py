@@ -20,7 +20,7 @@ from fedlora.results import BenchResults, Claim, write_results
 from fedlora.server.observer import Observer
 
 TUNING_SEEDS = (100,)
-"""Classes, splits and draws that settings are chosen by, on validation rows; never judged."""
+"""Classes, splits and draws that thresholds are chosen by, on validation rows; never judged."""
 SEEDS = (0, 1, 2)
 BETAS = (0.5, 0.1, 0.05)
 COMMAND = "make bench-inflora"
@@ -82,27 +82,16 @@ def families_of(names: Sequence[str]) -> list[Family]:
 
 
 def _streams(family: Family, lives: Lives) -> tuple[list[Claim], list[Row]]:
-    """One family: settings chosen, then every method judged, and federated where it is."""
-    cases = plan.tuning(family, TUNING_SEEDS)
-    tried = lives.rows(f"{family.name}: settings", cases, table="tuning")
+    """One family: thresholds chosen, every method judged, on one machine and federated."""
+    name = family.name
+    tried = lives.rows(f"{name}: thresholds", plan.tuning(family, TUNING_SEEDS), table="tuning")
     chosen = plan.choose(family, tried)
     cases = plan.central(family, SEEDS, chosen)
-    alone = lives.rows(f"{family.name}: one machine", cases, table="one machine")
-    claims, rows = stream_claims(alone, family.name), [*tried, *alone, *means(alone)]
+    alone = lives.rows(f"{name}: one machine", cases, table="one machine")
+    claims, rows = stream_claims(alone, name), [*tried, *alone, *means(alone)]
     if family.federated:
-        more_claims, more_rows = _federations(family, lives, chosen, alone)
-        claims += more_claims
-        rows += more_rows
+        cases = plan.federated(family, SEEDS, chosen, BETAS)
+        shared = lives.rows(f"{name}: federations", cases, table="federation")
+        claims += federated_claims(shared, alone, name, BETAS)
+        rows += [*shared, *means(shared)]
     return claims, rows
-
-
-def _federations(
-    family: Family, lives: Lives, chosen: plan.Chosen, alone: list[Row]
-) -> tuple[list[Claim], list[Row]]:
-    """The family dealt to clients: rounds chosen, then judged at every skew."""
-    cases = plan.rounds_tried(family, TUNING_SEEDS, chosen, BETAS[0])
-    tried = lives.rows(f"{family.name}: rounds", cases, table="tuning of rounds")
-    cases = plan.federated(family, SEEDS, chosen, BETAS, plan.choose_rounds(tried))
-    together = lives.rows(f"{family.name}: federations", cases, table="federation")
-    claims = federated_claims(together, alone, family.name, BETAS)
-    return claims, [*tried, *together, *means(together)]

@@ -17,18 +17,10 @@ from fedlora.wire.ledger import Entry
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """What validation chooses of a method: a learning rate, a threshold where it has a space."""
-
-    rate: float
-    threshold: float | None = None
-
-
-@dataclass(frozen=True)
 class Case:
     """One stream to live.
 
-    label: of the method in the results.
+    label: of the method in the results. threshold: of its space; None where it keeps none.
     beta: of the Dirichlet partition; None for one client with all data.
     """
 
@@ -36,7 +28,7 @@ class Case:
     label: str
     method: str
     seed: int
-    recipe: Recipe
+    threshold: float | None = None
     align: bool = False
     clients: int = 1
     rounds: int = 1
@@ -49,8 +41,7 @@ class Case:
             self.family.name,
             self.label,
             f"seed={self.seed}",
-            f"rate={self.recipe.rate:g}",
-            f"threshold={self.recipe.threshold}",
+            f"threshold={self.threshold}",
             f"rounds={self.rounds}",
             f"beta={self.beta}",
         )
@@ -59,10 +50,10 @@ class Case:
     def config(self, untrained: Path) -> RunConfig:
         """The run of the case; a model that has learned nothing lies at `untrained`."""
         method: dict[str, Any] = {"name": self.method}
-        if self.recipe.threshold is not None:
+        if self.threshold is not None:
             method |= {
-                "threshold_first": self.recipe.threshold,
-                "threshold_last": self.recipe.threshold,
+                "threshold_first": self.threshold,
+                "threshold_last": self.threshold,
                 "energy": "features",
                 "exhausted": "zero",
             }
@@ -80,7 +71,7 @@ class Case:
                 "lora": {"rank": 4, "alpha": 4, "targets": ["k_proj", "v_proj"]},
                 "tasks": tasks,
                 "shards": shards,
-                "finetune": {**self.family.train, "learning_rate": self.recipe.rate},
+                "finetune": self.family.train,
                 "continual": {"method": method, "rounds": self.rounds},
                 "runtime": {"device": "cpu"},
             },
@@ -116,8 +107,7 @@ def live(case: Case, models: Path) -> dict[str, Any]:
     return {
         "family": case.family.name,
         "method": case.label,
-        "learning_rate": case.recipe.rate,
-        "threshold": case.recipe.threshold,
+        "threshold": case.threshold,
         "beta": case.beta,
         "clients": case.clients,
         "rounds": case.rounds,
