@@ -109,33 +109,6 @@ class AdapterSlot:
         return LoraAdapter.from_tensors(spec, LoraAdapter(spec, down, up, trained).tensors())
 
     @contextmanager
-    def folded(self, fold: LoraAdapter) -> Iterator[None]:
-        """The base model with a DeltaW of any rank added, and afterwards as it was.
-
-        Raises:
-            FedloraError: it is of another base model.
-        """
-        if fold.spec.base != self._spec.base:
-            raise FedloraError("update of another base model than the one it is to be added to")
-        weights = {x.name: self._base_weight(x.name) for x in fold.spec.layers}
-        kept = {name: weight.detach().clone() for name, (weight, _) in weights.items()}
-        with torch.no_grad():
-            for name, (weight, turned) in weights.items():
-                delta = fold.delta(name).to(weight)
-                weight.add_(delta.T if turned else delta)
-        try:
-            yield
-        finally:
-            with torch.no_grad():
-                for name, (weight, _) in weights.items():
-                    weight.copy_(kept[name])
-
-    def _base_weight(self, name: str) -> tuple[Tensor, bool]:
-        """A layer's frozen weight, and whether it is stored transposed (Conv1D)."""
-        base: Any = self.base.model.get_submodule(name).base_layer
-        return base.weight, not isinstance(base, nn.Linear)
-
-    @contextmanager
     def training(self, seed: int) -> Iterator[list[nn.Parameter]]:
         """The trainable parameters, with LoRA's dropout switched on and seeded."""
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):

@@ -14,11 +14,12 @@ from fedlora.adapter.span import AdapterSpan
 from fedlora.aggregation.contract import CONTROL, FOLD, Aggregator, Duty
 from fedlora.aggregation.fedex import at_most, without_head
 from fedlora.aggregation.hetlora import at_ranks
+from fedlora.backbone.fold import folded
 from fedlora.client.memory import Memory
 from fedlora.client.trial import score
 from fedlora.client.workplace import Workplace
 from fedlora.errors import FedloraError
-from fedlora.finetune.guide import Guide, folded, kept_ranks
+from fedlora.finetune.guide import Guide, kept_ranks
 from fedlora.finetune.job import Job
 from fedlora.finetune.local import fresh, mean_gradient
 from fedlora.wire import parcel
@@ -75,7 +76,7 @@ class Tuition:
         if not self.place.config.warm_start.score:
             return {}
         desk = self.place.desk
-        with folded(desk.objective, self.fold):
+        with folded(desk.objective.slot, self.fold):
             return {"value": score(desk.objective, self.start, desk.test)}
 
     def answer(self, trained: LoraAdapter) -> tuple[dict[str, Tensor], dict[str, JSON]]:

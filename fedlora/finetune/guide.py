@@ -1,7 +1,5 @@
 """What a federated method asks of local training beside plain fine-tuning."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -29,16 +27,6 @@ class Guide:
     pull: float = 0.0
     correction: LoraAdapter | None = None
     fades: tuple[float, float] | None = None
-
-
-@contextmanager
-def folded(objective: Objective, fold: LoraAdapter | None) -> Iterator[None]:
-    """The frozen base with an update added, and afterwards as it was, bit for bit."""
-    if fold is None:
-        yield
-        return
-    with objective.slot.folded(fold):
-        yield
 
 
 def steer(guide: Guide, objective: Objective, start: LoraAdapter) -> None:

@@ -7,11 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from fedlora.adapter import AdapterSpec, LoraAdapter
+from fedlora.backbone.fold import folded
 from fedlora.config import TrainSection
 from fedlora.errors import FedloraError
 from fedlora.finetune.activation_cache import replay
 from fedlora.finetune.course import Course
-from fedlora.finetune.guide import Guide, folded, steer
+from fedlora.finetune.guide import Guide, steer
 from fedlora.finetune.job import Job, Trained
 from fedlora.finetune.objectives import Objective, Rows
 from fedlora.finetune.objectives.contract import take
@@ -93,7 +94,7 @@ def mean_gradient(
     count = len(next(iter(rows.values())))
     for parameter in parameters:
         parameter.grad = None
-    with folded(objective, fold):
+    with folded(objective.slot, fold):
         for index in torch.arange(count).split(batch_size):
             batch = take(rows, index)
             with replay(objective.slot, batch):
