@@ -36,6 +36,7 @@ class ClassStream(TaskFamily):
     """The classes of one source in turn, a few a task; for continual runs."""
 
     Config = Config
+    from_rows = True
 
     def names(self) -> TaskNames:
         """The classes' names joined by plus signs, in the order of the stream."""

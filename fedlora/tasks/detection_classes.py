@@ -36,6 +36,7 @@ class DetectionClasses(TaskFamily):
     """One task a class: the images that show it, and its boxes alone."""
 
     Config = Config
+    from_rows = True
 
     def names(self) -> TaskNames:
         """The classes' names, newcomers drawn at random."""

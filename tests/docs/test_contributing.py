@@ -73,6 +73,7 @@ def test_the_family_makes_a_task_of_each_class_of_that_source(placed, letters):
     made = family(family.Config.model_validate({"source": source, "held_out": 1}))
 
     assert made.names().held_out == ("third",)
+    assert made.from_rows  # so that the server, which reads no data, asks a client
     task = made.load("third")
     for split in task.splits.values():
         assert [x.startswith("third") for x in split.inputs] == list(split.labels == 1)

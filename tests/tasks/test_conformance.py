@@ -175,6 +175,21 @@ def test_a_family_makes_the_same_tasks_everywhere(name, cache):
 
 
 @pytest.mark.parametrize("name", registry.names("tasks"))
+def test_names_that_take_rows_are_asked_of_a_client(name, cache, monkeypatch):
+    """The server calls `names` of every family that does not say `from_rows`."""
+    family = make("tasks", name, FAMILIES[name])
+    read = []
+    for source in registry.names("tasks.sources"):
+        part = registry.find("tasks.sources", source)
+        load = part.load
+        monkeypatch.setattr(part, "load", lambda self, load=load: read.append(1) or load(self))
+
+    family.names()
+
+    assert bool(read) == family.from_rows
+
+
+@pytest.mark.parametrize("name", registry.names("tasks"))
 def test_a_family_refuses_a_task_that_it_has_not(name, cache):
     family = make("tasks", name, FAMILIES[name])
     misspelt = family.names().bank[0][:-1] + "~"
