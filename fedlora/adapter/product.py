@@ -42,12 +42,6 @@ def norm(a: LoraAdapter) -> float:
     return math.sqrt(max(float(sum(squares)), 0.0))
 
 
-def cosine(a: LoraAdapter, b: LoraAdapter) -> float:
-    """Cosine of two adapters; 0 when either is zero."""
-    scale = norm(a) * norm(b)
-    return product_inner(a, b) / scale if scale > 0 else 0.0
-
-
 def distance(a: LoraAdapter, b: LoraAdapter) -> float:
     """Norm of the difference, to rounding even where the two are nearly equal.
 

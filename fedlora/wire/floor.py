@@ -1,7 +1,5 @@
 """The fewest bytes that could have said the same, to hold the counted ones against."""
 
-import math
-
 from fedlora.adapter import AdapterSpec
 
 LINK_UP, LINK_DOWN = 10e6, 1e9
@@ -19,14 +17,6 @@ def exact_floor(spec: AdapterSpec) -> int:
     """
     values = sum(layer.rank * (layer.d_in + layer.d_out - layer.rank) for layer in spec.layers)
     return 4 * (values + spec.head_size)
-
-
-def bits_for_error(relative: float) -> float:
-    """Bits a value that Gaussian values need for a relative error, 1/2 log2(var / D).
-
-    (Shannon 1959; Cover and Thomas 2006, theorem 10.3.2.)
-    """
-    return max(-math.log2(relative), 0.0)
 
 
 def seconds_on_link(up: int, down: int) -> float:

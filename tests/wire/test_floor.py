@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from fedlora.adapter import AdapterSpec, LayerSpec
-from fedlora.wire.floor import bits_for_error, exact_floor, seconds_on_link
+from fedlora.wire.floor import exact_floor, seconds_on_link
 
 
 def test_the_floor_is_the_dimension_of_matrices_of_a_rank():
@@ -16,11 +16,6 @@ def test_the_floor_is_the_dimension_of_matrices_of_a_rank():
     jacobian = torch.cat([block.reshape(d_out * d_in, -1) for block in blocks], 1)
 
     assert exact_floor(spec) == 4 * (int(torch.linalg.matrix_rank(jacobian)) + 3)
-
-
-def test_four_bits_cannot_beat_a_sixteenth():
-    assert bits_for_error(0.0625) == 4.0
-    assert bits_for_error(2.0) == 0.0
 
 
 def test_a_slow_uplink_takes_its_time():
