@@ -40,7 +40,8 @@ def open_task(
 ) -> OwnTask:
     """The task that the options name, on the run's base model.
 
-    Your own data is judged on its test split, or on a fifth of it, and described by the rest.
+    Your own data is judged on its test split, or on a fifth of it, and described by the rest; its
+    images are read at the size and in the channels that the base model takes.
 
     Args:
         config: of the run.
@@ -65,7 +66,8 @@ def open_task(
     rows = np.arange(len(table.examples))
     sizes = Splits(train=len(rows), validation=len(rows), test=len(rows))
     drawn = split_rows(rows, test_mask(table, 0), sizes, 0, str(data))
-    describing, judging = (table.examples.take(drawn[split]) for split in ("train", "test"))
+    describing = table.examples.take(np.concatenate([drawn["train"], drawn["validation"]]))
+    judging = table.examples.take(drawn["test"])
     return _encode(config, table.kind, table.label_names, describing, judging)
 
 

@@ -38,5 +38,7 @@ def test_own_images_are_read_as_the_base_model_takes_them(
 
     for rows in (own.describing, own.judging):
         assert rows["pixel_values"].shape[1:] == (channels, size, size)
+    # A fifth judges, and nothing else is left out of what describes the task.
+    assert (len(own.judging["labels"]), len(own.describing["labels"])) == (3, 13)
     assert own.objective.label_names == ("elm", "oak")
     own.objective.judge(own.judging)
