@@ -7,6 +7,7 @@ from pathlib import Path
 from huggingface_hub import ModelCard, ModelCardData
 
 from fedlora.adapter.lora import LoraAdapter
+from fedlora.adapter.spec import AdapterSpec
 
 _CLASSES = {
     None: "AutoModelForImageClassification",
@@ -41,7 +42,7 @@ _CARD = """---
 ```python
 from peft import PeftModel
 from transformers import {model_class}
-base = {model_class}.from_pretrained({base!r})
+base = {model_class}.from_pretrained({base!r}{labels})
 model = PeftModel.from_pretrained(base, "PATH_OF_THIS_FOLDER")
 ```
 
@@ -74,8 +75,17 @@ def model_card(adapter: LoraAdapter, base: str, task_type: str | None, facts: st
         rslora=", divided by the root of the rank (rsLoRA)" if spec.rslora else "",
         head=", ".join(f"`{name}` {list(shape)}" for name, shape in spec.head) or "none",
         model_class=_CLASSES.get(task_type, "AutoModel"),
+        labels=_labels(spec, task_type),
     )
     return str(ModelCard(text))
+
+
+def _labels(spec: AdapterSpec, task_type: str | None) -> str:
+    """What makes room in the base model for a head of other labels than its own."""
+    rows = [shape[0] for _, shape in spec.head if len(shape) == 2]
+    if task_type not in (None, "SEQ_CLS", "TOKEN_CLS") or len(rows) != 1:
+        return ""
+    return f", num_labels={rows[0]}, ignore_mismatched_sizes=True"
 
 
 def _is_hub_id(name: str) -> bool:

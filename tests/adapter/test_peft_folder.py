@@ -26,6 +26,9 @@ from fedlora.adapter import AdapterSpec, LayerSpec, LoraAdapter, peft_folder
 from fedlora.backbone.load import load_base
 from fedlora.backbone.slot import AdapterSlot
 from fedlora.config import BackboneConfig, LoraSection
+from fedlora.finetune.local import put, spec_of
+from fedlora.finetune.objectives import objective_for
+from fedlora.finetune.objectives.tokens import tokenize
 from tests.adapters import random_adapter
 
 BASE = "b" * 64
@@ -219,6 +222,46 @@ def test_a_folder_is_the_same_bytes_every_time(tmp_path: Path) -> None:
         assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes()
 
 
+def as_the_card_says(folder: Path) -> Any:
+    card = ModelCard.load(folder / "README.md")
+    code = card.text.split("```python\n")[1].split("```")[0]
+    assert len(code.strip().splitlines()) == 4
+    scope: dict[str, Any] = {}
+    exec(code.replace("PATH_OF_THIS_FOLDER", str(folder)), scope)
+    return scope["model"].eval()
+
+
+@pytest.mark.parametrize("labels", [("left", "middle", "right"), ("coat", "bag")])
+def test_a_head_of_other_labels_than_the_model_s_is_loaded_as_the_card_says(
+    tmp_path: Path, labels: tuple[str, ...]
+) -> None:
+    base = load_base(BackboneConfig(name="tiny_vit"))
+    slot = AdapterSlot(base, LoraSection(rank=2), torch.device("cpu"))
+    objective = objective_for(slot, "image-classification", labels, True, 32)
+    adapter = random_adapter(spec_of(objective), scale=0.1)
+    peft_folder.save(adapter, tmp_path / "a", base.reference, base.task_type)
+
+    put(objective, adapter)
+    images = torch.rand(2, 1, 28, 28)
+    with torch.no_grad():
+        ours = objective.logits({"pixel_values": images})
+        assert torch.equal(as_the_card_says(tmp_path / "a")(pixel_values=images).logits, ours)
+
+
+def test_a_text_encoder_s_adapter_is_loaded_without_the_head_of_its_labels(tmp_path: Path) -> None:
+    base = load_base(BackboneConfig(name="minilm"))
+    slot = AdapterSlot(base, LoraSection(rank=2), torch.device("cpu"))
+    objective = objective_for(slot, "text-classification", ("good", "bad"), True, 32)
+    adapter = random_adapter(spec_of(objective), scale=0.1)
+    peft_folder.save(adapter, tmp_path / "a", base.reference, base.task_type)
+
+    put(objective, adapter)
+    rows = tokenize(slot, ["a good text"], 32)
+    with torch.no_grad():
+        ours = slot.model(**rows).last_hidden_state
+        assert torch.equal(as_the_card_says(tmp_path / "a")(**rows).last_hidden_state, ours)
+
+
 def test_the_card_says_how_to_load_it_and_its_four_lines_do(tmp_path: Path) -> None:
     wrapped = wrap(CASES["llama"])
     base = CASES["llama"][0]()
@@ -227,12 +270,9 @@ def test_the_card_says_how_to_load_it_and_its_four_lines_do(tmp_path: Path) -> N
     adapter = peft_folder.load(tmp_path / "theirs", BASE)
     peft_folder.save(adapter, tmp_path / "ours", str(tmp_path / "base"), "CAUSAL_LM", "<b>42</b>")
     card = ModelCard.load(tmp_path / "ours" / "README.md")
-    code = card.text.split("```python\n")[1].split("```")[0]
-    scope: dict[str, Any] = {}
-    exec(code.replace("PATH_OF_THIS_FOLDER", str(tmp_path / "ours")), scope)
+    loaded = as_the_card_says(tmp_path / "ours")
 
-    assert len(code.strip().splitlines()) == 4
-    assert torch.equal(outputs(scope["model"].eval()), outputs(wrapped))
+    assert torch.equal(outputs(loaded), outputs(wrapped))
     assert card.data.library_name == "peft"
     for fact in (adapter.digest(), BASE, "&lt;b&gt;42&lt;/b&gt;"):
         assert fact in card.text
