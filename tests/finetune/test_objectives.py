@@ -11,8 +11,10 @@ from fedlora.config import BackboneConfig, LoraSection, TaskVectorConfig
 from fedlora.errors import FedloraError
 from fedlora.finetune.local import fresh, put
 from fedlora.finetune.objectives import objective_for
+from fedlora.finetune.objectives.tokens import SLICE, target_log_likelihood
 from fedlora.finetune.task_vector import task_vector
 from fedlora.tasks.contract import Examples
+from tests.finetune import many
 
 TEXTS = ["the team won the match", "shares fell on the market", "a goal in the last minute"]
 
@@ -109,6 +111,22 @@ def test_likelihoods_are_those_of_the_language_model():
     assert judged["loss"].item() == pytest.approx(
         -scores[1] / (ids.shape[1] - len(prompt)), rel=1e-3
     )
+
+
+def test_a_slice_of_texts_is_scored_at_once_since_each_token_has_a_vocabulary_of_logits():
+    causal = many.slot("gpt2")
+    task, asked = many.objective(causal), []
+    rows = many.examples(task, 2 * SLICE + 3, 0)
+    with torch.inference_mode():
+        whole, tokens = target_log_likelihood(causal, rows)
+        hook = causal.model.register_forward_pre_hook(
+            lambda _, __, given: asked.append(len(given["input_ids"])), with_kwargs=True
+        )
+        judged = task.judge(rows)
+    hook.remove()
+
+    assert asked == [SLICE, SLICE, 3]
+    assert torch.allclose(judged["nll"], -whole / tokens, atol=1e-9)
 
 
 def test_a_base_model_that_cannot_do_the_task_is_named():

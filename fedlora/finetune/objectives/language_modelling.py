@@ -8,7 +8,11 @@ from typing_extensions import override
 
 from fedlora.finetune.objectives.causal import CausalObjective
 from fedlora.finetune.objectives.contract import Metric, Rows
-from fedlora.finetune.objectives.tokens import target_log_likelihood, tokenize
+from fedlora.finetune.objectives.tokens import (
+    target_log_likelihood,
+    target_log_likelihood_in_slices,
+    tokenize,
+)
 from fedlora.tasks.contract import Examples, Kind
 
 
@@ -29,6 +33,6 @@ class LanguageModelling(CausalObjective):
 
     @override
     def judge(self, rows: Rows) -> dict[str, Tensor]:
-        likelihood, tokens = target_log_likelihood(self.slot, rows)
+        likelihood, tokens = target_log_likelihood_in_slices(self.slot, rows)
         nll = -likelihood / tokens.clamp(min=1)
         return {"loss": nll, "nll": nll}

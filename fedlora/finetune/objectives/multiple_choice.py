@@ -10,10 +10,13 @@ from typing_extensions import override
 from fedlora.errors import FedloraError
 from fedlora.finetune.objectives.causal import CausalObjective
 from fedlora.finetune.objectives.contract import Rows
-from fedlora.finetune.objectives.tokens import continuations, target_log_likelihood
+from fedlora.finetune.objectives.tokens import (
+    TOKENS,
+    continuations,
+    target_log_likelihood,
+    target_log_likelihood_in_slices,
+)
 from fedlora.tasks.contract import Examples, Kind
-
-TOKENS = ("input_ids", "attention_mask", "target")
 
 
 class MultipleChoice(CausalObjective):
@@ -52,7 +55,8 @@ class MultipleChoice(CausalObjective):
     def judge(self, rows: Rows) -> dict[str, Tensor]:
         n, choices, _ = rows["input_ids"].shape
         flat = {name: rows[name].flatten(0, 1) for name in TOKENS}
-        likelihood, tokens = (x.reshape(n, choices) for x in self._score(flat))
+        scored = target_log_likelihood_in_slices(self.slot, flat)
+        likelihood, tokens = (x.reshape(n, choices) for x in scored)
         absent = tokens == 0  # a question with fewer answers than the widest
         labels = rows["labels"].to(likelihood.device)
         characters = rows["characters"].to(likelihood.device).clamp(min=1)
@@ -72,11 +76,3 @@ class MultipleChoice(CausalObjective):
             "attention_mask": rows["attention_mask"][:, 0] - rows["target"][:, 0],
         }
         return super().hidden(questions)
-
-    def _score(self, flat: Rows) -> tuple[Tensor, Tensor]:
-        """Likelihoods in slices, since every question brings several rows."""
-        parts = [
-            target_log_likelihood(self.slot, {name: flat[name][index] for name in TOKENS})
-            for index in torch.arange(len(flat["input_ids"])).split(64)
-        ]
-        return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])

@@ -9,7 +9,13 @@ from torch.nn import functional
 
 from fedlora.backbone import AdapterSlot
 from fedlora.errors import FedloraError
-from fedlora.finetune.objectives.contract import Rows, wide
+from fedlora.finetune.objectives.contract import Rows, batches, wide
+
+TOKENS = ("input_ids", "attention_mask", "target")
+"""What the likelihood of rows is computed from."""
+
+SLICE = 64
+"""Rows that are scored at once: a vocabulary of logits for each token takes gigabytes."""
 
 
 def tokenize(slot: AdapterSlot, texts: Sequence[str], max_length: int) -> Rows:
@@ -61,6 +67,13 @@ def target_log_likelihood(slot: AdapterSlot, rows: Rows) -> tuple[Tensor, Tensor
         wide(logits).flatten(0, 1), input_ids[:, 1:].flatten(), reduction="none"
     ).view_as(target)
     return -(nll * target).sum(1), target.sum(1)
+
+
+def target_log_likelihood_in_slices(slot: AdapterSlot, rows: Rows) -> tuple[Tensor, Tensor]:
+    """`target_log_likelihood` of any number of rows, whose logits would not fit at once."""
+    slices = batches({name: rows[name] for name in TOKENS}, SLICE)
+    likelihoods, tokens = zip(*(target_log_likelihood(slot, part) for part in slices), strict=True)
+    return torch.cat(likelihoods), torch.cat(tokens)
 
 
 def texts(slot: AdapterSlot, rows: Rows) -> list[str]:
