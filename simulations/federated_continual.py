@@ -34,7 +34,7 @@ for title, changes in RUNS.items():
         results = fedlora.run(config, fedlora.create(config, Path("runs")), observer)
     # What came of it.
     found = results["stream"]["test"]
-    sent = results["bytes"]["by_purpose"]["statistics"]["up"]
+    sent = results["bytes"]["by_purpose"]["statistics"]["up"]["serialised"]
     cells = (f"{found[key]['mean']:.3f}" for key in ("within_final", "within_forgetting"))
     out.add_row(title, *cells, f"{sent:,}")
 

@@ -106,7 +106,7 @@ def _gap_claim(results: dict[str, Any]) -> Claim:
 def _byte_claims(counted: dict[str, Any]) -> list[Claim]:
     """The run's bytes beside both rivals', among the bank's clients and with the newcomers."""
     total = counted["up"] + counted["down"]
-    judged = sum(counted["by_purpose"].get("evaluation", {}).values())
+    judged = sum(way["serialised"] for way in counted["by_purpose"]["evaluation"].values())
     rivals = {
         "FedAvg of LoRAs by the bank's clients": "fedavg_lora_of_bank",
         "FedAvg of LoRAs by all clients": "fedavg_lora",

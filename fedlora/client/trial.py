@@ -30,9 +30,10 @@ def local_methods(
     """Test scores of what a newcomer can do with its own data.
 
     base: the frozen model alone. few_labels: LoRA on a few labelled examples. local: LoRA on the
-    whole shard, the ceiling; both start where the bank's clients started. zero_one_epoch,
-    warm_one_epoch and generated_one_epoch: one local epoch from a fresh adapter, from the warm
-    start, and from the generated adapter.
+    whole shard, the ceiling; both start from the warm start, also where rounds of growth let the
+    bank's clients start from what was generated for them. zero_one_epoch, warm_one_epoch and
+    generated_one_epoch: one local epoch from a fresh adapter, from the warm start, and from the
+    generated adapter.
     """
     objective, settings = desk.objective, config.finetune
     zero = fresh(objective, seeding.derive(run_seed, "start"))

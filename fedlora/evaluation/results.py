@@ -1,7 +1,6 @@
 """results.json: what the seeds of a run add up to."""
 
 import json
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +10,7 @@ from fedlora.config import RunConfig
 from fedlora.errors import FedloraError
 from fedlora.evaluation.table import Row, summarise
 from fedlora.run_folder import seed_folder
-from fedlora.wire.ledger import Entry, comparison, totals
+from fedlora.wire.ledger import Entry, by_purpose, comparison
 
 
 def compile_results(config: RunConfig, folder: Path) -> dict[str, Any]:
@@ -48,7 +47,7 @@ def compile_results(config: RunConfig, folder: Path) -> dict[str, Any]:
 
 
 def _bytes(config: RunConfig, folder: Path, facts: Mapping[int, Any]) -> dict[str, Any]:
-    """Serialised bytes over all seeds, beside what federated averaging would have sent."""
+    """Bytes over all seeds, purposes in three counts, beside what federated averaging sends."""
     entries = [
         Entry.from_line(line)
         for seed in facts
@@ -61,9 +60,6 @@ def _bytes(config: RunConfig, folder: Path, facts: Mapping[int, Any]) -> dict[st
         ]
         for who in (("bank_clients",), ("bank_clients", "newcomers"))
     )
-    by_purpose: dict[str, dict[str, int]] = defaultdict(dict)
-    for total in totals(entries):
-        by_purpose[total.purpose][total.direction] = total.serialised
     return {
         "up": sum(entry.serialised for entry in entries if entry.direction == "up"),
         "down": sum(entry.serialised for entry in entries if entry.direction == "down"),
@@ -71,7 +67,7 @@ def _bytes(config: RunConfig, folder: Path, facts: Mapping[int, Any]) -> dict[st
         "full_finetuning": sum(rival.full for rival in of_all),
         "fedavg_lora_of_bank": sum(rival.lora for rival in of_bank),
         "full_finetuning_of_bank": sum(rival.full for rival in of_bank),
-        "by_purpose": by_purpose,
+        "by_purpose": by_purpose(entries),
     }
 
 

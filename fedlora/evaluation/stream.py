@@ -1,7 +1,6 @@
 """results.json of a continual run: what the seeds of a stream add up to."""
 
 import json
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +10,7 @@ from fedlora.config import RunConfig
 from fedlora.continual.metrics import summarise
 from fedlora.evaluation.table import interval
 from fedlora.run_folder import seed_folder
-from fedlora.wire.ledger import Entry, totals
+from fedlora.wire.ledger import Entry, by_purpose
 
 READINGS = ("within", "among")
 """Accuracies: within the task's own classes (task-incremental), and among those of all tasks met
@@ -85,17 +84,14 @@ def _over_seeds(seeds: Sequence[Mapping[str, float]]) -> dict[str, Any]:
 
 
 def _bytes(places: Sequence[Path]) -> dict[str, Any]:
-    """Serialised bytes over all seeds, statistics among them."""
+    """Bytes over all seeds, each purpose counted three ways, statistics among them."""
     entries = [
         Entry.from_line(line)
         for place in places
         for line in (place / "ledger.jsonl").read_text().splitlines()
     ]
-    by_purpose: dict[str, dict[str, int]] = defaultdict(dict)
-    for total in totals(entries):
-        by_purpose[total.purpose][total.direction] = total.serialised
     return {
         "up": sum(entry.serialised for entry in entries if entry.direction == "up"),
         "down": sum(entry.serialised for entry in entries if entry.direction == "down"),
-        "by_purpose": by_purpose,
+        "by_purpose": by_purpose(entries),
     }

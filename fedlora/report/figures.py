@@ -97,8 +97,8 @@ def _tasks(run: RunFolder, lines: list[Line]) -> Section:
 
 def what_travelled(run: RunFolder) -> Section:
     """Bytes by purpose, and beside other ways where the run has counted them."""
-    section = Section("What travelled", "Serialised bytes of all clients and seeds together.")
     found = traffic.purposes(run)
+    section = Section("What travelled", traffic.told(found))
     if any(p.up or p.down for p in found):
         section.figures.append(
             Figure(

@@ -83,6 +83,19 @@ def totals(entries: Iterable[Entry]) -> list[Total]:
     return [_sum(list(group)) for _, group in groupby(sorted(entries, key=place), key=place)]
 
 
+def by_purpose(entries: Iterable[Entry]) -> dict[str, dict[str, dict[str, int | None]]]:
+    """Purpose -> direction -> messages, payload, serialised and socket, as `totals` sums them."""
+    found: dict[str, dict[str, dict[str, int | None]]] = {}
+    for total in totals(entries):
+        found.setdefault(total.purpose, {})[total.direction] = {
+            "messages": total.messages,
+            "payload": total.payload,
+            "serialised": total.serialised,
+            "socket": total.socket,
+        }
+    return found
+
+
 @dataclass(frozen=True)
 class Comparison:
     """Payload in bytes that federated averaging would have sent for the same rounds.
