@@ -6,6 +6,7 @@ import typer
 from rich.console import Console
 
 from fedlora import config as configuration
+from fedlora.cli.bytes_plan import BytesPlan
 from fedlora.cli.console import watching
 from fedlora.cli.output import show
 from fedlora.cli.stream_plan import plan_stream
@@ -43,34 +44,25 @@ def make_plan(config: RunConfig, observer: Observer) -> dict[str, int]:
     examples = _examples(client, observer)
     desk = client.desk(0)
     adapter = fresh(desk.objective, 0)
-    encoded = client.codec.encode(adapter).numel()
     vector = 4 * len(task_vector(desk.objective, desk.train, config.task_vector))
-    members = sum(seat.role == "bank" for seat in client.seats)
-    newcomers = len(client.seats) - members
-    rounds, chosen = config.warm_start.rounds, config.warm_start.clients_per_round
-    asked = min(chosen or members, members)
-    warm = rounds * asked + max(rounds - 1, 0) * asked  # the first round sends nothing down
-    samples = config.finetune.checkpoints * config.finetune.repeats
-    tuned = members * (samples + (1 if rounds else 0))
-    grown = 2 * members * config.growth.rounds
-    controls = len(config.evaluation.baselines) + (1 if rounds else 0) + (1 if grown else 0)
-    candidates = 2 + controls  # generated and shuffled
-    offered = config.adoption.policy.build().adapters
-    tried = sum(way.policy.build().adapters for way in config.evaluation.adoptions)
+    ranks = [seat.rank for seat in client.seats if seat.role == "bank"]
+    newcomers = len(client.seats) - len(ranks)
+    sent = BytesPlan(config, ranks, newcomers, adapter.spec)
     return {
-        "bank clients": members,
+        "bank clients": len(ranks),
         "newcomers": newcomers,
         "training examples": sum(examples),
         "training examples of the smallest client": min(examples),
         "base model values": client.slot.base.parameters,
         "adapted layers": len(adapter.spec.layers),
         "trainable values": adapter.spec.size,
-        "bytes of one adapter": encoded,
+        "bytes of one adapter": sent.down(),
+        "bytes of one adapter in an answer": sent.up(),
         "bytes of one task vector": vector,
-        "bytes of training": encoded * (warm + grown + tuned),
-        "bytes of task vectors": vector * (members + newcomers),
-        "bytes of adapters for newcomers": encoded * newcomers * offered,
-        "bytes of evaluation": encoded * newcomers * (candidates + tried),
+        "bytes of training": sent.training(),
+        "bytes of task vectors": vector * len(client.seats),
+        "bytes of adapters for newcomers": sent.serving(),
+        "bytes of evaluation": sent.evaluation(),
     }
 
 

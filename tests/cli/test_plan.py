@@ -1,0 +1,51 @@
+"""A dry run predicts what a run then sends."""
+
+import pytest
+
+from fedlora.cli.plan import make_plan
+from fedlora.client.client import Client
+from fedlora.runtime.inprocess import InProcess
+from fedlora.server.federation import federate
+from fedlora.server.observer import Silent
+from fedlora.wire.ledger import Entry
+from tests.conftest import small_config
+
+RUNS = {
+    "controls, answers by another codec, and adapters given back": {
+        "warm_start": {"aggregation": {"name": "scaffold"}},
+        "codec_up": {"name": "int8"},
+        "adoption": {"refine": "always", "contribute": True},
+    },
+    "halves": {"warm_start": {"rounds": 3, "aggregation": {"name": "rolora"}}},
+    "what is folded into the base": {"warm_start": {"aggregation": {"name": "fedex"}}},
+}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_the_bytes_are_those_of_the_run(name, tmp_path):
+    config = small_config(tasks={"bank": 4}, finetune={"epochs": 1}, **RUNS[name])
+    federate(config, 0, InProcess(Client(config, 0).handle), tmp_path, Silent())
+    lines = (tmp_path / "ledger.jsonl").read_text().splitlines()
+    sent = sum(Entry.from_line(line).payload for line in lines)
+
+    plan = make_plan(config, Silent())
+
+    assert sent == sum(
+        plan[f"bytes of {what}"]
+        for what in ("training", "task vectors", "adapters for newcomers", "evaluation")
+    )
+
+
+def test_a_compressed_adapter_weighs_what_random_values_do():
+    """Before training `up` is zero, which would compress to half."""
+    plan = make_plan(small_config(codec={"name": "zstd", "inner": {"name": "none"}}), Silent())
+
+    assert plan["bytes of one adapter"] > 0.85 * 4 * plan["trainable values"]
+
+
+def test_clients_of_small_ranks_are_counted_as_such():
+    mixed = {"lora": {"ranks": [1, 2]}, "warm_start": {"aggregation": {"name": "flexlora"}}}
+    whole, less = (
+        make_plan(small_config(**change), Silent())["bytes of training"] for change in ({}, mixed)
+    )
+    assert less < 0.9 * whole
