@@ -32,7 +32,7 @@ def bench_main(out: Path, observer: Observer) -> BenchResults:
     Raises:
         FedloraError: a run fails, or the results cannot be written.
     """
-    started, kills = time.perf_counter(), len(KILLED_AT) + len(KILLED_BY)
+    started = time.perf_counter()
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
         observer.phase("quickstart", 1)
@@ -42,15 +42,7 @@ def bench_main(out: Path, observer: Observer) -> BenchResults:
         observer.phase("inprocess against ray", 1)
         reference = finish(start(QUICKSTART, root / "reference", *SMALL))
         on_ray = finish(start(QUICKSTART, root / "ray", *SMALL, "runtime.name=ray"))
-        observer.phase("killed and resumed", kills)
-        moments: list[Callable[[Path], bool]] = [
-            *(_answered(int(share * reference["answers"])) for share in KILLED_AT),
-            *(_begun(path) for path in KILLED_BY),
-        ]
-        survived = sum(
-            _survives(root / f"killed-{place}", moment, reference, observer)
-            for place, moment in enumerate(moments)
-        )
+        survived, kills = _kill_and_resume(root, reference, observer)
         observer.phase("plain PEFT", 1)
         difference = peft_difference(root / "quickstart")
     same = float(on_ray["fingerprint"] == reference["fingerprint"])
@@ -69,6 +61,20 @@ def bench_main(out: Path, observer: Observer) -> BenchResults:
     observer.phase("make test", 1)
     claims.append(_claim("M7", "make test, wall time", make_test(), "s", "<=", 1200))
     return write_results(out, "main", command, rows, claims, seeds, elapsed)
+
+
+def _kill_and_resume(root: Path, reference: dict[str, Any], observer: Observer) -> tuple[int, int]:
+    """How many runs, killed at different moments, ended as the whole one did; and of how many."""
+    moments: list[Callable[[Path], bool]] = [
+        *(_answered(int(share * reference["answers"])) for share in KILLED_AT),
+        *(_begun(path) for path in KILLED_BY),
+    ]
+    observer.phase("killed and resumed", len(moments))
+    survived = sum(
+        _survives(root / f"killed-{place}", moment, reference, observer)
+        for place, moment in enumerate(moments)
+    )
+    return survived, len(moments)
 
 
 def _answered(answers: int) -> Callable[[Path], bool]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -41,35 +42,36 @@ def train(
     job = Job(objective, start, rows, validation, settings, seed, keep, guide)
     course = Course(job)
     put(objective, start)
-    fold = guide.fold if guide else None
-    with folded(objective, fold), objective.slot.training(seed) as parameters:
+    slot, fold = objective.slot, guide.fold if guide else None
+    with folded(slot, fold), slot.training(seed) as parameters:
         trained = [*parameters, *objective.head().values()]
-        optimizer = torch.optim.AdamW(
-            trained, lr=settings.learning_rate, weight_decay=settings.weight_decay
-        )
+        rate, decay = settings.learning_rate, settings.weight_decay
+        optimizer = torch.optim.AdamW(trained, lr=rate, weight_decay=decay)
         schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, job.steps)
-        goes_on = True
-        while goes_on:
+        while True:
             losses = []
             for index in course.shuffle():
-                batch = take(rows, index)
-                with replay(objective.slot, batch):
-                    loss = objective.loss(batch)
-                more = penalty() if penalty else None
-                if more is not None:
-                    loss = loss + more
                 optimizer.zero_grad(set_to_none=True)
-                loss.backward()
-                if guide:
-                    steer(guide, objective, start)
+                losses.append(_descend(job, take(rows, index), penalty))
                 nn.utils.clip_grad_norm_(trained, settings.clip_norm)
                 optimizer.step()
                 schedule.step()
-                losses.append(loss.detach())
-            goes_on = course.close_epoch(
-                losses, lambda: validation_loss(job), lambda: current(objective)
-            )
-    return course.trained()
+            now = partial(validation_loss, job), partial(current, objective)
+            if not course.close_epoch(losses, *now):
+                return course.trained()
+
+
+def _descend(job: Job, batch: Rows, penalty: Callable[[], Tensor | None] | None) -> Tensor:
+    """The loss of a batch, a scalar, whose gradient is now in the model as the guide has it."""
+    with replay(job.objective.slot, batch):
+        loss = job.objective.loss(batch)
+    more = penalty() if penalty else None
+    if more is not None:
+        loss = loss + more
+    loss.backward()
+    if job.guide:
+        steer(job.guide, job.objective, job.start)
+    return loss.detach()
 
 
 def validation_loss(job: Job) -> float:
