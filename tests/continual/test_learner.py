@@ -1,5 +1,7 @@
 """Every method on a short stream of real digits, and what each of them promises."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -7,6 +9,7 @@ from fedlora import registry
 from fedlora.adapter.total import total
 from fedlora.backbone.fold import folded
 from fedlora.config import TrainSection
+from fedlora.continual.inputs import input_of
 from fedlora.continual.learner import Learner
 from fedlora.continual.stream import encode_stream
 from fedlora.continual.study import features_of, survey
@@ -76,10 +79,48 @@ def test_trained_branches_do_not_leak_in_single_precision(name, slot, tasks):
     assert all(memory.size > 0 for memory in learner.keeper.state.memories.values())
 
 
+def test_rows_outside_the_space_stay_outside_in_single_precision(slot, tasks):
+    learner = learner_of("inflora", slot, tasks, **GUARDED)
+    learner.begin_task(0)
+    learner.train()
+    learner.end_task()
+    learner.begin_task(1)
+    learner.train()
+    source = input_of(slot.spec)
+    for name, down in learner._branch.down.items():
+        space = learner.keeper.state.memories[source[name]]
+        inside = down.double().T - space.beyond(down.double().T)
+        assert inside.norm() < 1e-7
+
+
+def moved_by_a_second_task(name, slot, tasks, **options):
+    """How far the features of the first task's images go while the second is learned."""
+    first = tasks[0]
+    learner = learner_of(name, slot, tasks, **options)
+    features = []
+    for number in (0, 1):
+        learner.begin_task(number)
+        learner.train()
+        learner.end_task()
+        features.append(features_of(first.objective, first.train, learner.keeper.frozen))
+    return float((features[1] - features[0]).norm() / features[0].norm())
+
+
+def test_an_image_whose_inputs_are_all_remembered_is_seen_as_before(slot, tasks):
+    """One image has 17 tokens in 24 dimensions, so a second task has room, and none is shared.
+
+    Swapped factors, spaces of outputs for those of inputs, or a mislabelled complement move it.
+    """
+    alone = replace(tasks[0], train={name: column[:1] for name, column in tasks[0].train.items()})
+    stream = [alone, *tasks[1:]]
+    whole = {"threshold_first": 1.0, "threshold_last": 1.0}
+    assert moved_by_a_second_task("inflora", slot, stream, **whole) < 1e-4
+    assert moved_by_a_second_task("subspace_only", slot, stream) > 1e-2
+
+
 def test_an_unguarded_branch_would_leak(slot, tasks):
     """The same measure on branches that ignore the space: it can tell the difference."""
     from fedlora.continual.design import leak
-    from fedlora.continual.inputs import input_of
 
     guarded = live(learner_of("inflora", slot, tasks, **GUARDED)).keeper
     free = live(learner_of("random_down", slot, tasks)).keeper
@@ -142,7 +183,6 @@ def test_surveys_of_parts_add_up(slot, tasks):
 
 def test_keys_and_values_read_the_same_input(slot, tasks):
     """The names say that k_proj and v_proj of a block share their input; the model agrees."""
-    from fedlora.continual.inputs import input_of
     from fedlora.continual.study import _watched
 
     names = [layer.name for layer in slot.spec.layers]
@@ -158,7 +198,6 @@ def test_keys_and_values_read_the_same_input(slot, tasks):
 def test_blocks_are_told_apart_by_whole_names():
     """Block 1 is not block 10, which matching by substring takes it for."""
     from fedlora.adapter import AdapterSpec, LayerSpec
-    from fedlora.continual.inputs import input_of
 
     names = [f"layer.{block}.k_proj" for block in range(12)]
     spec = AdapterSpec("base", tuple(sorted(LayerSpec(name, 8, 8, 2) for name in names)), 2.0)

@@ -23,6 +23,7 @@ from fedlora.server.journal import Journal
 from fedlora.server.observer import Observer
 from fedlora.server.stream.context import Plan, StreamContext
 from fedlora.server.stream.describing import describe
+from fedlora.server.stream.foretelling import Foreteller
 from fedlora.server.stream.judging import Judged, judge
 from fedlora.server.stream.keeping import Keepsakes
 from fedlora.server.stream.learning import train
@@ -86,15 +87,17 @@ def _live(context: StreamContext) -> tuple[Mapping[str, object], dict[str, str]]
     keeper = Keeper(
         method, context.spec, [len(names) for names in plan.classes], plan.width, context.seed
     )
-    keepsakes = Keepsakes(context, plan)
+    keepsakes, foreteller = Keepsakes(context, plan), Foreteller(context, plan)
     steps = _steps(context, plan)
     met: dict[int, set[int]] = {client: set() for client in plan.examples}
     record: list[dict[str, object]] = []
     for number, workers in enumerate(steps):
         step = Step(number, len(steps), _what(plan, number, workers), context.seed)
-        branch, line = _step(context, keeper, step, workers, met)
-        record.append({"tasks": sorted(set(workers.values())), **line})
-        keepsakes.add(number, branch, keeper, sorted(set(workers.values())))
+        tasks = sorted(set(workers.values()))
+        branch, line = _step(context, keeper, foreteller, step, workers, met)
+        record.append({"tasks": tasks, **line})
+        keepsakes.add(number, branch, keeper, tasks)
+        foreteller.learn(branch, tasks)
         context.journal.add_metrics("stream", number, _plain(record[-1], number))
         for client, task in workers.items():
             met[client].add(task)
@@ -106,11 +109,12 @@ def _live(context: StreamContext) -> tuple[Mapping[str, object], dict[str, str]]
 def _step(
     context: StreamContext,
     keeper: Keeper,
+    foreteller: Foreteller,
     step: Step,
     workers: Mapping[int, int],
     met: Mapping[int, set[int]],
 ) -> tuple[LoraAdapter, dict[str, object]]:
-    """Look, design, train, look again, keep, judge."""
+    """Look, design, foretell, train, look again, keep, judge."""
     method = keeper.method
     before = look(
         context,
@@ -122,7 +126,8 @@ def _step(
         features=False,
         before=True,
     )
-    start = keeper.begin(step, before.moments)
+    designed = keeper.begin(step, before.moments)
+    start = foreteller.start(designed, step.index, sorted(set(workers.values())))
     covered = {client: keeper.covered(met[client], task) for client, task in workers.items()}
     branch = train(context, keeper, step.index, workers, covered, start)
     after = Found({}, {}, 0.0, None)

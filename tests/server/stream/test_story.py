@@ -157,6 +157,20 @@ def test_noise_moves_the_branch_and_repeats_in_a_simulation(stream_config, live,
     assert runs[0] != runs[2]
 
 
+def test_a_generator_starts_branches_and_lets_none_leak(stream_config, live, tmp_path):
+    foretold = stream_config(clients=2, generator={"name": "nearest"})  # 24 answers
+    whole = live(foretold, tmp_path / "whole")
+    plain = live(stream_config(clients=2), tmp_path / "plain")
+
+    # Two branches are learned from, so the third step is the first that is foretold.
+    assert whole["steps"][:2] == plain["steps"][:2]
+    assert whole["steps"][2] != plain["steps"][2]
+    assert whole["steps"][2]["leak"] < 1e-6
+    with pytest.raises(KilledError):
+        live(foretold, tmp_path / "killed", Limited(foretold, 0, 22))
+    assert live(foretold, tmp_path / "killed") == whole
+
+
 @pytest.mark.parametrize(("order", "pace"), [("shuffled", "same"), ("same", "mixed")])
 def test_orders_and_paces_end_with_every_task_met(order, pace, stream_config, live):
     told = live(stream_config(clients=3, order=order, pace=pace))
@@ -212,6 +226,10 @@ def test_the_whole_model_is_a_peft_folder(stream_config, live, tmp_path):
             "continual.noise: it does not cover",
         ),
         ({"continual": {"method": {"name": "inflora", "threshold_last": 2}}}, "threshold_last"),
+        (
+            {"continual": {"method": {"name": "olora"}, "generator": {"name": "mean"}}},
+            "continual.generator: .* olora",
+        ),
     ],
 )
 def test_what_does_not_fit_a_stream_is_refused(change, said, stream_config):
