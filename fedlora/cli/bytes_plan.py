@@ -7,6 +7,7 @@ import torch
 
 from fedlora.adapter import AdapterSpec, LoraAdapter
 from fedlora.adapter.parts import WHOLE, Parts
+from fedlora.adoption.contract import Policy
 from fedlora.aggregation.contract import FOLD, Aggregator, State
 from fedlora.config import RunConfig
 from fedlora.wire import parcel
@@ -51,15 +52,17 @@ class BytesPlan:
     def serving(self) -> int:
         """Bytes of what newcomers get, and of what they give back."""
         adoption = self.config.adoption
+        policy: Policy = adoption.policy.build()
         given = self.up() if adoption.contribute else 0
-        return self.newcomers * (adoption.policy.build().adapters * self.down() + given)
+        return self.newcomers * (policy.adapters * self.down() + given)
 
     def evaluation(self) -> int:
         """Bytes of the candidates that newcomers score, and of further ways to adopt."""
         config = self.config
         learned = [config.warm_start.rounds > 0, config.growth.rounds > 0, self.newcomers > 1]
         candidates = 1 + len(config.evaluation.baselines) + sum(learned)  # the last is `shuffled`
-        tried = sum(way.policy.build().adapters for way in config.evaluation.adoptions)
+        policies: list[Policy] = [way.policy.build() for way in config.evaluation.adoptions]
+        tried = sum(policy.adapters for policy in policies)
         return self.newcomers * (candidates + tried) * self.down()
 
     def _round(self, number: int) -> int:

@@ -1,6 +1,6 @@
 """Bytes of a run by purpose, from the ledger of every seed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +29,7 @@ class Purpose:
 
 def purposes(run: RunFolder) -> list[Purpose]:
     """In the order of the story; empty without a ledger."""
-    found: dict[str, list[dict[str, Any]]] = {}
+    found: dict[str, list[Mapping[str, Any]]] = {}
     for seed in run.seeds:
         for record in seed.ledger:
             count = record.get("serialised")
@@ -58,7 +58,7 @@ def told(of: Sequence[Purpose]) -> str:
     return text + "."
 
 
-def _purpose(name: str, records: Sequence[dict[str, Any]]) -> Purpose:
+def _purpose(name: str, records: Sequence[Mapping[str, Any]]) -> Purpose:
     way = {"up": 0, "down": 0}
     for record in records:
         way[record["direction"]] += record["serialised"]
