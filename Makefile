@@ -21,7 +21,7 @@ export OMP_WAIT_POLICY ?= passive
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-all lint types layers data docs results bench-main bench-comm bench-sim bench-clip bench-generator bench-deploy bench-hyperconv bench-detection bench-inflora clean
+.PHONY: help install demo test test-all lint types layers data docs results bench-main bench-comm bench-sim bench-clip bench-generator bench-deploy bench-hyperconv bench-detection bench-inflora bench-trust clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -113,6 +113,9 @@ bench-detection: $(VENV)/.core  ## measure the claims of results/detection.json
 
 bench-inflora: $(VENV)/.core  ## measure the claims of results/inflora.json
 	@$(BIN)/fedlora bench inflora
+
+bench-trust: $(VENV)/.core  ## measure the claims of results/trust.json
+	@$(BIN)/fedlora bench trust
 
 clean:  ## remove what can be built again; runs and .venv stay
 	@rm -rf docs/_build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build dist

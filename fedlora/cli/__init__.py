@@ -14,6 +14,7 @@ from fedlora.cli.evaluate import evaluate
 from fedlora.cli.generate import generate
 from fedlora.cli.generator import app as generator_app
 from fedlora.cli.listing import generators, tasks
+from fedlora.cli.quarantine import app as quarantine_app
 from fedlora.cli.report import report, results
 from fedlora.cli.run import run
 from fedlora.cli.task_vector import task_vector
@@ -28,6 +29,7 @@ for command in (run, task_vector, generate, evaluate, report, results, tasks, ge
     app.command()(command)
 app.add_typer(adapters_app, name="adapters")
 bank_app.command("import")(import_adapters)
+bank_app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(bank_app, name="bank")
 app.add_typer(generator_app, name="generator")
 app.add_typer(bench_app, name="bench")

@@ -172,3 +172,22 @@ def inflora_bench(
     with watching() as observer:
         results = bench_inflora(out, observer, family or (), workers)
     show(claims_table([results]), json)
+
+
+@app.command("trust")
+def trust_bench(
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="attacks, shares, shards, fuzz or kills alone; all when absent."),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds of every federation.")] = 3,
+    out: OutOption = Path("results/trust.json"),
+    json: AsJson = False,
+) -> None:
+    """Measure attacks against defences, hostile bytes, and killed writers."""
+    from fedlora.bench.trust.bench import bench_trust
+    from fedlora.results import claims_table
+
+    with watching() as observer:
+        results = bench_trust(out, only or [], observer, tuple(range(seeds)))
+    show(claims_table([results]), json)

@@ -24,6 +24,7 @@ from fedlora.config.newcomers import AdoptionConfig, EvaluationConfig
 from fedlora.config.parts import AggregatorPart, CodecPart, GeneratorPart, PolicyPart, TasksPart
 from fedlora.config.run import RunConfig
 from fedlora.config.runtime import RoundsConfig, RuntimeConfig, Training
+from fedlora.config.screening import ScreeningConfig
 
 __all__ = [
     "CLIP_TARGETS",
@@ -49,6 +50,7 @@ __all__ = [
     "RoundsConfig",
     "RunConfig",
     "RuntimeConfig",
+    "ScreeningConfig",
     "ShardsConfig",
     "TaskVectorConfig",
     "TasksPart",

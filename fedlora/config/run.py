@@ -19,6 +19,7 @@ from fedlora.config.model import BackboneConfig, LoraSection
 from fedlora.config.newcomers import AdoptionConfig, EvaluationConfig
 from fedlora.config.parts import CodecPart, GeneratorPart, TasksPart, default
 from fedlora.config.runtime import RoundsConfig, RuntimeConfig
+from fedlora.config.screening import ScreeningConfig
 from fedlora.errors import FedloraError
 from fedlora.section import Section
 
@@ -49,6 +50,7 @@ class RunConfig(Section):
     attackers: AttackersConfig | None = Field(
         None, description="clients that attack, in a simulation; none when absent"
     )
+    screening: ScreeningConfig = ScreeningConfig()
     codec: CodecPart = default(CodecPart, "none")
     codec_up: CodecPart | None = Field(None, description="of answers; codec when absent")
     rounds: RoundsConfig = RoundsConfig()

@@ -6,6 +6,7 @@ from fedlora.adapter import LoraAdapter
 from fedlora.adapter.resize import resize
 from fedlora.bank import Bank, Record
 from fedlora.errors import FedloraError
+from fedlora.server.admitting import Samples, admit
 from fedlora.server.context import ServerContext
 from fedlora.server.describing import Described
 from fedlora.wire.message import Message
@@ -57,18 +58,15 @@ def collect(
         asked[client.seat.client] = made[id(start)]
     answers = context.asker.ask(PHASE, 0, asked, check)
     context.observer.phase("bank", len(answers))
-    for client in clients:
-        if client.seat.client in answers:
-            _keep(context, bank, client, answers[client.seat.client])
-            context.observer.advance()
+    members = [client for client in clients if client.seat.client in answers]
+
+    def samples(member: Described) -> Samples:
+        client = member.seat.client
+        return _records(context, client, answers[client], context.screened)
+
+    admit(context, bank, PHASE, members, samples, starts)
     context.journal.conclude(PHASE, 0, bank.digest(ROUNDS).encode())
     return bank
-
-
-def _keep(context: ServerContext, bank: Bank, client: Described, answer: Message) -> None:
-    vector = client.vector
-    for record, adapter in _records(context, client.seat.client, answer, context.screened):
-        bank.add(record, adapter, vector)
 
 
 def _records(

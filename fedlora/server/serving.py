@@ -11,6 +11,7 @@ from fedlora.bank import Bank, Record
 from fedlora.config import AdoptionConfig
 from fedlora.errors import FedloraError
 from fedlora.generators.contract import Generator
+from fedlora.server.admitting import Samples, admit
 from fedlora.server.context import ServerContext
 from fedlora.server.describing import Described
 from fedlora.server.offering import Candidates, Offering
@@ -101,13 +102,14 @@ def _adopt(
 def _keep(
     context: ServerContext, newcomers: list[Described], answers: Mapping[int, Message], bank: Bank
 ) -> None:
-    for newcomer in newcomers:
+    def samples(newcomer: Described) -> Samples:
         seat = newcomer.seat
-        if seat.client in answers:
-            adapter = context.adapter(answers[seat.client], "refined")
-            rank = max(layer.rank for layer in adapter.spec.layers)
-            record = Record(seat.task, seat.client, 1, 0, rank, context.seed, {})
-            bank.add(record, adapter, newcomer.vector)
+        adapter = context.screened(answers[seat.client], "refined")
+        rank = max(layer.rank for layer in adapter.spec.layers)
+        return [(Record(seat.task, seat.client, 1, 0, rank, context.seed, {}), adapter)]
+
+    members = [newcomer for newcomer in newcomers if newcomer.seat.client in answers]
+    admit(context, bank, "adopt", members, samples, {})
 
 
 def _value(context: ServerContext, answer: Message) -> float:

@@ -14,6 +14,8 @@ from unittest import mock
 
 import pytest
 
+from fedlora.bank import Bank, Record
+from fedlora.bank.quarantine import FOLDER, Quarantine
 from fedlora.cli import main
 from fedlora.config import dump
 from tests.conftest import small_config
@@ -66,6 +68,26 @@ def test_the_bank_is_listed_shown_exported_and_imported(run: Path, tmp_path: Pat
     assert len(json.loads(exported.stdout)) == 12
     assert len(json.loads(fedlora("bank", "import", run, tmp_path / "out", "--json").stdout)) == 12
     assert len(json.loads(fedlora("bank", "list", run, "--json").stdout)) == 12
+
+
+def test_what_is_in_quarantine_is_listed_released_and_dropped(run: Path):
+    seed = next(run.glob("seed*"), run)
+    bank = Bank.open(seed / "bank")
+    first, second = bank.records()[:2]
+    for record in (first, second):
+        plain = Record(*record.key, record.seed, record.metrics)
+        Quarantine(seed / FOLDER).hold(plain, bank.load(record.digest), bank.vector(record), "odd")
+
+    rows = json.loads(fedlora("bank", "quarantine", "list", run, "--json").stdout)
+    assert [(row["client"], row["reason"]) for row in rows] == [
+        (record.client, "odd") for record in (first, second)
+    ]
+    released = fedlora("bank", "quarantine", "release", run, rows[0]["name"][:10], "--json")
+    assert json.loads(released.stdout) == [{"released": first.digest}]
+    assert fedlora("bank", "quarantine", "drop", run, rows[1]["name"], "--json").returncode == 0
+    assert json.loads(fedlora("bank", "quarantine", "list", run, "--json").stdout) == []
+    again = fedlora("bank", "quarantine", "drop", run, rows[1]["name"])
+    assert (again.returncode, again.stderr.count("\n")) == (2, 1)
 
 
 def test_an_adapter_is_generated_and_evaluated(run: Path, tmp_path: Path):

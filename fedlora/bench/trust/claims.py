@@ -1,0 +1,101 @@
+"""What the rows of the bench show: T1, T2 and T4."""
+
+from collections.abc import Mapping, Sequence
+from statistics import mean
+from typing import Any
+
+from fedlora.bench.trust.fuzz import Found
+from fedlora.bench.trust.kills import Survived
+from fedlora.bench.trust.plan import CLEAN, DEFENCES, SHARE
+from fedlora.evaluation.table import interval
+from fedlora.results import Claim
+
+Row = dict[str, Any]
+POINTS = 100.0
+
+
+def accuracy_claims(rows: Sequence[Row]) -> list[Claim]:
+    """T1: what screening costs, what attackers cost in spite of it, and the backdoor's success.
+
+    Differences are between federations of the same seed and deal, one with the clean, undefended
+    one; the interval is over seeds.
+    """
+    found: list[Claim] = []
+    for deal in dict.fromkeys(row["deal"] for row in rows):
+        clean = {row["seed"]: row for row in _of(rows, CLEAN, 0.0, "none", deal)}
+        cost = _lost(clean, _of(rows, CLEAN, 0.0, "screening", deal))
+        if cost:
+            what = f"points that screening costs newcomers of a clean run ({deal})"
+            found.append(_claim(what, cost, "points", 0.5))
+        attacks = dict.fromkeys(
+            r["attack"] for r in rows if r["deal"] == deal and r["share"] == SHARE
+        )
+        for attack in attacks:
+            for defence in DEFENCES:
+                own = _of(rows, attack, SHARE, defence, deal)
+                lost = _lost(clean, own)
+                about = f"20% {attack}, defence {defence} ({deal})"
+                if lost:
+                    found.append(_claim(f"points newcomers lose: {about}", lost, "points", 3.0))
+                if lost and attack == "backdoor":
+                    rates = [POINTS * row["backdoor"] for row in own]
+                    found.append(_claim(f"success of the backdoor: {about}", rates, "%", 10.0))
+    return found
+
+
+def _of(rows: Sequence[Row], attack: str, share: float, defence: str, deal: str) -> list[Row]:
+    wanted = {"attack": attack, "share": share, "defence": defence, "deal": deal}
+    return [row for row in rows if "accuracy" in row and wanted.items() <= row.items()]
+
+
+def _lost(clean: Mapping[int, Row], rows: Sequence[Row]) -> list[float]:
+    """Points of accuracy below the clean federation of the same seed."""
+    return [
+        POINTS * (clean[row["seed"]]["accuracy"] - row["accuracy"])
+        for row in rows
+        if row["seed"] in clean
+    ]
+
+
+def _claim(what: str, values: Sequence[float], unit: str, target: float) -> Claim:
+    spread = interval(list(values))
+    return Claim(
+        id="T1",
+        what=what,
+        value=mean(values),
+        low=spread.low,
+        high=spread.high,
+        unit=unit,
+        sense="<=",
+        target=target,
+    )
+
+
+def fuzz_claims(found: Mapping[str, Found], unchanged: bool) -> list[Claim]:
+    """T2: how many hostile inputs there were, and what they did."""
+    every = list(found.values())
+    facts: list[tuple[str, float, str, str, float]] = [
+        ("hostile inputs", float(sum(one.inputs for one in every)), "", ">=", 1e6),
+        ("inputs that crashed", float(sum(len(one.crashes) for one in every)), "", "==", 0.0),
+        ("slowest input", max(one.slowest for one in every), "s", "<=", 1.0),
+        ("growth of memory", max(one.growth for one in every) / (1 << 20), "MiB", "<=", 64.0),
+        ("a bank's hash unchanged by refused input", float(unchanged), "", "==", 1.0),
+    ]
+    return [_fact("T2", *fact) for fact in facts]
+
+
+def kill_claims(survived: Survived) -> list[Claim]:
+    """T4: what a bank whose writers were killed still held."""
+    return [
+        _fact("T4", "writers of a bank killed at work", float(survived.kills), "", ">=", 200.0),
+        _fact(
+            "T4", "banks that opened, all adapters whole", float(survived.opened), "", ">=", 200.0
+        ),
+        _fact(
+            "T4", "acknowledged adapters that were missing", float(survived.missing), "", "==", 0.0
+        ),
+    ]
+
+
+def _fact(claim: str, what: str, value: float, unit: str, sense: Any, target: float) -> Claim:
+    return Claim(id=claim, what=what, value=value, unit=unit, sense=sense, target=target)

@@ -1,0 +1,128 @@
+"""Hostile inputs: what is valid, with bytes flipped, cut out, repeated and made up."""
+
+import random
+import resource
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+
+from fedlora import frame
+from fedlora.adapter import AdapterSpec, LayerSpec, LoraAdapter
+from fedlora.errors import FedloraError
+from fedlora.registry import find, names
+from fedlora.wire.codecs.contract import Codec
+from fedlora.wire.ledger import Entry
+from fedlora.wire.message import Message, decode, encode
+
+LIMIT = 1 << 20
+_SPEC = AdapterSpec("0" * 64, (LayerSpec("a", 6, 5, 2), LayerSpec("b", 5, 4, 2)), 4.0)
+ADAPTER = LoraAdapter.from_flat(_SPEC, torch.linspace(-1, 1, _SPEC.size))
+_NASTY = [b"\x00", b"\xff" * 8, b"{", b"[" * 64, b'"', b"\\ud800", b"1e999", b"NaN", b"../", b"-1"]
+_NASTY += [(1 << 63).to_bytes(8, "little"), str(1 << 70).encode(), b"__metadata__", b"null"]
+
+
+@dataclass(frozen=True)
+class Target:
+    """Something that reads what anybody may have sent.
+
+    seeds: valid inputs. read: raises FedloraError for the others, and nothing else.
+    """
+
+    name: str
+    seeds: Sequence[bytes]
+    read: Callable[[bytes], object]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What came of the inputs of one target.
+
+    crashes: of inputs that raised something else, the first ones. slowest: seconds of one input.
+    growth: bytes of resident memory.
+    """
+
+    inputs: int
+    accepted: int
+    crashes: list[str]
+    slowest: float
+    growth: int
+
+
+def fuzz(target: Target, count: int, seed: int) -> Found:
+    """Read `count` mutations of a target's seeds, the same ones for a seed."""
+    draw = random.Random(f"{target.name}/{seed}")
+    accepted, crashes, slowest = 0, list[str](), 0.0
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for _ in range(count):
+        data = mutated(draw, draw.choice(target.seeds))
+        began = time.perf_counter()
+        try:
+            target.read(data)
+            accepted += 1
+        except FedloraError:
+            pass
+        except Exception as error:  # noqa: BLE001 - this is what is looked for
+            crashes.append(f"{target.name}: {type(error).__name__}: {error} for {data!r:.200}")
+        slowest = max(slowest, time.perf_counter() - began)
+    growth = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+    return Found(count, accepted, crashes, slowest, growth)
+
+
+def mutated(draw: random.Random, data: bytes) -> bytes:
+    """One to four changes."""
+    out = bytearray(data)
+    for _ in range(draw.randint(1, 4)):
+        at = draw.randrange(len(out) + 1)
+        kind = draw.randrange(6)
+        if kind == 0 and at < len(out):
+            out[at] ^= 1 << draw.randrange(8)
+        elif kind == 1:
+            out[at : at + draw.randint(1, 16)] = b""
+        elif kind == 2:
+            out[at:at] = draw.choice(_NASTY)
+        elif kind == 3:
+            out[at:at] = out[at : at + draw.randint(1, 32)]
+        elif kind == 4:
+            out[at : at + 8] = draw.randbytes(8)
+        else:
+            width = draw.randint(1, 8)
+            out[at : at + width] = draw.choice(_NASTY)[:width]
+    return bytes(out)
+
+
+def targets() -> list[Target]:
+    """Everything that reads bytes or lines of others."""
+    meta = {"action": "finetune", "task": "a", "samples": [{"accuracy": 0.5}], "deep": [[1]]}
+    message = encode(Message("adapter", {"adapter.0": torch.arange(48).byte()}, meta))
+    framed = frame.pack(ADAPTER.tensors(), "fedlora.spec", _SPEC.to_json())
+    entry = Entry("finetune", 0, 1, "up", "adapter", 10, 20, 30).to_line().encode()
+    found = [
+        Target("message", [message], lambda data: decode(data, LIMIT)),
+        Target("frame", [framed], _adapter),
+        Target("spec", [_SPEC.to_json().encode()], lambda data: AdapterSpec.from_json(_text(data))),
+        Target("ledger", [entry], lambda data: Entry.from_line(_text(data))),
+    ]
+    for name in names("wire.codecs"):
+        part = find("wire.codecs", name)
+        codec: Codec = part(part.Config())
+        seed = bytes(codec.encode(ADAPTER).tolist())
+        found.append(Target(f"codec {name}", [seed], partial(_decoded, codec)))
+    return found
+
+
+def _decoded(codec: Codec, data: bytes) -> LoraAdapter:
+    return codec.decode(torch.tensor(list(data), dtype=torch.uint8), _SPEC)
+
+
+def _adapter(data: bytes) -> LoraAdapter:
+    tensors, metadata = frame.unpack(data, LIMIT)
+    return LoraAdapter.from_tensors(
+        AdapterSpec.from_json(metadata.get("fedlora.spec", "")), tensors
+    )
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "replace")

@@ -1,0 +1,71 @@
+"""One federation lived through in this process, and what its newcomers were given is worth."""
+
+import json
+import tempfile
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import torch
+
+from fedlora.attacks.trigger import stamped
+from fedlora.bank import Bank
+from fedlora.bench.trust.plan import MARK, TARGET, Case, config_of
+from fedlora.client.client import Client
+from fedlora.errors import FedloraError
+from fedlora.finetune.local import put
+from fedlora.finetune.objectives.contract import take
+from fedlora.runtime.inprocess import InProcess
+from fedlora.server.federation import federate
+from fedlora.server.observer import Silent
+
+Row = dict[str, Any]
+
+
+def live(case: Case) -> Row:
+    """The row of a case.
+
+    accuracy: of the generated adapters, newcomers' mean. backdoor: the share of newcomers' marked
+    test images of other classes that are taken for the target, which is a rate of errors where
+    nobody attacks. kept_out: clients whose answers did not count. A federation that came to no end
+    has a reason instead.
+    """
+    config = config_of(case)
+    facts: Row = {
+        "attack": case.attack,
+        "share": case.share,
+        "defence": case.defence,
+        "deal": case.deal,
+        "seed": case.seed,
+    }
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        client = Client(config, case.seed)
+        try:
+            federate(config, case.seed, InProcess(client.handle), folder, Silent())
+        except FedloraError as error:
+            return facts | {"reason": str(error)[:300]}
+        table = json.loads((folder / "table.json").read_text())["rows"]
+        lost = [json.loads(x) for x in (folder / "lost.jsonl").read_text().splitlines()]
+        kept_out = {line["client"] for line in lost if line["phase"] == "finetune"}
+        ours = client.siege.clients if client.siege else frozenset()
+        return facts | {
+            "accuracy": mean(row["value"] for row in table if row["method"] == "generated"),
+            "local": mean(row["value"] for row in table if row["method"] == "local"),
+            "backdoor": _backdoor(client, Bank.open(folder / "newcomers")),
+            "attackers": len(ours),
+            "kept_out": len(kept_out & ours),
+            "honest_kept_out": len(kept_out - ours),
+        }
+
+
+def _backdoor(client: Client, handed: Bank) -> float:
+    rates = []
+    for record in handed.records():
+        desk = client.desk(record.client)
+        others = take(desk.test, torch.nonzero(desk.test["labels"] != TARGET).flatten())
+        wanted = torch.full_like(others["labels"], TARGET)
+        put(desk.objective, handed.load(record.digest))
+        fooled = desk.objective.score({**stamped(others, MARK, 0), "labels": wanted})
+        rates.append(fooled[desk.objective.metric])
+    return mean(rates)

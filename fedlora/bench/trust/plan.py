@@ -1,0 +1,109 @@
+"""Which federations are lived through: attacks, how many attack, and what stands against them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fedlora.config import RunConfig, from_dict
+
+CLEAN = "none"
+TARGET, MARK = 0, 3
+"""The backdoor's class, and the pixels of its mark along a side."""
+
+ATTACKS: Mapping[str, dict[str, Any]] = {
+    "sign_flip": {"name": "sign_flip", "factor": 2.0},
+    "scaling": {"name": "scaling"},
+    "label_flip": {"name": "label_flip"},
+    "backdoor": {"name": "backdoor", "target": TARGET, "size": MARK, "boost": None},
+    "spoofing": {"name": "spoofing"},
+    "lie": {"name": "lie"},
+    "min_max": {"name": "min_max"},
+    "gauge": {"name": "gauge"},
+}
+DEFENCES = ("none", "screening", "both")
+CLIENTS, NEWCOMERS = 20, 5
+SHARE = 0.2
+
+
+@dataclass(frozen=True)
+class Case:
+    """One federation.
+
+    attack: a name of `ATTACKS`, or `CLEAN`.
+    share: of the bank's clients that attack.
+    defence: a name of `DEFENCES`; "both" is screening after rounds by multi_krum.
+    deal: each client a task of its own ("tasks"), or four clients a task that share its examples
+        alike ("iid") or by class ("dirichlet").
+    """
+
+    attack: str
+    share: float
+    defence: str
+    deal: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """A file's name."""
+        return f"{self.deal}-{self.attack}-{self.share:g}-{self.defence}-{self.seed}"
+
+
+def cases(part: str, seeds: tuple[int, ...]) -> list[Case]:
+    """The federations of one part of the bench.
+
+    attacks: each attack by a fifth of the clients, against each defence.
+    shares: two attacks by ever more clients. shards: the same two where clients share a task.
+    """
+    two = ("sign_flip", "backdoor")
+    kinds: dict[str, list[tuple[str, float, str]]] = {
+        "attacks": [(attack, SHARE, "tasks") for attack in ATTACKS],
+        "shares": [(attack, share, "tasks") for attack in two for share in (0.1, 0.3, 0.4)],
+        "shards": [(attack, SHARE, deal) for attack in two for deal in ("iid", "dirichlet")],
+    }
+    deals = dict.fromkeys(deal for _, _, deal in kinds[part])
+    clean = [(CLEAN, 0.0, deal) for deal in deals] if part != "shares" else []
+    return [
+        Case(attack, share, defence, deal, seed)
+        for attack, share, deal in [*clean, *kinds[part]]
+        for defence in DEFENCES
+        for seed in seeds
+    ]
+
+
+PARTS = ("attacks", "shares", "shards")
+
+
+def config_of(case: Case) -> RunConfig:
+    """The run of a case: as many clients in each, on tasks that its seed draws."""
+    alone = case.deal == "tasks"
+    raw: dict[str, Any] = {
+        "name": "trust",
+        "seeds": [case.seed],
+        "backbone": {"name": "tiny_vit"},
+        "lora": {"rank": 4, "alpha": 8},
+        "tasks": {
+            "name": "image_domains",
+            "bank": CLIENTS if alone else CLIENTS // 4,
+            "held_out": NEWCOMERS,
+            "splits": {"train": 64 if alone else 256, "validation": 16, "test": 200},
+            "seed": 50 + case.seed,
+        },
+        "warm_start": {
+            "rounds": 4,
+            "weights": "equal",
+            "train": {"epochs": 1, "batch_size": 16, "learning_rate": 5e-3},
+        },
+        "finetune": {"epochs": 3, "batch_size": 16, "learning_rate": 5e-3},
+        "task_vector": {"samples": 32, "features": ["early"]},
+        "generator": {"name": "topk"},
+        "evaluation": {"baselines": [], "few_labels": 8, "one_epoch": False},
+        "screening": {"enabled": case.defence in ("screening", "both")},
+    }
+    if not alone:
+        skew = {"partition": "dirichlet", "alpha": 0.3} if case.deal == "dirichlet" else {}
+        raw["shards"] = {"per_task": 4, "min_examples": 2, **skew}
+    if case.defence == "both":
+        raw["warm_start"]["aggregation"] = {"name": "multi_krum", "share": SHARE}
+    if case.attack != CLEAN:
+        raw["attackers"] = {"attack": ATTACKS[case.attack], "share": case.share}
+    return from_dict(raw, "bench trust")

@@ -1,0 +1,66 @@
+"""`fedlora bank quarantine`: look at what was kept out of a bank, and decide."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fedlora.cli.options import AsJson, BankPlace, SeedOption
+from fedlora.cli.output import show
+from fedlora.cli.place import folder_of
+from fedlora.errors import FedloraError
+
+if TYPE_CHECKING:
+    from fedlora.bank.quarantine import Quarantine
+
+app = typer.Typer(
+    help="Look at adapters that were kept out of a bank, and decide.", no_args_is_help=True
+)
+
+Name = Annotated[str, typer.Argument(help="The beginning of its name in the list.")]
+
+
+@app.command("list")
+def list_held(place: BankPlace, seed: SeedOption = None, json: AsJson = False) -> None:
+    """List every adapter in quarantine: its name, its task, its client, and why it is there."""
+    rows = [
+        {
+            "name": held.name if json else held.name[:12],
+            "task": held.record.task,
+            "client": held.record.client,
+            "round": held.record.round,
+            "sample": held.record.sample,
+            "reason": held.reason,
+        }
+        for held in _open(folder_of(place, seed))
+    ]
+    show(rows, json)
+
+
+@app.command("release")
+def release(place: BankPlace, name: Name, seed: SeedOption = None, json: AsJson = False) -> None:
+    """Let an adapter into the bank of a finished run; train its generator anew to learn from it."""
+    from fedlora.bank import Bank
+
+    folder = folder_of(place, seed)
+    if not (folder / "facts.json").is_file():
+        raise FedloraError(
+            f"{folder}: not finished, and its bank is not to change; resume it first"
+        )
+    digest = _open(folder).release(name, Bank.open(folder / "bank"))
+    show([{"released": digest}], json)
+
+
+@app.command("drop")
+def drop(place: BankPlace, name: Name, seed: SeedOption = None, json: AsJson = False) -> None:
+    """Throw an adapter away."""
+    quarantine = _open(folder_of(place, seed))
+    held = quarantine.find(name)
+    quarantine.drop(held.name)
+    show([{"dropped": held.name}], json)
+
+
+def _open(folder: Path) -> "Quarantine":
+    from fedlora.bank.quarantine import FOLDER, Quarantine
+
+    return Quarantine(folder / FOLDER)

@@ -1,0 +1,24 @@
+"""What an adapter must be like before it enters the bank."""
+
+from pydantic import Field
+
+from fedlora.section import Section
+
+
+class ScreeningConfig(Section):
+    """Each adapter beside the others of the round and of the bank; what stands out is set aside.
+
+    A limit is in robust standard deviations (1.4826 times the median distance from the median).
+    """
+
+    enabled: bool = True
+    least: int = Field(8, ge=4, description="clients that a comparison needs; with fewer, none")
+    size: float = Field(8.0, gt=0, description="limit for the norm of DeltaW's change, in log")
+    spectrum: float = Field(8.0, gt=0, description="limit for the effective rank of DeltaW")
+    agreement: float = Field(
+        6.0, gt=0, description="limit for how little its change is like those of similar tasks"
+    )
+    same_task: float = Field(
+        8.0, gt=0, description="limit for the distance to other clients' of its task, in log"
+    )
+    neighbours: int = Field(5, ge=1, description="similar tasks that a change is compared with")

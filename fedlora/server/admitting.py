@@ -1,0 +1,105 @@
+"""Who is let into the bank, and who waits in quarantine."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+from fedlora.adapter import LoraAdapter
+from fedlora.bank import Bank, Record, StoredRecord
+from fedlora.bank.quarantine import FOLDER, Quarantine
+from fedlora.server.context import ServerContext
+from fedlora.server.describing import Described
+from fedlora.server.vetting import Suspect, vet
+
+PHASE = "screening"
+
+Samples = Sequence[tuple[Record, LoraAdapter]]
+
+
+def admit(
+    context: ServerContext,
+    bank: Bank,
+    phase: str,
+    members: Sequence[Described],
+    samples: Callable[[Described], Samples],
+    starts: Mapping[int, LoraAdapter],
+) -> None:
+    """Put the answers of a phase into the bank, but for those that stand out.
+
+    What is kept out is on the disk with its reason before its answer is given up. The verdicts are
+    written down before that: a run that was killed between goes on with the same ones.
+
+    Args:
+        context: of the run.
+        bank: where to.
+        phase: which the answers belong to, in its round 0.
+        members: those who answered, in the order of their clients.
+        samples: what one of them gives to the bank.
+        starts: what they trained on from, by client, where that is known.
+    """
+    verdicts = _verdicts(context, bank, phase, members, samples, starts)
+    quarantine = Quarantine(context.folder / FOLDER)
+    for member in members:
+        client = member.seat.client
+        reason = verdicts.get(client)
+        for record, adapter in samples(member):
+            if reason is None:
+                bank.add(record, adapter, member.vector)
+            else:
+                quarantine.hold(record, adapter, member.vector, reason)
+        if reason is not None:
+            context.asker.refuse(phase, 0, client, f"in quarantine: {reason}")
+        context.observer.advance()
+
+
+def _verdicts(
+    context: ServerContext,
+    bank: Bank,
+    phase: str,
+    members: Sequence[Described],
+    samples: Callable[[Described], Samples],
+    starts: Mapping[int, LoraAdapter],
+) -> dict[int, str]:
+    """Why each of those who are kept out is, by client."""
+    name = f"{PHASE} {phase}"
+    written = context.journal.outcome(name, 0)
+    if written is None:
+        arrived = [
+            Suspect(
+                client=member.seat.client,
+                task=member.seat.task,
+                vector=member.vector,
+                start=starts.get(member.seat.client),
+                read=partial(_adapters, samples, member),
+            )
+            for member in members
+        ]
+        found = vet(context.config.screening, arrived, _known(bank))
+        written = json.dumps(found).encode()
+        context.journal.conclude(name, 0, written)
+    return {int(client): str(reason) for client, reason in json.loads(written).items()}
+
+
+def _adapters(samples: Callable[[Described], Samples], member: Described) -> list[LoraAdapter]:
+    return [adapter for _, adapter in samples(member)]
+
+
+def _stored(bank: Bank, records: Sequence[StoredRecord]) -> list[LoraAdapter]:
+    return [bank.load(record.digest) for record in records]
+
+
+def _known(bank: Bank) -> list[Suspect]:
+    """What is in the bank, the samples of a client and round together."""
+    together: dict[tuple[str, int, int], list[StoredRecord]] = {}
+    for record in bank.records():
+        together.setdefault((record.task, record.client, record.round), []).append(record)
+    return [
+        Suspect(
+            client=records[0].client,
+            task=records[0].task,
+            vector=bank.vector(records[0]),
+            start=None,
+            read=partial(_stored, bank, records),
+        )
+        for records in together.values()
+    ]

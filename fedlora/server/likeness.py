@@ -1,0 +1,68 @@
+"""How like an adapter's change is to those of similar tasks, in product space."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from fedlora.adapter import LoraAdapter
+from fedlora.adapter.product import cross_gram, distance, norm
+
+Change = tuple[LoraAdapter, LoraAdapter | None]
+"""An adapter and what it was trained from; None for a start of zero."""
+
+Read = Callable[[int], Sequence[Change]]
+"""The changes of a client by its place in a list, one at least."""
+
+ROWS = 256  # clients whose distances to all others are in memory at once
+
+
+def agreement(vectors: Sequence[Tensor], read: Read, neighbours: int) -> Tensor:
+    """Mean cosine of each client's change with those of its neighbours, (n,); the least of its own.
+
+    Args:
+        vectors: of n tasks, (c,).
+        read: of each client.
+        neighbours: how many of the nearest by task vector.
+    """
+    out = []
+    for at, near in enumerate(nearest(torch.stack(list(vectors)), neighbours)):
+        others = [read(other)[-1] for other in near]
+        out.append(min(float(cosines(change, others).mean()) for change in read(at)))
+    return torch.tensor(out, dtype=torch.float64)
+
+
+def nearest(vectors: Tensor, count: int) -> list[list[int]]:
+    """Of each of the vectors (n, c) the others that are nearest, its coordinates on one scale."""
+    spread = vectors.double().std(0)
+    scaled = (vectors.double() - vectors.double().mean(0)) / spread.clamp_min(1e-12)
+    found: list[list[int]] = []
+    for rows in torch.arange(len(scaled)).split(ROWS):
+        apart = torch.cdist(scaled[rows], scaled)
+        apart[torch.arange(len(rows)), rows] = torch.inf
+        order = apart.argsort(dim=1, stable=True)
+        found += order[:, : min(count, len(scaled) - 1)].tolist()
+    return found
+
+
+def cosines(one: Change, others: Sequence[Change]) -> Tensor:
+    """Of a change in product space with each of several, (k,) float64."""
+    adapter, start = one
+    rows = [adapter] if start is None else [adapter, start]
+    starts = {id(its): its for _, its in others if its is not None}
+    columns = [*(its for its, _ in others), *starts.values()]
+    inner = cross_gram(rows, columns)
+    towards = inner[0] if start is None else inner[0] - inner[1]
+    column = {key: len(others) + at for at, key in enumerate(starts)}
+    products = [
+        towards[at] - (0 if its is None else towards[column[id(its)]])
+        for at, (_, its) in enumerate(others)
+    ]
+    lengths = torch.tensor([length(other) for other in others], dtype=torch.float64)
+    return torch.stack(products) / (length(one) * lengths).clamp_min(1e-300)
+
+
+def length(change: Change) -> float:
+    """Its Frobenius norm over all layers and the head."""
+    adapter, start = change
+    return norm(adapter) if start is None else distance(adapter, start)

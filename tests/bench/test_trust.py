@@ -1,0 +1,80 @@
+"""The bench of attacks: what it plans, what it counts, and what it claims of that."""
+
+from pathlib import Path
+
+import pytest
+
+from fedlora.bench.trust.bench import bench_trust
+from fedlora.bench.trust.claims import accuracy_claims, fuzz_claims
+from fedlora.bench.trust.fuzz import Target, fuzz, targets
+from fedlora.bench.trust.kills import kill_writers
+from fedlora.bench.trust.plan import ATTACKS, PARTS, cases, config_of
+from fedlora.errors import FedloraError
+from fedlora.registry import names
+from fedlora.server.observer import Silent
+
+
+@pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
+def test_hostile_bytes_are_refused_and_nothing_else_happens(target: Target):
+    found = fuzz(target, 750, 0)
+    assert found.crashes == []
+    assert found.inputs == 750
+    assert found.accepted < 400
+
+
+def test_every_codec_is_fuzzed_and_a_valid_input_is_read():
+    every = targets()
+    assert {f"codec {name}" for name in names("wire.codecs")} < {one.name for one in every}
+    for target in every:
+        for seed in target.seeds:
+            target.read(seed)
+
+
+def test_the_fuzzer_sees_a_crash():
+    def careless(data: bytes) -> None:
+        if len(data) != 8:
+            raise ValueError("eight bytes")
+
+    found = fuzz(Target("careless", [b"12345678"], careless), 50, 0)
+    assert 0 < len(found.crashes) < 50
+    assert fuzz_claims({"careless": found}, True)[1].value == len(found.crashes)
+
+
+def test_a_bank_survives_its_writers(tmp_path: Path):
+    survived = kill_writers(tmp_path / "bank", 5, 0)
+    assert (survived.kills, survived.opened, survived.missing) == (5, 5, 0)
+    assert survived.acknowledged >= 5
+
+
+def test_every_planned_federation_is_a_valid_run_of_its_own_name():
+    planned = [case for part in PARTS for case in cases(part, (0, 1))]
+    assert len({case.name for case in planned}) == len(planned)
+    for case in planned:
+        config = config_of(case)
+        assert (config.attackers is None) == (case.attack == "none")
+    assert {case.attack for case in planned} == {"none", *ATTACKS}
+
+
+def row(seed: int, attack: str, share: float, defence: str, accuracy: float) -> dict[str, object]:
+    facts = {"seed": seed, "attack": attack, "share": share, "defence": defence, "deal": "tasks"}
+    return {**facts, "accuracy": accuracy, "backdoor": 0.25}
+
+
+def test_claims_are_differences_to_the_clean_federation_of_the_same_seed():
+    rows = [
+        row(0, "none", 0.0, "none", 0.80),
+        row(1, "none", 0.0, "none", 0.60),
+        row(0, "none", 0.0, "screening", 0.79),
+        row(1, "none", 0.0, "screening", 0.60),
+        row(0, "backdoor", 0.2, "none", 0.75),
+        row(1, "backdoor", 0.2, "none", 0.57),
+    ]
+    cost, lost, success = accuracy_claims(rows)
+    assert cost.value == pytest.approx(0.5)
+    assert (lost.value, lost.met) == (pytest.approx(4.0), False)
+    assert (success.value, success.met) == (pytest.approx(25.0), False)
+
+
+def test_an_unknown_part_is_refused(tmp_path: Path):
+    with pytest.raises(FedloraError, match="did you mean 'kills'"):
+        bench_trust(tmp_path / "trust.json", ["kils"], Silent())

@@ -1,0 +1,169 @@
+"""Who stands out is kept out, in product space; who is merely different is not."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from fedlora.adapter import AdapterSpec, LayerSpec, LoraAdapter
+from fedlora.adapter.product import mean_delta
+from fedlora.config import ScreeningConfig
+from fedlora.server.likeness import cosines, nearest
+from fedlora.server.vetting import Suspect, robust_z, vet
+from tests.adapters import random_adapter, regauged
+
+SPEC = AdapterSpec("0" * 64, (LayerSpec("a", 9, 8, 2), LayerSpec("b", 8, 10, 2)), 4.0)
+WIDE = SPEC.with_rank(8)
+START = random_adapter(SPEC, 1000)
+BASIS = [random_adapter(SPEC, 2000 + k) for k in range(3)]
+CONFIG = ScreeningConfig()
+
+
+def combined(points: list[LoraAdapter], weights: list[float]) -> LoraAdapter:
+    return mean_delta(points, weights, 8)
+
+
+def honest(client: int, task: str | None = None) -> Suspect:
+    """Its change follows from its task vector, but for some noise."""
+    draw = torch.Generator().manual_seed(client)
+    vector = torch.rand(3, generator=draw) + 0.2
+    noise = random_adapter(SPEC, 3000 + client)
+    weights = [1.0, *vector.tolist(), 0.2]
+    adapter = combined([START, *BASIS, noise], weights)
+    return Suspect(client, task or f"task {client}", vector, START, lambda: [adapter])
+
+
+def sending(one: Suspect, adapter: LoraAdapter) -> Suspect:
+    return replace(one, read=lambda: [adapter])
+
+
+def changed(one: Suspect, factor: float) -> LoraAdapter:
+    """Start plus the change times a factor."""
+    return combined([START, *one.read()], [1 - factor, factor])
+
+
+EVERYONE = [honest(client) for client in range(20)]
+
+
+def with_attacker(adapter: LoraAdapter, at: int = 7) -> list[Suspect]:
+    return [*EVERYONE[:at], sending(EVERYONE[at], adapter), *EVERYONE[at + 1 :]]
+
+
+def test_nobody_is_kept_out_among_the_honest():
+    assert vet(CONFIG, EVERYONE) == {}
+
+
+@pytest.mark.parametrize(
+    ("adapter", "said"),
+    [
+        (changed(EVERYONE[7], 8.0), "norm of its change"),
+        (changed(EVERYONE[7], 1e-4), "norm of its change"),
+        (START, "norm of its change"),
+        (changed(EVERYONE[7], -1.0), "likeness"),
+        (EVERYONE[3].read()[0], "copy of the adapter of client 3"),
+    ],
+    ids=["scaled", "shrunk", "the start again", "sign flipped", "replayed"],
+)
+def test_who_stands_out_is_kept_out_alone(adapter: LoraAdapter, said: str):
+    reasons = vet(CONFIG, with_attacker(adapter))
+    assert list(reasons) == [7]
+    assert said in reasons[7]
+
+
+def test_factors_in_another_gauge_hide_nothing_and_harm_nobody():
+    turned = [sending(one, regauged(one.read()[0], one.client)) for one in EVERYONE]
+    assert vet(CONFIG, turned) == {}
+    hidden = regauged(changed(EVERYONE[7], 8.0), 5)
+    copied = regauged(EVERYONE[3].read()[0], 6)
+    assert list(vet(CONFIG, with_attacker(hidden))) == [7]
+    assert list(vet(CONFIG, with_attacker(copied))) == [7]
+
+
+def test_a_vector_of_another_task_does_not_go_with_the_adapter():
+    """Three groups of tasks with changes of their own; one client claims another group's vector."""
+
+    def member(client: int, claims: int | None = None) -> Suspect:
+        group = client % 3
+        corner = torch.eye(3)[group if claims is None else claims]
+        vector = corner + 0.05 * torch.rand(3, generator=torch.Generator().manual_seed(client))
+        noise = random_adapter(SPEC, 3000 + client)
+        adapter = combined([START, BASIS[group], noise], [1.0, 1.0, 0.2])
+        return Suspect(client, f"task {client}", vector, START, lambda: [adapter])
+
+    members = [member(client) for client in range(24)]
+    assert vet(CONFIG, members) == {}
+    members[4] = member(4, claims=2)
+    reasons = vet(CONFIG, members)
+    assert list(reasons) == [4]
+    assert "likeness of its change to those of similar tasks" in reasons[4]
+
+
+def test_the_distance_to_those_of_its_task_counts_where_there_are_some():
+    def member(client: int, spread: float) -> Suspect:
+        task = client % 4
+        adapter = combined(
+            [START, random_adapter(SPEC, 50 + task), random_adapter(SPEC, 3000 + client)],
+            [1.0, 1.0, spread],
+        )
+        return Suspect(client, f"task {task}", torch.eye(4)[task], START, lambda: [adapter])
+
+    loose = ScreeningConfig(size=100, spectrum=100, agreement=100)
+    members = [member(client, 0.1) for client in range(20)]
+    assert vet(loose, members) == {}
+    members[6] = member(6, 2.0)
+    assert "other clients of its task" in vet(loose, members)[6]
+
+
+def test_every_adapter_of_an_answer_is_looked_at():
+    two = replace(EVERYONE[7], read=lambda: [changed(EVERYONE[7], 9.0), *EVERYONE[7].read()])
+    assert list(vet(CONFIG, [*EVERYONE[:7], two, *EVERYONE[8:]])) == [7]
+
+
+def test_what_is_in_the_bank_is_compared_with_and_never_judged():
+    stored = [replace(one, start=None) for one in EVERYONE]
+    far = sending(honest(50), changed(honest(50), 9.0))
+    for known in (EVERYONE, stored):
+        assert vet(CONFIG, [honest(51)], [*known, far]) == {}
+        assert list(vet(CONFIG, [far], known)) == [50]
+    assert list(vet(CONFIG, [sending(honest(52), EVERYONE[2].read()[0])], EVERYONE)) == [52]
+
+
+def test_too_few_are_not_compared_and_screening_can_be_left_out():
+    odd = with_attacker(changed(EVERYONE[7], 50.0))
+    assert vet(CONFIG, odd[4:9]) == {}
+    assert vet(ScreeningConfig(enabled=False), odd) == {}
+
+
+def test_cosines_are_those_of_the_dense_changes():
+    a, b, c = (random_adapter(SPEC, seed) for seed in range(3))
+
+    def dense(adapter: LoraAdapter) -> torch.Tensor:
+        return torch.cat([adapter.delta(x.name).flatten() for x in SPEC.layers]).double()
+
+    expected = [
+        torch.cosine_similarity(dense(a) - dense(START), dense(b) - dense(START), dim=0),
+        torch.cosine_similarity(dense(a) - dense(START), dense(c), dim=0),
+    ]
+    got = cosines((a, START), [(b, START), (c, None)])
+    assert got.tolist() == pytest.approx([float(value) for value in expected], abs=1e-6)
+
+
+def test_half_of_the_values_can_be_anything_without_moving_the_score_of_the_others():
+    values = torch.tensor([1.0, 1.1, 0.9, 1.05, 0.95, 50.0, 60.0], dtype=torch.float64)
+    z = robust_z(values, 0.01)
+    assert z[:5].abs().max() < 2 < 50 < z[5:].min()
+    assert robust_z(torch.tensor([2.0, 2.0, 2.05]), 0.1).abs().max() < 1
+    assert robust_z(torch.tensor([1.0, float("nan")]), 0.1).tolist() == [0, 0]
+
+
+def test_the_nearest_are_those_of_all_distances_whatever_the_blocks(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    vectors = torch.randn(30, 4, generator=torch.Generator().manual_seed(0))
+    scaled = (vectors - vectors.mean(0)) / vectors.std(0)
+    apart = torch.cdist(scaled, scaled) + 1e9 * torch.eye(30)
+    expected = apart.topk(5, largest=False).indices.tolist()
+    assert nearest(vectors, 5) == expected
+    monkeypatch.setattr("fedlora.server.likeness.ROWS", 7)
+    assert nearest(vectors, 5) == expected
+    assert [sorted(near) for near in nearest(vectors[:3], 5)] == [[1, 2], [0, 2], [0, 1]]
