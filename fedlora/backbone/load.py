@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -101,10 +102,11 @@ def _load(where: str, config: BackboneConfig) -> BaseModel:
         "text": AutoModel,
         "causal-lm": AutoModelForCausalLM,
     }[modality]
-    model = loader.from_pretrained(where, dtype=getattr(torch, config.dtype))
+    model, found = loader.from_pretrained(
+        where, dtype=getattr(torch, config.dtype), output_loading_info=True
+    )
     model.eval().requires_grad_(False)
-    if _is_bare_vision(described):
-        _zero_classifier(model)
+    _zero(model, found["missing_keys"])
     identity, parameters = digest(model), sum(p.numel() for p in model.parameters())
     tokenizer, classifier = None, None
     labels: tuple[str, ...] = ()
@@ -164,12 +166,11 @@ def _is_bare_vision(described: Any) -> bool:
     return name.endswith("Model") and hasattr(described, "image_size")
 
 
-def _zero_classifier(model: nn.Module) -> None:
+def _zero(model: nn.Module, missing: Iterable[str]) -> None:
     """What a checkpoint lacks is drawn at random; zero, it is the same everywhere."""
-    head = [m for m in model.modules() if isinstance(m, nn.Linear)][-1]
-    with torch.no_grad():
-        for parameter in head.parameters():
-            parameter.zero_()
+    weights = model.state_dict()
+    for name in missing:
+        weights[name].zero_()
 
 
 def _detach_classifier(model: nn.Module) -> nn.Linear:
