@@ -15,7 +15,7 @@ from fedlora.errors import FedloraError
 from fedlora.registry import find, names
 from fedlora.wire.codecs.contract import Codec
 from fedlora.wire.ledger import Entry
-from fedlora.wire.message import Message, decode, encode
+from fedlora.wire.message import JSON, Message, decode, encode
 
 LIMIT = 1 << 20
 _SPEC = AdapterSpec("0" * 64, (LayerSpec("a", 6, 5, 2), LayerSpec("b", 5, 4, 2)), 4.0)
@@ -95,7 +95,12 @@ def mutated(draw: random.Random, data: bytes) -> bytes:
 
 def targets() -> list[Target]:
     """Everything that reads bytes or lines of others."""
-    meta = {"action": "finetune", "task": "a", "samples": [{"accuracy": 0.5}], "deep": [[1]]}
+    meta: dict[str, JSON] = {
+        "action": "finetune",
+        "task": "a",
+        "samples": [{"accuracy": 0.5}],
+        "deep": [[1]],
+    }
     message = encode(Message("adapter", {"adapter.0": torch.arange(48).byte()}, meta))
     framed = frame.pack(ADAPTER.tensors(), "fedlora.spec", _SPEC.to_json())
     entry = Entry("finetune", 0, 1, "up", "adapter", 10, 20, 30).to_line().encode()
