@@ -125,20 +125,24 @@ def test_newcomers_with_other_classes_or_corruptions_are_served(tmp_path, tasks)
     assert served(results) == 1
 
 
-@pytest.mark.parametrize("name", registry.names("aggregation"))
-def test_every_aggregator_carries_a_clip(tmp_path, name):
-    warm = {"rounds": 1, "aggregation": {"name": name}, "train": {"epochs": 1, "batch_size": 8}}
-    assert served(run(tmp_path / "run", **LEAST, warm_start=warm)) == 1
-
-
-# Those that learn by gradient descent, in a few epochs: what is tested is that they run.
+# Those that learn by gradient descent, in a few epochs.
 QUICK = {"cvae": {"training": {"epochs": 3}}}
+AGGREGATORS, GENERATORS = registry.names("aggregation"), registry.names("generators")
+# A run for each of the longer list, so that every name of both is in one.
+PAIRS = [
+    (AGGREGATORS[i % len(AGGREGATORS)], GENERATORS[i % len(GENERATORS)])
+    for i in range(max(len(AGGREGATORS), len(GENERATORS)))
+]
 
 
-@pytest.mark.parametrize("name", registry.names("generators"))
-def test_every_generator_makes_adapters_of_a_clip(tmp_path, name):
-    part = {"name": name} | QUICK.get(name, {})
-    assert served(run(tmp_path / "run", **LEAST, generator=part)) == 1
+@pytest.mark.parametrize(("aggregator", "generator"), PAIRS)
+def test_every_aggregator_and_every_generator_carry_a_clip(tmp_path, aggregator, generator):
+    warm = {"rounds": 1, "aggregation": {"name": aggregator}}
+    part = {"name": generator} | QUICK.get(generator, {})
+
+    results = run(tmp_path / "run", **LEAST, warm_start=warm, generator=part)
+
+    assert served(results) == 1
 
 
 @pytest.mark.slow
