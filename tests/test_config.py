@@ -72,6 +72,19 @@ def test_a_part_that_is_named_anew_begins_with_its_own_options(file: Path):
     assert other.tasks.options().bank == 9
 
 
+def test_a_part_of_an_optional_section_is_named_anew_too(file: Path):
+    file.write_text(
+        MINIMAL + "continual: {method: {name: inflora, energy: features}, sketch: 8,"
+        " generator: {name: topk, k: 2}}\n"
+    )
+    other = configuration.load(
+        file, ["continual.method.name=random_down", "continual.generator.name=mean"]
+    )
+    assert other.continual.method.model_extra == {}
+    assert other.continual.generator.model_extra == {}
+    assert other.continual.sketch == 8
+
+
 def test_options_go_with_the_name_of_a_part_within_a_part_but_not_with_a_models(file: Path):
     file.write_text(
         """

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import Any, get_args
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -85,9 +86,15 @@ def _is_part(path: tuple[str, ...]) -> bool:
     model: Any = RunConfig
     for step in path:
         field = model.model_fields.get(step)
-        model = field.annotation if field else None
+        model = _only(field.annotation) if field else None
         if not isinstance(model, type) or not issubclass(model, BaseModel):
             return False
         if issubclass(model, Part):
             return True
     return False
+
+
+def _only(annotation: Any) -> Any:
+    """X of `X | None`, and of anything else itself."""
+    options = [option for option in get_args(annotation) if option is not NoneType]
+    return options[0] if len(options) == 1 else annotation
