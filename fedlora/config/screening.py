@@ -12,13 +12,17 @@ class ScreeningConfig(Section):
     """
 
     enabled: bool = True
+    rounds: bool = Field(False, description="norm, effective rank and copies in warm_start as well")
     least: int = Field(8, ge=4, description="clients that a comparison needs; with fewer, none")
-    size: float = Field(8.0, gt=0, description="limit for the norm of DeltaW's change, in log")
+    size: float = Field(6.0, gt=0, description="limit for the norm of DeltaW's change, in log")
     spectrum: float = Field(8.0, gt=0, description="limit for the effective rank of DeltaW")
     agreement: float = Field(
         6.0, gt=0, description="limit for how little its change is like those of similar tasks"
     )
     same_task: float = Field(
         8.0, gt=0, description="limit for the distance to other clients' of its task, in log"
+    )
+    most: int = Field(
+        2000, ge=1, description="clients up to which changes are compared with similar tasks'"
     )
     neighbours: int = Field(5, ge=1, description="similar tasks that a change is compared with")

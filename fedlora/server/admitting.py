@@ -1,6 +1,5 @@
 """Who is let into the bank, and who waits in quarantine."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
@@ -9,6 +8,7 @@ from fedlora.bank import Bank, Record, StoredRecord
 from fedlora.bank.quarantine import FOLDER, Quarantine
 from fedlora.server.context import ServerContext
 from fedlora.server.describing import Described
+from fedlora.server.verdicts import decided
 from fedlora.server.vetting import Suspect, vet
 
 PHASE = "screening"
@@ -61,9 +61,8 @@ def _verdicts(
     starts: Mapping[int, LoraAdapter],
 ) -> dict[int, str]:
     """Why each of those who are kept out is, by client."""
-    name = f"{PHASE} {phase}"
-    written = context.journal.outcome(name, 0)
-    if written is None:
+
+    def judge() -> dict[int, str]:
         arrived = [
             Suspect(
                 client=member.seat.client,
@@ -74,10 +73,9 @@ def _verdicts(
             )
             for member in members
         ]
-        found = vet(context.config.screening, arrived, _known(bank))
-        written = json.dumps(found).encode()
-        context.journal.conclude(name, 0, written)
-    return {int(client): str(reason) for client, reason in json.loads(written).items()}
+        return vet(context.config.screening, arrived, _known(bank))
+
+    return decided(context.journal, f"{PHASE} {phase}", 0, judge)
 
 
 def _adapters(samples: Callable[[Described], Samples], member: Described) -> list[LoraAdapter]:

@@ -17,18 +17,28 @@ Read = Callable[[int], Sequence[Change]]
 ROWS = 256  # clients whose distances to all others are in memory at once
 
 
-def agreement(vectors: Sequence[Tensor], read: Read, neighbours: int) -> Tensor:
+def agreement(
+    vectors: Sequence[Tensor], read: Read, lengths: Sequence[Sequence[float]], neighbours: int
+) -> Tensor:
     """Mean cosine of each client's change with those of its neighbours, (n,); the least of its own.
 
     Args:
         vectors: of n tasks, (c,).
         read: of each client.
+        lengths: of what `read` gives for each client.
         neighbours: how many of the nearest by task vector.
     """
     out = []
     for at, near in enumerate(nearest(torch.stack(list(vectors)), neighbours)):
         others = [read(other)[-1] for other in near]
-        out.append(min(float(cosines(change, others).mean()) for change in read(at)))
+        theirs = torch.tensor([lengths[other][-1] for other in near], dtype=torch.float64)
+        own = zip(read(at), lengths[at], strict=True)
+        out.append(
+            min(
+                float((inner(change, others) / (size * theirs).clamp_min(1e-300)).mean())
+                for change, size in own
+            )
+        )
     return torch.tensor(out, dtype=torch.float64)
 
 
@@ -45,21 +55,21 @@ def nearest(vectors: Tensor, count: int) -> list[list[int]]:
     return found
 
 
-def cosines(one: Change, others: Sequence[Change]) -> Tensor:
-    """Of a change in product space with each of several, (k,) float64."""
+def inner(one: Change, others: Sequence[Change]) -> Tensor:
+    """Inner products of a change in product space with several, (k,) float64."""
     adapter, start = one
     rows = [adapter] if start is None else [adapter, start]
     starts = {id(its): its for _, its in others if its is not None}
     columns = [*(its for its, _ in others), *starts.values()]
-    inner = cross_gram(rows, columns)
-    towards = inner[0] if start is None else inner[0] - inner[1]
+    products = cross_gram(rows, columns)
+    towards = products[0] if start is None else products[0] - products[1]
     column = {key: len(others) + at for at, key in enumerate(starts)}
-    products = [
-        towards[at] - (0 if its is None else towards[column[id(its)]])
-        for at, (_, its) in enumerate(others)
-    ]
-    lengths = torch.tensor([length(other) for other in others], dtype=torch.float64)
-    return torch.stack(products) / (length(one) * lengths).clamp_min(1e-300)
+    return torch.stack(
+        [
+            towards[at] - (0 if its is None else towards[column[id(its)]])
+            for at, (_, its) in enumerate(others)
+        ]
+    )
 
 
 def length(change: Change) -> float:

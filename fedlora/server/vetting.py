@@ -1,7 +1,7 @@
 """Adapters beside one another: which of them stand out too far to be honest."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
@@ -16,7 +16,7 @@ from fedlora.config import ScreeningConfig
 from fedlora.server.likeness import Change, Read, agreement, length
 
 # However alike the others are, a difference of less than this is none: in log, log, and cosine.
-FLOORS = {"size": 0.1, "spectrum": 0.1, "agreement": 0.15, "same_task": 0.1}
+FLOORS = {"size": 0.25, "spectrum": 0.25, "agreement": 0.15, "same_task": 0.25}
 COPY = 1e-4  # distance over norm below which two clients' adapters are one
 HELD = 64  # clients whose adapters are in memory at once
 
@@ -38,7 +38,11 @@ class Suspect:
 
 
 def vet(
-    config: ScreeningConfig, arrived: Sequence[Suspect], known: Sequence[Suspect] = ()
+    config: ScreeningConfig,
+    arrived: Sequence[Suspect],
+    known: Sequence[Suspect] = (),
+    *,
+    tasks: bool = True,
 ) -> dict[int, str]:
     """Whom to keep out, and why, by client.
 
@@ -52,6 +56,7 @@ def vet(
         config: the limits.
         arrived: who is judged, in the order of their clients.
         known: who is in the bank already; only compared with.
+        tasks: whether clients are compared with those of their own and of similar tasks too.
     """
     everyone = [*known, *arrived]
     if not config.enabled or len(everyone) < config.least:
@@ -63,24 +68,30 @@ def vet(
     def read(at: int) -> Sequence[Change]:
         return [(adapter, everyone[at].start) for adapter in everyone[at].read()]
 
-    sizes, ranks = _sizes_and_ranks(read, len(everyone))
-    scores = {
-        "size": _logs(sizes),
-        "spectrum": _logs(ranks),
-        "agreement": agreement([one.vector for one in everyone], read, config.neighbours),
-        "same_task": _same_task([one.task for one in everyone], read),
-    }
+    lengths, ranks = _lengths_and_ranks(read, len(everyone))
+    sizes = [max(own) for own in lengths]
+    scores = {"size": _logs(sizes), "spectrum": _logs(ranks)}
+    if tasks:
+        scores["same_task"] = _same_task([one.task for one in everyone], read)
+    if tasks and len(everyone) <= config.most:
+        vectors = [one.vector for one in everyone]
+        scores["agreement"] = agreement(vectors, read, lengths, config.neighbours)
     reasons: dict[int, str] = {}
-    for name, values in scores.items():
-        limit = getattr(config, name)
-        for at, z in enumerate(robust_z(values, FLOORS[name]).tolist()):
-            if _out(name, z, limit) and at >= len(known):
-                reasons.setdefault(everyone[at].client, _said(name, z, limit))
-    for at, other in _copies(sizes, read):
+    for at, reason in [*_outliers(config, scores), *_copies(sizes, read)]:
         if at >= len(known):
-            who = f"client {everyone[other].client}"
-            reasons.setdefault(everyone[at].client, f"a copy of the adapter of {who}")
+            reasons.setdefault(everyone[at].client, reason)
     return reasons
+
+
+def _outliers(config: ScreeningConfig, scores: Mapping[str, Tensor]) -> list[tuple[int, str]]:
+    """Who stands out by which measure, with the reason."""
+    found = []
+    for name, values in scores.items():
+        limit: float = getattr(config, name)
+        for at, z in enumerate(robust_z(values, FLOORS[name]).tolist()):
+            if _out(name, z, limit):
+                found.append((at, _said(name, z, limit)))
+    return found
 
 
 def robust_z(values: Tensor, floor: float) -> Tensor:
@@ -99,14 +110,22 @@ WORDS = {
     "agreement": "the likeness of its change to those of similar tasks",
     "same_task": "its distance to the other clients of its task",
 }
-LOW, HIGH = "agreement", "same_task"
-"""Measures of which only one side is suspect."""
+SIDES: Mapping[str, tuple[int | None, int | None]] = {
+    "size": (3, 1),
+    "spectrum": (1, 1),
+    "agreement": (1, None),
+    "same_task": (None, 1),
+}
+"""How many limits below and above the median are too many; None where that side is none.
+
+A client with little data changes little.
+"""
 
 
 def _out(name: str, z: float, limit: float) -> bool:
-    if name == LOW:
-        return z < -limit
-    return z > limit if name == HIGH else abs(z) > limit
+    below, above = SIDES[name]
+    low = below is not None and z < -below * limit
+    return low or (above is not None and z > above * limit)
 
 
 def _said(name: str, z: float, limit: float) -> str:
@@ -117,14 +136,14 @@ def _said(name: str, z: float, limit: float) -> str:
     )
 
 
-def _sizes_and_ranks(read: Read, count: int) -> tuple[list[float], list[float]]:
-    """Of each client the largest change and the least effective rank, in one reading."""
-    sizes, ranks = [], []
+def _lengths_and_ranks(read: Read, count: int) -> tuple[list[list[float]], list[float]]:
+    """Of each client the lengths of its changes and its least effective rank, in one reading."""
+    lengths, ranks = [], []
     for at in range(count):
         changes = read(at)
-        sizes.append(max(length(change) for change in changes))
+        lengths.append([length(change) for change in changes])
         ranks.append(min(effective_rank(adapter) for adapter, _ in changes))
-    return sizes, ranks
+    return lengths, ranks
 
 
 def _logs(values: Sequence[float]) -> Tensor:
@@ -149,8 +168,8 @@ def _same_task(tasks: Sequence[str], read: Read) -> Tensor:
     return out
 
 
-def _copies(sizes: Sequence[float], read: Read) -> list[tuple[int, int]]:
-    """Whose adapters are another's, with whose: equal ones have equal norms, so neighbours do."""
+def _copies(sizes: Sequence[float], read: Read) -> list[tuple[int, str]]:
+    """Whose adapters are an earlier one's: equal ones have equal norms, so neighbours do."""
     order = sorted(range(len(sizes)), key=lambda at: (sizes[at], at))
     found = []
     for one, other in pairwise(order):
@@ -158,6 +177,5 @@ def _copies(sizes: Sequence[float], read: Read) -> list[tuple[int, int]]:
             continue
         (a, _), (b, _) = read(one)[-1], read(other)[-1]
         if distance(a, b) <= COPY * max(norm(a), norm(b)):
-            first, second = sorted((one, other))
-            found.append((second, first))
+            found.append((max(one, other), "it is a copy of another client's adapter"))
     return found

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import overload
 
 import numpy as np
+import torch
 
 from fedlora import seeding
 from fedlora.adapter import LoraAdapter
@@ -16,6 +17,8 @@ from fedlora.server.describing import Described
 from fedlora.server.groups import PHASE, Group, Warm, first_state, groups_of, load, save, settle
 from fedlora.server.questions import BROADCAST, Asked, Round, ranks_of
 from fedlora.server.screening import screen
+from fedlora.server.verdicts import decided
+from fedlora.server.vetting import Suspect, vet
 from fedlora.server.weighing import MOST_EXAMPLES, believed
 from fedlora.wire import parcel
 from fedlora.wire.message import Message
@@ -71,15 +74,16 @@ def _round(
     answers = context.asker.ask(
         PHASE, number_of, {c: question.message for c, question in asked.items()}, gathered.check
     )
+    ranks = ranks_of(answers) if method.duty(number_of).prunes else {}
     states = {
         group.name: _aggregated(rounds[group.name], gathered, answers, group) for group in groups
     }
-    return states, ranks_of(answers) if method.duty(number_of).prunes else {}
+    return states, ranks
 
 
 def _aggregated(round: Round, gathered: "_Gathered", answers: Answers, group: Group) -> State:
     """What a group has come to; what it was where nobody answered."""
-    members = [client for client in group.members if client in answers]
+    members = _believable(round, gathered, answers, group)
     # What was folded once is not folded again.
     kept = {name: adapter for name, adapter in round.state.extra.items() if name != FOLD}
     state = replace(round.state, report={}, extra=kept)
@@ -96,6 +100,25 @@ def _aggregated(round: Round, gathered: "_Gathered", answers: Answers, group: Gr
     heard = round.broadcast()
     extra = {**state.extra, BROADCAST: heard} if heard else state.extra
     return replace(state, round=round.number, extra=extra)
+
+
+def _believable(round: Round, gathered: "_Gathered", answers: Answers, group: Group) -> list[int]:
+    """Those of a group who answered, without those who stand out, if the run looks for them."""
+    members = [client for client in group.members if client in answers]
+    context = round.context
+    if not context.config.screening.rounds:
+        return members
+
+    def judge() -> dict[int, str]:
+        suspects = [gathered.suspect(client, answers) for client in members]
+        return vet(context.config.screening, suspects, tasks=False)
+
+    place = f"screening {PHASE} {group.name}"
+    for client, reason in decided(context.journal, place, round.number, judge).items():
+        if client in members:
+            context.asker.refuse(PHASE, round.number, client, reason)
+            members.remove(client)
+    return members
 
 
 class _Gathered:
@@ -126,6 +149,15 @@ class _Gathered:
         # Only answers from before a kill are read for it again.
         known = self._examples.get(client)
         return number(answers[client], "examples") if known is None else known
+
+    def suspect(self, client: int, answers: Answers) -> Suspect:
+        """A client's answer as screening sees it."""
+
+        def read() -> list[LoraAdapter]:
+            return [self.read(client, answers[client], "trained")]
+
+        task = self._context.seats[client].task
+        return Suspect(client, task, torch.zeros(0), self._asked[client].start, read)
 
     def read(self, client: int, answer: Message, name: str) -> LoraAdapter:
         """An adapter of an answer; parts that did not travel are those of its start.

@@ -8,7 +8,7 @@ import torch
 from fedlora.adapter import AdapterSpec, LayerSpec, LoraAdapter
 from fedlora.adapter.product import mean_delta
 from fedlora.config import ScreeningConfig
-from fedlora.server.likeness import cosines, nearest
+from fedlora.server.likeness import inner, length, nearest
 from fedlora.server.vetting import Suspect, robust_z, vet
 from tests.adapters import random_adapter, regauged
 
@@ -60,7 +60,7 @@ def test_nobody_is_kept_out_among_the_honest():
         (changed(EVERYONE[7], 1e-4), "norm of its change"),
         (START, "norm of its change"),
         (changed(EVERYONE[7], -1.0), "likeness"),
-        (EVERYONE[3].read()[0], "copy of the adapter of client 3"),
+        (EVERYONE[3].read()[0], "a copy of another client"),
     ],
     ids=["scaled", "shrunk", "the start again", "sign flipped", "replayed"],
 )
@@ -121,7 +121,7 @@ def test_every_adapter_of_an_answer_is_looked_at():
 
 def test_what_is_in_the_bank_is_compared_with_and_never_judged():
     stored = [replace(one, start=None) for one in EVERYONE]
-    far = sending(honest(50), changed(honest(50), 9.0))
+    far = sending(honest(50), changed(honest(50), 40.0))
     for known in (EVERYONE, stored):
         assert vet(CONFIG, [honest(51)], [*known, far]) == {}
         assert list(vet(CONFIG, [far], known)) == [50]
@@ -134,18 +134,34 @@ def test_too_few_are_not_compared_and_screening_can_be_left_out():
     assert vet(ScreeningConfig(enabled=False), odd) == {}
 
 
-def test_cosines_are_those_of_the_dense_changes():
+def test_inner_products_and_lengths_are_those_of_the_dense_changes():
     a, b, c = (random_adapter(SPEC, seed) for seed in range(3))
 
     def dense(adapter: LoraAdapter) -> torch.Tensor:
         return torch.cat([adapter.delta(x.name).flatten() for x in SPEC.layers]).double()
 
-    expected = [
-        torch.cosine_similarity(dense(a) - dense(START), dense(b) - dense(START), dim=0),
-        torch.cosine_similarity(dense(a) - dense(START), dense(c), dim=0),
-    ]
-    got = cosines((a, START), [(b, START), (c, None)])
-    assert got.tolist() == pytest.approx([float(value) for value in expected], abs=1e-6)
+    change = dense(a) - dense(START)
+    expected = [float(change @ (dense(b) - dense(START))), float(change @ dense(c))]
+    assert inner((a, START), [(b, START), (c, None)]).tolist() == pytest.approx(expected, rel=1e-5)
+    assert length((a, START)) == pytest.approx(float(change.norm()), rel=1e-5)
+    assert length((a, None)) == pytest.approx(float(dense(a).norm()), rel=1e-5)
+
+
+def test_a_client_with_little_data_may_change_little():
+    assert vet(CONFIG, with_attacker(changed(EVERYONE[7], 0.05))) == {}
+
+
+def test_rounds_look_at_norms_ranks_and_copies_alone():
+    odd = with_attacker(changed(EVERYONE[7], -1.0))
+    assert vet(CONFIG, odd, tasks=False) == {}
+    assert list(vet(CONFIG, with_attacker(changed(EVERYONE[7], 8.0)), tasks=False)) == [7]
+    assert list(vet(CONFIG, with_attacker(EVERYONE[3].read()[0]), tasks=False)) == [7]
+
+
+def test_large_banks_are_not_compared_with_similar_tasks():
+    odd = with_attacker(changed(EVERYONE[7], -1.0))
+    assert list(vet(ScreeningConfig(most=20), odd)) == [7]
+    assert vet(ScreeningConfig(most=19), odd) == {}
 
 
 def test_half_of_the_values_can_be_anything_without_moving_the_score_of_the_others():

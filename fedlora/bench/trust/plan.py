@@ -31,7 +31,7 @@ class Case:
 
     attack: a name of `ATTACKS`, or `CLEAN`.
     share: of the bank's clients that attack.
-    defence: a name of `DEFENCES`; "both" is screening after rounds by multi_krum.
+    defence: a name of `DEFENCES`; "both" is screening, and rounds by multi_krum.
     deal: each client a task of its own ("tasks"), or four clients a task that share its examples
         alike ("iid") or by class ("dirichlet").
     """
@@ -75,7 +75,7 @@ PARTS = ("attacks", "shares", "shards")
 
 def config_of(case: Case) -> RunConfig:
     """The run of a case: as many clients in each, on tasks that its seed draws."""
-    alone = case.deal == "tasks"
+    alone, screened = case.deal == "tasks", case.defence in ("screening", "both")
     raw: dict[str, Any] = {
         "name": "trust",
         "seeds": [case.seed],
@@ -97,7 +97,7 @@ def config_of(case: Case) -> RunConfig:
         "task_vector": {"samples": 32, "features": ["early"]},
         "generator": {"name": "topk"},
         "evaluation": {"baselines": [], "few_labels": 8, "one_epoch": False},
-        "screening": {"enabled": case.defence in ("screening", "both")},
+        "screening": {"enabled": screened, "rounds": screened},
     }
     if not alone:
         skew = {"partition": "dirichlet", "alpha": 0.3} if case.deal == "dirichlet" else {}

@@ -1,0 +1,40 @@
+"""With `screening.rounds`, who stands out in a round does not count in it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fedlora.client.client import Client
+from fedlora.runtime.inprocess import InProcess
+from fedlora.server.asking import Asker
+from fedlora.server.federation import federate
+from fedlora.server.observer import Silent
+from tests.conftest import merged, small_config
+from tests.server.test_admitting import ATTACK, SHORT, lines
+
+
+def test_an_attacker_is_lost_in_its_round_and_a_kill_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    changes = merged(SHORT, {"attackers": ATTACK, "screening": {"rounds": True}})
+    config = small_config(**changes)
+    (attacker,) = Client(config, 0).siege.clients
+
+    def live(folder: Path) -> dict[str, str]:
+        federate(config, 0, InProcess(Client(config, 0).handle), folder, Silent())
+        return json.loads((folder / "facts.json").read_text())["fingerprint"]
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Asker, "refuse", killed)
+        with pytest.raises(KeyboardInterrupt):
+            live(tmp_path / "killed")
+    resumed = live(tmp_path / "killed")
+
+    assert live(tmp_path / "whole") == resumed
+    lost = [(x["phase"], x["client"]) for x in lines(tmp_path / "whole" / "lost.jsonl")]
+    assert ("warm_start", attacker) in lost
+    assert {client for _, client in lost} == {attacker}
