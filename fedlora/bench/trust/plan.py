@@ -21,7 +21,7 @@ ATTACKS: Mapping[str, dict[str, Any]] = {
     "gauge": {"name": "gauge"},
 }
 DEFENCES = ("none", "screening", "both")
-CLIENTS, NEWCOMERS = 20, 5
+CLIENTS, NEWCOMERS = 20, 4
 SHARE = 0.2
 
 
@@ -85,15 +85,15 @@ def config_of(case: Case) -> RunConfig:
             "name": "image_domains",
             "bank": CLIENTS if alone else CLIENTS // 4,
             "held_out": NEWCOMERS,
-            "splits": {"train": 64 if alone else 256, "validation": 16, "test": 200},
+            "splits": {"train": 64 if alone else 256, "validation": 16, "test": 150},
             "seed": 50 + case.seed,
         },
         "warm_start": {
-            "rounds": 4,
+            "rounds": 3,
             "weights": "equal",
             "train": {"epochs": 1, "batch_size": 16, "learning_rate": 5e-3},
         },
-        "finetune": {"epochs": 3, "batch_size": 16, "learning_rate": 5e-3},
+        "finetune": {"epochs": 2, "batch_size": 16, "learning_rate": 5e-3},
         "task_vector": {"samples": 32, "features": ["early"]},
         "generator": {"name": "topk"},
         "evaluation": {"baselines": [], "few_labels": 8, "one_epoch": False},
