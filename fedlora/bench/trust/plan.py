@@ -89,11 +89,11 @@ def config_of(case: Case) -> RunConfig:
             "seed": 50 + case.seed,
         },
         "warm_start": {
-            "rounds": 3,
+            "rounds": 5,
             "weights": "equal",
             "train": {"epochs": 1, "batch_size": 16, "learning_rate": 5e-3},
         },
-        "finetune": {"epochs": 2, "batch_size": 16, "learning_rate": 5e-3},
+        "finetune": {"epochs": 4, "batch_size": 16, "learning_rate": 5e-3},
         "task_vector": {"samples": 32, "features": ["early"]},
         "generator": {"name": "topk"},
         "evaluation": {"baselines": [], "few_labels": 8, "one_epoch": False},
