@@ -77,7 +77,7 @@ def fuzz_claims(found: Mapping[str, Found], unchanged: bool) -> list[Claim]:
     facts: list[tuple[str, float, str, str, float]] = [
         ("hostile inputs", float(sum(one.inputs for one in every)), "", ">=", 1e6),
         ("inputs that crashed", float(sum(len(one.crashes) for one in every)), "", "==", 0.0),
-        ("slowest input", max(one.slowest for one in every), "s", "<=", 1.0),
+        ("slowest input, processor time", max(one.slowest for one in every), "s", "<=", 1.0),
         ("growth of memory", max(one.growth for one in every) / (1 << 20), "MiB", "<=", 64.0),
         ("a bank's hash unchanged by refused input", float(unchanged), "", "==", 1.0),
     ]
