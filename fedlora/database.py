@@ -1,5 +1,10 @@
 """What a user can do about an SQLite file that refuses."""
 
+import sqlite3
+
+ERRORS = (sqlite3.Error, UnicodeDecodeError)
+"""What reading a damaged file raises: Python cannot decode a complaint that quotes damaged text."""
+
 _REMEDIES = {
     "SQLITE_FULL": "the disk is full: free some space and run again",
     "SQLITE_READONLY": "it cannot be written to: change its permissions or choose another folder",

@@ -12,6 +12,7 @@ from typing import Any
 from fedlora import atomic
 from fedlora.adapter import AdapterSpec
 from fedlora.bank.record import Record, StoredRecord
+from fedlora.database import ERRORS
 from fedlora.database import remedy as remedy_of
 from fedlora.errors import FedloraError
 
@@ -123,8 +124,7 @@ class Index:
                 database.execute("PRAGMA trusted_schema = OFF")
                 database.execute("PRAGMA cell_size_check = ON")
                 yield database
-        # Python fails to decode SQLite's complaint when that quotes damaged text.
-        except (sqlite3.Error, UnicodeDecodeError) as error:
+        except ERRORS as error:
             raise self._explain(error) from error
 
     def _explain(self, error: Exception) -> FedloraError:

@@ -59,13 +59,14 @@ class Journal:
             "select client, error from answers where phase = ? and round = ? order by client",
             phase,
             round,
+            kinds=(int, str),
         )
-        return {int(client): str(error) for client, error in rows}
+        return dict(rows)
 
     def misfits(self, phase: str, round: int) -> set[int]:
         """Whose answers in a round were good by themselves, but were refused beside the others."""
         query = "select client from answers where phase = ? and round = ? and misfit"
-        return {int(client) for (client,) in self._file.read(query, phase, round)}
+        return {client for (client,) in self._file.read(query, phase, round, kinds=(int,))}
 
     def frame(self, phase: str, round: int, client: int) -> bytes:
         """One good answer of a round that is not concluded.
@@ -85,7 +86,8 @@ class Journal:
         """Every contribution that failed, by phase, round and client."""
         rows = self._file.read(
             "select phase, round, client, error from answers where error != ''"
-            " order by phase, round, client"
+            " order by phase, round, client",
+            kinds=(str, int, int, str),
         )
         return [Lost(*row) for row in rows]
 
@@ -183,6 +185,8 @@ class Journal:
     def lines(self, file: str) -> list[str]:
         """Every line of `ledger` or `metrics`, by phase, round and client."""
         rows = self._file.read(
-            "select line from lines where file = ? order by phase, round, client, number", file
+            "select line from lines where file = ? order by phase, round, client, number",
+            file,
+            kinds=(str,),
         )
         return [line for (line,) in rows]

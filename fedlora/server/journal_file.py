@@ -49,7 +49,7 @@ class JournalFile:
             (mode,) = self._db.execute("pragma journal_mode = wal").fetchone()
             self._db.execute(f"pragma synchronous = {'normal' if mode == 'wal' else 'full'}")
             self._db.executescript(SCHEMA)
-        except (sqlite3.Error, OSError) as error:
+        except (*database.ERRORS, OSError) as error:
             raise self._refused(error) from None
 
     def close(self) -> None:
@@ -60,16 +60,21 @@ class JournalFile:
         """Wait until all that was written is on the disk."""
         self.read("pragma wal_checkpoint(full)")
 
-    def read(self, query: str, *values: Any) -> list[Any]:
-        """The rows of a query.
+    def read(self, query: str, *values: Any, kinds: tuple[type, ...] | None = None) -> list[Any]:
+        """The rows of a query, each of values of these kinds where they are given.
 
         Raises:
             FedloraError: the file is damaged, or the disk refuses it.
         """
         try:
-            return self._db.execute(query, values).fetchall()
-        except sqlite3.Error as error:
+            rows = self._db.execute(query, values).fetchall()
+        except database.ERRORS as error:
             raise self._refused(error) from None
+        if kinds and not all(
+            isinstance(v, kind) for row in rows for v, kind in zip(row, kinds, strict=True)
+        ):
+            raise self._damaged("a value is of another type")
+        return rows
 
     def write(self, *statements: tuple[str, list[tuple[Any, ...]]]) -> None:
         """Run each statement for each of its rows, all in one transaction.
@@ -81,7 +86,7 @@ class JournalFile:
             with self._db:
                 for statement, rows in statements:
                     self._db.executemany(statement, rows)
-        except sqlite3.Error as error:
+        except database.ERRORS as error:
             raise self._refused(error) from None
 
     def sound(self, place: Place, value: bytes | None, checksum: bytes | None) -> bytes:

@@ -6,6 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from fedlora.database import ERRORS
 from fedlora.errors import FedloraError
 from fedlora.phases import PHASES
 
@@ -41,7 +42,7 @@ def progress(folder: Path) -> Progress:
     try:
         with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=5.0)) as db:
             return _read(db)
-    except sqlite3.Error as error:
+    except ERRORS as error:
         raise FedloraError(f"{file}: cannot be read ({error})") from None
 
 
