@@ -160,7 +160,8 @@ def detection_bench(out: OutOption = Path("results/detection.json"), json: AsJso
 def inflora_bench(
     out: OutOption = Path("results/inflora.json"),
     family: Annotated[
-        list[str] | None, typer.Option(help="digits or fashion alone; both when absent.")
+        list[str] | None,
+        typer.Option(help="digits, fashion or 'digits, pretrained' alone; all when absent."),
     ] = None,
     workers: WorkersOption = None,
     json: AsJson = False,
