@@ -53,7 +53,7 @@ demo: $(VENV)/.core  ## run the quickstart: table and HTML report in minutes
 	@$(BIN)/fedlora run configs/quickstart.yaml
 
 test: $(VENV)/.dev  ## run the tests
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow"
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test-all: $(VENV)/.dev  ## run the tests, those that take minutes included
 	@$(BIN)/python -m pytest -q
