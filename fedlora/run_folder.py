@@ -36,7 +36,7 @@ def resume(folder: Path) -> RunConfig:
         FedloraError: the folder is not a run's.
     """
     if not (folder / "config.yaml").is_file():
-        raise FedloraError(f"{folder}: not a run folder, it has no config.yaml")
+        raise FedloraError(f"{folder}: not a run folder (no config.yaml); name one under runs/")
     return configuration.load(folder / "config.yaml")
 
 

@@ -1,5 +1,6 @@
 """Where a frozen base model's files are: packaged with fedlora, in a folder, or on the hub."""
 
+import difflib
 import hashlib
 import importlib.util
 from pathlib import Path
@@ -55,9 +56,11 @@ def unloadable(key: str, name: str, error: Exception, embedded: str) -> FedloraE
         embedded: what can be named instead without a network.
     """
     first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
+    close = difflib.get_close_matches(name, (*PACKAGED, "minilm", "smollm2", "florence2"), n=1)
+    hint = f"did you mean '{close[0]}'? " if close else ""
     return FedloraError(
-        f"{key}: '{name}' cannot be loaded ({first_line}); without a network, name {embedded} or"
-        " a local folder"
+        f"{key}: '{name}' cannot be loaded ({first_line}); {hint}without a network, name {embedded}"
+        " or a local folder"
     )
 
 

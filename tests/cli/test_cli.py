@@ -103,6 +103,12 @@ def test_help_does_not_wait_for_torch():
     assert subprocess.check_output([sys.executable, "-c", loaded], text=True) == "[]\n"
 
 
+def test_help_explains_arguments_as_well_as_options():
+    said = fedlora("run", "--help").stdout
+    assert "A YAML file, such as those in configs/." in said
+    assert "Go on with this run folder" in said
+
+
 def test_what_can_be_named_is_listed():
     assert {"image_domains", "files"} <= {
         r["name"] for r in json.loads(fedlora("tasks", "--json").stdout)
@@ -176,6 +182,10 @@ def test_an_interrupted_run_says_in_one_line_how_it_goes_on_and_does(run: Path, 
         (["run", "none.yaml"], "none.yaml: no such file"),
         (["run", "configs/quickstart.yaml", "lora.rnk=3"], "did you mean 'rank'?"),
         (["run"], "name a configuration"),
+        (
+            ["run", "configs/quickstart.yaml", "backbone.name=tiny_vti", "--dry-run"],
+            "did you mean 'tiny_vit'?",
+        ),
         (["report", "nowhere"], "nowhere"),
         (["bank", "list", "nowhere"], "nowhere: not a run folder"),
     ],
