@@ -8,9 +8,9 @@ from pydantic import Field
 from typing_extensions import override
 
 from fedlora.adapter import LoraAdapter
-from fedlora.adapter.product import gram
 from fedlora.adapter.span import AdapterSpan
 from fedlora.aggregation.contract import Aggregator, State
+from fedlora.aggregation.krum_scores import squared_distances
 from fedlora.aggregation.median import median
 from fedlora.aggregation.suspects import counted
 from fedlora.section import Section
@@ -41,9 +41,7 @@ class Clipped(Aggregator):
         controls: Sequence[LoraAdapter] = (),
     ) -> State:
         adapters, parts = counted(sent, weights)
-        inner = gram([before.common, *adapters])
-        squares = inner.diagonal()
-        lengths = (squares[1:] - 2 * inner[0, 1:] + squares[0]).clamp_min(0).sqrt()
+        lengths = squared_distances([before.common, *adapters])[0, 1:].sqrt()
         limit = median(lengths) if self.config.limit is None else self.config.limit
         kept = torch.clamp(limit / lengths.clamp_min(1e-300), max=1.0)
         moves = kept * torch.tensor(parts, dtype=torch.float64)

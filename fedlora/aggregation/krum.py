@@ -34,7 +34,7 @@ class Krum(Aggregator):
         controls: Sequence[LoraAdapter] = (),
     ) -> State:
         adapters, _ = counted(sent, weights)
-        attackers = suspected(self.config, len(adapters), "krum", lambda f: 2 * f + 3, "2f+3")
+        attackers = suspected(self.config, len(adapters), "krum", times=2, plus=3)
         best = 0
         if len(adapters) > 1:
             best = int(krum_scores(squared_distances(adapters), attackers).argmin())

@@ -1,6 +1,6 @@
 """How many of a round's clients a robust method takes for attackers, if it can bear so many."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from pydantic import Field
 
@@ -30,26 +30,25 @@ def counted(
     return [adapter for adapter, _ in pairs], [weight for _, weight in pairs]
 
 
-def suspected(
-    config: SuspectsConfig, clients: int, method: str, least: Callable[[int], int], rule: str
-) -> int:
+def suspected(config: SuspectsConfig, clients: int, method: str, times: int, plus: int) -> int:
     """f, how many of n clients may attack.
 
     Args:
         config: of the method.
         clients: n, those that count in the round.
         method: its name, for the error.
-        least: the fewest clients with which it bears f attackers.
-        rule: the same in symbols.
+        times: with `plus`, the fewest clients among which it bears f: times f + plus.
+        plus: see `times`.
 
     Raises:
         FedloraError: the round has too few clients for f.
     """
     attackers = int(config.share * clients)
-    if attackers and clients < least(attackers):
+    least = times * attackers + plus
+    if attackers and clients < least:
         raise FedloraError(
             f"warm_start.aggregation.share={config.share:g}: '{method}' bears f={attackers} of"
-            f" n={clients} clients only where n >= {rule}={least(attackers)};"
+            f" n={clients} clients only where n >= {times}f+{plus}={least};"
             " lower it, or have more clients in a round"
         )
     return attackers

@@ -23,7 +23,7 @@ from fedlora import cache
 from fedlora.backbone.clip import ClipTowers, load_clip
 from fedlora.backbone.florence2 import ARCHITECTURE, Florence, load_florence
 from fedlora.backbone.pixels import Pixels, read_pixels
-from fedlora.backbone.weights import PACKAGED, digest, locate, unloadable
+from fedlora.backbone.weights import EMBEDDED, digest, locate, unloadable
 from fedlora.config import BackboneConfig
 from fedlora.errors import FedloraError
 
@@ -84,7 +84,7 @@ def load_base(config: BackboneConfig) -> BaseModel:
             where = _converted(Path(where))
         return _load(where, config)
     except (OSError, ValueError) as error:
-        embedded = f"an embedded model ({', '.join((*PACKAGED, 'minilm', 'smollm2'))})"
+        embedded = f"an embedded model ({', '.join(EMBEDDED)})"
         raise unloadable("backbone.name", config.name, error, embedded) from None
 
 

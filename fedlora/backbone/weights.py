@@ -16,6 +16,9 @@ ASSETS = Path(__file__).parent.parent / "assets"
 PACKAGED = ("tiny_vit", "mini_vit", "tiny_clip", "tiny_florence")
 """Models that lie in `ASSETS`."""
 
+EMBEDDED = (*PACKAGED, "minilm", "smollm2")
+"""Models that need no network."""
+
 
 def locate(name: str, key: str = "backbone.name") -> str:
     """The folder or hub id that transformers loads for a backbone's name.
@@ -56,7 +59,7 @@ def unloadable(key: str, name: str, error: Exception, embedded: str) -> FedloraE
         embedded: what can be named instead without a network.
     """
     first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-    close = difflib.get_close_matches(name, (*PACKAGED, "minilm", "smollm2", "florence2"), n=1)
+    close = difflib.get_close_matches(name, (*EMBEDDED, "florence2"), n=1)
     hint = f"did you mean '{close[0]}'? " if close else ""
     return FedloraError(
         f"{key}: '{name}' cannot be loaded ({first_line}); {hint}without a network, name {embedded}"

@@ -236,7 +236,6 @@ def adopt(
 def status(at: PlaceArgument = Path(), json: AsJson = False) -> None:
     """Show who is connected, and how far the latest run is; on the server's machine."""
     from fedlora import run_folder
-    from fedlora.run_folder import seed_folder
     from fedlora.runtime.deploy import place
     from fedlora.runtime.deploy import submit as submitting
     from fedlora.runtime.deploy.control import control
@@ -252,8 +251,8 @@ def status(at: PlaceArgument = Path(), json: AsJson = False) -> None:
     rows = []
     if run is not None:
         for seed in run_folder.resume(run).seeds:
-            stands = asdict(progress(seed_folder(run, seed)))
-            done = (seed_folder(run, seed) / "facts.json").is_file()
+            stands = asdict(progress(run_folder.seed_folder(run, seed)))
+            done = (run_folder.seed_folder(run, seed) / "facts.json").is_file()
             rows.append({"run": run.name, "seed": seed, "done": done, **stands})
     if json:
         show([{"clients": nodes, "runs": rows}], json)

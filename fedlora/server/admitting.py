@@ -37,7 +37,12 @@ def admit(
         samples: what one of them gives to the bank.
         starts: what they trained on from, by client, where that is known.
     """
-    verdicts = _verdicts(context, bank, phase, members, samples, starts)
+
+    def judge() -> dict[int, str]:
+        arrived = _arrived(members, samples, starts)
+        return vet(context.config.screening, arrived, _known(bank))
+
+    verdicts = decided(context.journal, f"{PHASE} {phase}", 0, judge)
     quarantine = Quarantine(context.folder / FOLDER)
     for member in members:
         client = member.seat.client
@@ -52,30 +57,21 @@ def admit(
         context.observer.advance()
 
 
-def _verdicts(
-    context: ServerContext,
-    bank: Bank,
-    phase: str,
+def _arrived(
     members: Sequence[Described],
     samples: Callable[[Described], Samples],
     starts: Mapping[int, LoraAdapter],
-) -> dict[int, str]:
-    """Why each of those who are kept out is, by client."""
-
-    def judge() -> dict[int, str]:
-        arrived = [
-            Suspect(
-                client=member.seat.client,
-                task=member.seat.task,
-                vector=member.vector,
-                start=starts.get(member.seat.client),
-                read=partial(_adapters, samples, member),
-            )
-            for member in members
-        ]
-        return vet(context.config.screening, arrived, _known(bank))
-
-    return decided(context.journal, f"{PHASE} {phase}", 0, judge)
+) -> list[Suspect]:
+    return [
+        Suspect(
+            client=member.seat.client,
+            task=member.seat.task,
+            vector=member.vector,
+            start=starts.get(member.seat.client),
+            read=partial(_adapters, samples, member),
+        )
+        for member in members
+    ]
 
 
 def _adapters(samples: Callable[[Described], Samples], member: Described) -> list[LoraAdapter]:

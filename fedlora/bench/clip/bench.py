@@ -1,10 +1,6 @@
 """`fedlora bench clip`: claims C1 to C4."""
 
-import multiprocessing
-import os
 import time
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from itertools import product
 from pathlib import Path
 
@@ -14,6 +10,7 @@ from fedlora.bench.clip import cost
 from fedlora.bench.clip.claims import Rows, accuracy_claims, cost_claims, over_seeds
 from fedlora.bench.clip.training import METHODS, TASKS, Case, Row, Size, measure
 from fedlora.bench.kept import Kept
+from fedlora.bench.processes import measured
 from fedlora.results import BenchResults, write_results
 from fedlora.server.observer import Observer
 
@@ -59,7 +56,7 @@ def bench_clip(
         found = {case: row for case in cases if (row := kept.get(case.name)) is not None}
         before += sum(row["seconds"] for row in found.values())
         observer.advance(len(found))
-        for case, row in _measured([case for case in cases if case not in found], workers):
+        for case, row in measured(measure, [case for case in cases if case not in found], workers):
             kept.put(case.name, row)
             found[case] = row
             observer.advance()
@@ -74,16 +71,6 @@ def bench_clip(
 
 
 _EVERY = tuple(product(TASKS, METHODS))
-
-
-def _measured(cases: list[Case], workers: int | None) -> Iterator[tuple[Case, Row]]:
-    """Each case and its row, in order, measured in processes of one thread."""
-    if not cases:
-        return
-    count = min(workers or os.cpu_count() or 1, len(cases))
-    spawned = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(count, spawned, torch.set_num_threads, (1,)) as pool:
-        yield from zip(cases, pool.map(measure, cases), strict=True)
 
 
 def _costs(observer: Observer, steps: int) -> Rows:

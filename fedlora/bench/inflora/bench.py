@@ -1,6 +1,5 @@
 """`fedlora bench inflora`: claims I1 to I4."""
 
-import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -48,7 +47,7 @@ def bench_inflora(
     families = families_of(names)
     kept = Kept.of_bench("inflora", Row)
     with tempfile.TemporaryDirectory() as models:
-        lives = Lives(Path(models), kept, workers or os.cpu_count() or 1, observer)
+        lives = Lives(Path(models), kept, workers, observer)
         claims, rows = invariants(), list[Row]()
         for family in families:
             more_claims, more_rows = _streams(family, lives)

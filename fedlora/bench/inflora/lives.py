@@ -1,9 +1,7 @@
 """Streams lived in processes beside each other, each once, whatever interrupts the bench."""
 
-import multiprocessing
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 from fedlora.bench.inflora.families import save_untrained
 from fedlora.bench.inflora.streams import Case, live
 from fedlora.bench.kept import Kept
+from fedlora.bench.processes import measured
 from fedlora.server.observer import Observer
 
 Row = dict[str, Any]
@@ -25,11 +24,13 @@ class Lives:
     Args:
         models: a folder for the models that have learned nothing.
         kept: rows of an interrupted bench, by the names of their cases.
-        workers: processes at once.
+        workers: processes at once; the number of cores when None.
         observer: told how far it is.
     """
 
-    def __init__(self, models: Path, kept: Kept[Row], workers: int, observer: Observer) -> None:
+    def __init__(
+        self, models: Path, kept: Kept[Row], workers: int | None, observer: Observer
+    ) -> None:
         self.models, self.kept, self.workers, self.observer = models, kept, workers, observer
         self._before = float((kept.get(CLOCK) or {"seconds": 0.0})["seconds"])
         self._started = time.perf_counter()
@@ -45,23 +46,12 @@ class Lives:
         for seed in {case.seed for case in cases}:
             if not (self.models / str(seed)).is_dir():
                 save_untrained(self.models / str(seed), seed)
-        missing = [case for case in cases if self.kept.get(case.name) is None]
-        self.observer.advance(len(cases) - len(missing))
-        fresh = self._lived(missing)
-        rows = [fresh.get(case.name) or self.kept.get(case.name) or {} for case in cases]
-        return [{**facts, **row} for row in rows]
-
-    def _lived(self, cases: Sequence[Case]) -> dict[str, Row]:
-        if not cases:
-            return {}
-        found: dict[str, Row] = {}
-        spawned = multiprocessing.get_context("spawn")
-        workers = min(self.workers, len(cases))
-        with ProcessPoolExecutor(workers, mp_context=spawned) as pool:
-            lived = pool.map(partial(live, models=self.models), cases)
-            for case, row in zip(cases, lived, strict=True):
-                found[case.name] = row
-                self.kept.put(case.name, row)
-                self.kept.put(CLOCK, {"seconds": self.seconds})
-                self.observer.advance()
-        return found
+        found = {c.name: row for c in cases if (row := self.kept.get(c.name)) is not None}
+        self.observer.advance(len(found))
+        missing = [case for case in cases if case.name not in found]
+        for case, row in measured(partial(live, models=self.models), missing, self.workers):
+            found[case.name] = row
+            self.kept.put(case.name, row)
+            self.kept.put(CLOCK, {"seconds": self.seconds})
+            self.observer.advance()
+        return [{**facts, **found[case.name]} for case in cases]

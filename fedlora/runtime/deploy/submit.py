@@ -9,7 +9,6 @@ from tempfile import TemporaryDirectory
 from fedlora import atomic, run_folder
 from fedlora.config import RunConfig
 from fedlora.errors import FedloraError
-from fedlora.run_folder import seed_folder
 from fedlora.runtime.deploy.control import write_connection
 from fedlora.runtime.deploy.place import CONNECTION, Place
 from fedlora.runtime.deploy.server import wait_for_superlink
@@ -51,7 +50,7 @@ def serve(place: Place, folder: Path, seconds: float, say: Callable[[str], None]
         FedloraError: the run has learned no generator, or the SuperLink ended.
     """
     config = run_folder.resume(folder)
-    if not (seed_folder(folder, config.seeds[0]) / "generator").is_dir():
+    if not (run_folder.seed_folder(folder, config.seeds[0]) / "generator").is_dir():
         raise FedloraError(f"{folder}: has learned no generator; finish the run with --resume")
     with TemporaryDirectory(prefix="fedlora-") as temporary:
         app = Path(temporary) / "app"

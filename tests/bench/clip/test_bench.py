@@ -62,7 +62,7 @@ def test_an_interrupted_bench_goes_on_with_what_is_missing(tmp_path, monkeypatch
     costly, asked = [], []
     monkeypatch.setattr(bench, "_costs", lambda *_: costly.append(1) or COSTS)
 
-    def measured(cases, workers):
+    def measured(measure, cases, workers):
         for case in cases:
             if len(asked) == 40:
                 asked.append(None)
@@ -73,7 +73,7 @@ def test_an_interrupted_bench_goes_on_with_what_is_missing(tmp_path, monkeypatch
                 if (row["task"], row["method"], row["seed"]) == (case.task, case.method, case.seed)
             )  # fmt: skip
 
-    monkeypatch.setattr(bench, "_measured", measured)
+    monkeypatch.setattr(bench, "measured", measured)
     out = tmp_path / "clip.json"
     with pytest.raises(KeyboardInterrupt):
         bench.bench_clip(out, Silent())
