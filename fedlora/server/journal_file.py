@@ -45,11 +45,16 @@ class JournalFile:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(file, check_same_thread=False)
+        except (*database.ERRORS, OSError) as error:
+            raise self._refused(error) from None
+        try:
             # In a write-ahead log an answer costs no wait for the disk; not every disk has one.
             (mode,) = self._db.execute("pragma journal_mode = wal").fetchone()
             self._db.execute(f"pragma synchronous = {'normal' if mode == 'wal' else 'full'}")
             self._db.executescript(SCHEMA)
-        except (*database.ERRORS, OSError) as error:
+        except database.ERRORS as error:
+            # Left to the garbage collector it would write to the file whenever that comes by.
+            self._db.close()
             raise self._refused(error) from None
 
     def close(self) -> None:

@@ -3,8 +3,8 @@
 import hashlib
 import sqlite3
 import time
-from collections.abc import Sequence
-from contextlib import closing, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from fedlora.runtime.pack import RequestPack
@@ -51,7 +51,7 @@ class Outbox:
     def _read(self, asked: RequestPack, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         """The kept answers; the older ones of the same clients are let go."""
         kept: dict[bytes, bytes] = {}
-        with closing(self._open()) as db, db:
+        with self._open() as db:
             for request, key in zip(asked.requests, keys, strict=True):
                 found = db.execute("select frame from kept where key = ?", (key,)).fetchone()
                 if found is not None:
@@ -64,7 +64,7 @@ class Outbox:
         return kept
 
     def _write(self, asked: RequestPack, keys: Sequence[bytes], replies: Sequence[Reply]) -> None:
-        with closing(self._open()) as db, db:
+        with self._open() as db:
             db.executemany(
                 "insert or ignore into kept values (?, ?, ?, ?, ?)",
                 [
@@ -74,10 +74,11 @@ class Outbox:
                 ],
             )
 
-    def _open(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self._file, timeout=_WAIT)
-        db.executescript(_SCHEMA)
-        return db
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        with closing(sqlite3.connect(self._file, timeout=_WAIT)) as db, db:
+            db.executescript(_SCHEMA)
+            yield db
 
 
 def _key(asked: RequestPack, request: Request) -> bytes:
