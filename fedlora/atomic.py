@@ -111,10 +111,15 @@ def explained(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, SafetensorError) as error:
-        remedy = _REMEDY.get(_number(error))
-        if remedy is None:
+        what = remedy(error)
+        if what is None:
             raise
-        raise FedloraError(f"cannot write '{path}': {remedy}") from error
+        raise FedloraError(f"cannot write '{path}': {what}") from error
+
+
+def remedy(error: OSError | SafetensorError) -> str | None:
+    """What is wrong and what to do; None where the operating system did not refuse."""
+    return _REMEDY.get(_number(error))
 
 
 def _make(path: Path) -> None:

@@ -7,6 +7,8 @@ from fedlora import config as configuration
 from fedlora.config import RunConfig
 from fedlora.errors import FedloraError
 
+CONFIG = "config.yaml"
+
 
 def create(config: RunConfig, root: Path) -> Path:
     """A new run folder, root/NAME_YYYYMMDD_HHMMSS, holding the resolved configuration.
@@ -23,9 +25,9 @@ def create_at(config: RunConfig, folder: Path) -> Path:
     Raises:
         FedloraError: it exists already, or cannot be written.
     """
-    if (folder / "config.yaml").exists():
+    if (folder / CONFIG).exists():
         raise FedloraError(f"{folder}: holds a run already; go on with --resume or name another")
-    atomic.write_text(folder / "config.yaml", configuration.dump(config))
+    atomic.write_text(folder / CONFIG, configuration.dump(config))
     return folder
 
 
@@ -35,9 +37,9 @@ def resume(folder: Path) -> RunConfig:
     Raises:
         FedloraError: the folder is not a run's.
     """
-    if not (folder / "config.yaml").is_file():
+    if not (folder / CONFIG).is_file():
         raise FedloraError(f"{folder}: not a run folder (no config.yaml); name one under runs/")
-    return configuration.load(folder / "config.yaml")
+    return configuration.load(folder / CONFIG)
 
 
 def seed_folder(folder: Path, seed: int) -> Path:

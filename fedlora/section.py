@@ -1,5 +1,6 @@
 """The bases of every config section, and what is said when one is wrong."""
 
+import re
 from typing import Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -32,6 +33,10 @@ class Part(BaseModel):
     @model_validator(mode="after")
     def _check_options(self) -> Self:
         try:
+            registry.find(self.room, self.name)
+        except FedloraError as error:
+            raise ValueError(f"name: {error}") from None
+        try:
             self.options()
         except FedloraError as error:
             raise ValueError(str(error)) from None
@@ -63,15 +68,20 @@ def parse(model: type[T], raw: Any) -> T:
 
 
 def _explain(error: ValidationError, model: type[BaseModel]) -> str:
-    """The first complaint of pydantic as `key: what is wrong, what to do`."""
-    first = error.errors(include_url=False)[0]
+    """The first complaint of pydantic as `key: what is wrong, what to do`.
+
+    An unknown key comes before a missing one, which it may well have been meant to be.
+    """
+    complaints = error.errors(include_url=False)
+    first = min(complaints, key=lambda complaint: complaint["type"] != "extra_forbidden")
     key = ".".join(str(step) for step in first["loc"])
     if first["type"] == "extra_forbidden":
         known = _fields_at(model, first["loc"][:-1])
         return f"{key}: unknown key; {registry.nearest(str(first['loc'][-1]), known)}"
     if first["type"] == "missing":
         return f"{key}: missing; give it a value"
-    problem = first["msg"].removeprefix("Value error, ")
+    problem = first["msg"].removeprefix("Value error, ").removesuffix(" after validation, not 0")
+    problem = re.sub(r"^\w+ should (be|have)\b", r"must \1", problem)
     # A section's own complaint begins with one of its keys, which then continues the path.
     continues = first["type"] == "value_error" and problem.partition(":")[0].isidentifier()
     separator = "." if continues else ": "

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from fedlora import atomic
 from fedlora.errors import FedloraError
 
 INTERRUPTED = 130
@@ -26,7 +27,8 @@ def one_line_errors() -> Iterator[None]:
         if error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
             raise
         where = f" '{error.filename}'" if error.filename else ""
-        console.print(f"error: cannot write{where}: {error.strerror}", style="red", markup=False)
+        text = f"error: cannot write{where}: {atomic.remedy(error)}"
+        console.print(text, style="red", markup=False)
         sys.exit(2)
 
 

@@ -41,32 +41,35 @@ def run(
 
     Example: fedlora run configs/quickstart.yaml lora.rank=8 runtime.name=ray
     """
-    settings = _settings(config, overrides or [], resume)
+    settings, file = _settings(config, overrides or [], resume)
     if dry_run:
         from fedlora.cli.plan import show_plan
 
-        show_plan(settings, json)
+        with configuration.naming(file):
+            show_plan(settings, json)
         return
     from fedlora.runtime import run as running
 
     folder = resume or run_folder.create(settings, out)
     Console(stderr=True).print(f"run folder: {folder}", soft_wrap=True, highlight=False)
     profiling = spans.recording(folder / "profile") if profile else nullcontext()
-    with resumable(folder), profiling, watching() as observer:
+    with configuration.naming(file), resumable(folder), profiling, watching() as observer:
         running.run(settings, folder, observer)
     report(folder, json=json)
 
 
-def _settings(config: Path | None, overrides: list[str], resume: Path | None) -> RunConfig:
-    """The configuration that is named, or that of the run to go on with."""
+def _settings(
+    config: Path | None, overrides: list[str], resume: Path | None
+) -> tuple[RunConfig, Path]:
+    """The configuration that is named, or that of the run to go on with, and its file."""
     if resume is not None:
         if config is not None:
             raise FedloraError(
                 "--resume takes its configuration from the run folder; name no other"
             )
-        return run_folder.resume(resume)
+        return run_folder.resume(resume), resume / run_folder.CONFIG
     if config is None:
         raise FedloraError(
             "name a configuration, such as configs/quickstart.yaml, or --resume a run"
         )
-    return configuration.load(config, overrides)
+    return configuration.load(config, overrides), config

@@ -1,6 +1,8 @@
 """A configuration read from a file with overrides, and written again."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from types import NoneType
@@ -35,6 +37,17 @@ def from_dict(raw: Any, origin: str) -> RunConfig:
         return parse(RunConfig, raw)
     except FedloraError as error:
         raise FedloraError(f"{origin}: {error}") from None
+
+
+@contextmanager
+def naming(origin: Path) -> Iterator[None]:
+    """Name the file in a complaint about one of its keys that comes after it was read."""
+    try:
+        yield
+    except FedloraError as error:
+        if re.split(r"\W", str(error), maxsplit=1)[0] not in RunConfig.model_fields:
+            raise
+        raise FedloraError(f"{origin}: {error}") from error
 
 
 def dump(config: RunConfig) -> str:

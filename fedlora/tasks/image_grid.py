@@ -60,13 +60,13 @@ def sample_grid(
     wanted = bank + held_out - outside
     if len(points) < wanted:
         raise FedloraError(
-            f"factors: the grid has {len(points)} combinations, {wanted} are needed; give the"
+            f"tasks.factors: the grid has {len(points)} combinations, {wanted} are needed; give the"
             " factors more values, or lower bank or held_out"
         )
     if bank < len(corners):
         raise FedloraError(
-            f"bank: {bank} tasks cannot hold the {len(corners)} corners of the grid; raise bank"
-            " or vary fewer factors"
+            f"tasks.bank: {bank} tasks cannot hold the {len(corners)} corners of the grid;"
+            " raise bank or vary fewer factors"
         )
     order = rng.permutation(len(inner))
     cut = bank - len(corners)
@@ -100,8 +100,8 @@ def _beyond(
             found += [point for point in points if _valid(point)]
     if len(found) < count:
         raise FedloraError(
-            f"out_of_range: {len(found)} combinations lie one step outside, {count} are needed;"
-            " lower out_of_range or held_out"
+            f"tasks.out_of_range: {len(found)} combinations lie one step outside, {count} are"
+            " needed; lower out_of_range or held_out"
         )
     return [_transform(found[i]) for i in rng.permutation(len(found))[:count]]
 
@@ -112,7 +112,9 @@ def _transform(point: Point) -> ImageTransform:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(step) for step in first["loc"])
-        raise FedloraError(f"factors.{key}: {first['msg']} (got {first['input']!r})") from None
+        raise FedloraError(
+            f"tasks.factors.{key}: {first['msg']} (got {first['input']!r})"
+        ) from None
 
 
 def _valid(point: Point) -> bool:
