@@ -4,7 +4,7 @@
     python -m scripts.pretrain_tiny_clip ~/.cache/fedlora/fashion_mnist
 
 It sees the training images of Fashion-MNIST that are not in the shipped subset, upright, half of
-them mirrored, each beside a caption of its class. About ten minutes on one core.
+them mirrored, each beside a caption of its class. Minutes on one core.
 """
 
 import json

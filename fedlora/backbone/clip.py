@@ -24,7 +24,10 @@ from fedlora.registry import nearest
 
 TEMPLATES = ("a photo of a {}.",)
 
-# Of the pixels that CLIP was trained on, for models without a preprocessor_config.json.
+# Where image settings are saved: alone, or with the tokenizer's as newer transformers do.
+PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
+
+# Of the pixels that CLIP was trained on, for models without either.
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
@@ -43,7 +46,10 @@ class ImageInput:
     std: tuple[float, ...] = CLIP_STD
 
     def prepare(self, images: Tensor) -> Tensor:
-        """(n, c, h, w) in [0, 1] -> (n, channels, size, size), scaled, repeated, normalised.
+        """(n, c, h, w) in [0, 1] -> (n, channels, size, size), as CLIP's own processor does it.
+
+        The shorter side is scaled to `size`, the middle of the longer one kept; one channel is
+        repeated; then each channel is normalised.
 
         Raises:
             FedloraError: the images have neither one channel nor those of the tower.
@@ -53,10 +59,14 @@ class ImageInput:
                 f"images of shape {tuple(images.shape)}: this model takes (n, 1 or"
                 f" {self.channels}, height, width)"
             )
-        if images.shape[-2:] != (self.size, self.size):
-            images = functional.interpolate(
-                images, (self.size, self.size), mode="bicubic", antialias=True
-            ).clamp(0, 1)
+        height, width = images.shape[-2:]
+        short = min(height, width)
+        if short != self.size:
+            scaled = (self.size * height // short, self.size * width // short)
+            images = functional.interpolate(images, scaled, mode="bicubic", antialias=True)
+            images, (height, width) = images.clamp(0, 1), scaled
+        top, left = (height - self.size) // 2, (width - self.size) // 2
+        images = images[..., top : top + self.size, left : left + self.size]
         mean = images.new_tensor(self.mean).reshape(-1, 1, 1)
         std = images.new_tensor(self.std).reshape(-1, 1, 1)
         return (images.expand(-1, self.channels, -1, -1) - mean) / std
@@ -171,14 +181,20 @@ def _tokenizer(where: str) -> Any | None:
 def image_input(config: Any, where: str | None = None) -> ImageInput:
     """Size and channels of a CLIPConfig, and the normalisation that was saved beside the model."""
     vision = config.vision_config
-    saved: dict[str, Any] = {}
-    if where is not None:
-        with suppress(OSError):  # no such file there
-            file = cached_file(where, "preprocessor_config.json")
-            saved = json.loads(Path(str(file)).read_text("utf-8"))
+    saved = {} if where is None else _processor_settings(where)
     return ImageInput(
         int(vision.image_size),
         int(vision.num_channels),
         tuple(saved.get("image_mean") or CLIP_MEAN),
         tuple(saved.get("image_std") or CLIP_STD),
     )
+
+
+def _processor_settings(where: str) -> dict[str, Any]:
+    """What was saved of the image processor; empty where nothing was."""
+    saved: dict[str, Any] = {}
+    for name in PROCESSOR_FILES:
+        with suppress(OSError):  # no such file there
+            found = json.loads(Path(str(cached_file(where, name))).read_text("utf-8"))
+            saved |= found.get("image_processor", found)
+    return saved

@@ -1,7 +1,7 @@
 """LoRA for an existing federated model: wrap it, and only the adapter trains and travels.
 
-A layer over PEFT that needs nothing else of fedlora. Any torch module with `get_parameters`,
-`set_parameters`, `train_step` and `evaluate` can be wrapped; for CLIP there are ready parts.
+A thin layer over PEFT. Any torch module with `get_parameters`, `set_parameters`, `train_step` and
+`evaluate` can be wrapped; for CLIP there are ready parts.
 """
 
 from fedlora.lora.clip_model import FederatedCLIPModel

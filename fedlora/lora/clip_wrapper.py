@@ -55,9 +55,12 @@ class CLIPLoRAWrapper(LoRAWrapper):
         single = ["classifier"] if "classifier" in parts else []
         if "projection" in parts:
             single += [PROJECTIONS[part] for part in towers or ["encoder"]]
-        inside = {part: list(adaptable_layers(self.model, TOWERS[part])) for part in towers}
+        model = self.federated_model
+        inside = {part: list(adaptable_layers(model, TOWERS[part])) for part in towers}
         given = self.lora_config.target_modules
         targets = CLIP_TARGETS if given == "auto" else given
+        if "classifier" in targets and "classifier" not in parts:
+            raise FedloraError("target_components: add 'classifier', the head that is a target")
         if towers or given != "auto":
             check_targets(
                 [*single, *(name for names in inside.values() for name in names)], targets
@@ -70,11 +73,11 @@ class CLIPLoRAWrapper(LoRAWrapper):
                     f"target_components: '{part}' has none of {', '.join(targets)}; leave it out"
                 )
             chosen |= found
-        return [name for name, _ in self.model.named_modules() if name in chosen]
+        return [name for name, _ in model.named_modules() if name in chosen]
 
     @override
     def merge_and_unload(self) -> FederatedCLIPModel:
-        wrapped = self.model
+        wrapped = self.federated_model
         assert isinstance(wrapped, FederatedCLIPModel)
         text_trains = wrapped.text_trains()  # its biases do so with bias="all", whatever is adapted
         model = super().merge_and_unload()
@@ -85,11 +88,19 @@ class CLIPLoRAWrapper(LoRAWrapper):
 
     @override
     def trained_beside(self) -> list[str]:
-        model = self.model
+        model = self.federated_model
         assert isinstance(model, FederatedCLIPModel)
         if not model.trainable_head or "classifier" in self.target_components:
             return []
         return [f"classifier.{name}" for name, _ in model.classifier.named_parameters()]
+
+    @override
+    def made_of_names(self) -> list[str]:
+        model = self.federated_model
+        assert isinstance(model, FederatedCLIPModel)
+        if model.class_names is None or model.trainable_head:
+            return []
+        return [n for n, _ in model.named_parameters() if n.startswith("classifier.")]
 
 
 def quick_clip_lora(

@@ -1,5 +1,6 @@
 """What is trained: rank, scaling, layers."""
 
+from collections.abc import Sequence
 from typing import Any, Self
 
 from fedlora.config import CLIP_TARGETS, LoRAFields
@@ -21,8 +22,26 @@ class LoRAConfig(LoRAFields):
         FedloraError: a setting is unknown or out of range.
     """
 
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**dict(parse(LoRAFields, settings)))
+    def __init__(
+        self,
+        *,
+        r: int = 16,
+        lora_alpha: float = 32,
+        lora_dropout: float = 0.1,
+        target_modules: str | Sequence[str] = "auto",
+        bias: str = "none",
+        save_only_trainable: bool = True,
+        **unknown: Any,
+    ) -> None:
+        settings = {
+            "r": r,
+            "lora_alpha": lora_alpha,
+            "lora_dropout": lora_dropout,
+            "target_modules": target_modules,
+            "bias": bias,
+            "save_only_trainable": save_only_trainable,
+        }
+        super().__init__(**dict(parse(LoRAFields, settings | unknown)))
 
     @classmethod
     def for_clip_model(cls, r: int = 16, lora_alpha: float | None = None) -> Self:

@@ -21,8 +21,9 @@ class Injection:
 
     Attributes:
         layers: full names of the adapted layers.
-        trained: names of all that trains, in the model's order: the adapter's factors, biases if
-            the configuration says so, and what the model trains beside them.
+        trained: names of all that training changes, in the model's order: the adapter's factors,
+            biases if the configuration says so, what the model trains beside them, and buffers
+            that are part of its state, such as the running statistics of a normalisation.
     """
 
     def __init__(
@@ -37,26 +38,27 @@ class Injection:
             self._tuner: Any = Tuner(model, _peft_config(config, layers), "default")
         # PEFT wraps a head's layers too, and then its own tensors have longer names
         for name, parameter in model.named_parameters():
-            if name in beside:
-                parameter.requires_grad_(True)
-        self.trained = tuple(name for name, p in model.named_parameters() if p.requires_grad)
+            parameter.requires_grad_(parameter.requires_grad or name in beside)
+            if not parameter.requires_grad:
+                parameter.grad = None  # an old one would go on moving it
+        state = model.state_dict(keep_vars=True)
+        self.trained = tuple(
+            name for name, t in state.items() if t.requires_grad or not isinstance(t, Parameter)
+        )
         self._optimizers = held_by(model)
         self._joined = {
             weight: [p for n, p in model.get_submodule(name).named_parameters() if "lora_" in n]
             for name, weight in zip(layers, weights, strict=True)
         }
         adopt(self._optimizers, self._joined)
-        parameters = dict(model.named_parameters())
-        # Biases as they were: what a disabled adapter must leave, and an enabled one takes back.
+        # As they were: what a disabled adapter must leave, and an enabled one takes back.
         self._aside = {
-            name: parameters[name].detach().clone()
-            for name in self.trained
-            if "lora_" not in name and name not in beside
+            name: state[name].detach().clone() for name in self.trained if "lora_" not in name
         }
         self.enabled = True
 
     def enable(self, wanted: bool) -> None:
-        """Use the adapter, or the model as if there were none."""
+        """Use the adapter and all that was trained with it, or the model as if never wrapped."""
         if wanted == self.enabled:
             return
         with warnings.catch_warnings():
@@ -65,12 +67,14 @@ class Injection:
                 self._tuner.enable_adapter_layers()
             else:
                 self._tuner.disable_adapter_layers()
+        state = self.model.state_dict(keep_vars=True)
         with torch.no_grad():
             for name, other in self._aside.items():
-                parameter = self.model.get_parameter(name)
-                now = parameter.detach().clone()
-                parameter.copy_(other)
+                now = state[name].detach().clone()
+                state[name].copy_(other)
                 other.copy_(now)
+                if isinstance(state[name], Parameter):
+                    state[name].requires_grad_(wanted)
         self.enabled = wanted
 
     def tensors(self, trained_only: bool) -> dict[str, Tensor]:

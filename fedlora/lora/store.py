@@ -77,7 +77,8 @@ class LoRAModelManager:
 
         Raises:
             FedloraError: there is no such model, it is damaged, or it belongs to another
-                architecture, base model, rank or set of layers; nothing is then changed.
+                architecture, base model, rank, set of layers or way of saving; nothing is then
+                changed.
         """
         info = LoRAModelManager.get_model_info(name, folder)
         path = Path(folder) / name / WEIGHTS
@@ -91,7 +92,7 @@ class LoRAModelManager:
         try:
             data = path.read_bytes()
             tensors, _ = frame.unpack(data, len(data))
-            missing = set(wrapper.injection.trained) - set(tensors)
+            missing = set(wrapper.shared_tensors()) - set(tensors)
             if missing:
                 raise FedloraError(f"tensor '{min(missing)}' is missing")
             wrapper.write(tensors)
@@ -121,6 +122,8 @@ class LoRAModelManager:
 
 
 _MUST_AGREE = {
+    "bias": "bias",
+    "save_only_trainable": "save_only_trainable",
     "architecture": "architecture",
     "rank": "rank",
     "alpha": "alpha",
@@ -145,21 +148,25 @@ def checked(name: str) -> str:
 def _described(wrapper: LoRAWrapper) -> dict[str, Any]:
     """All that a saved adapter belongs to."""
     injection, config = wrapper.injection, wrapper.lora_config
-    trained = set(injection.trained)
+    other = set(injection.trained)
+    if config.save_only_trainable:
+        other |= set(wrapper.made_of_names())
     digest, shapes = hashlib.sha256(), hashlib.sha256()
     for name, tensor in sorted(injection.tensors(trained_only=False).items()):
-        if name in trained:
+        if name in other:
             continue
         shapes.update(f"{name.replace('.base_layer', '')}:{tuple(tensor.shape)};".encode())
         if config.save_only_trainable:
             values = tensor.cpu().contiguous()
             digest.update(name.encode() + values.flatten().view(torch.uint8).numpy().tobytes())
     return {
-        "architecture": f"{type(wrapper.model).__name__} {shapes.hexdigest()[:12]}",
+        "architecture": f"{type(wrapper.federated_model).__name__} {shapes.hexdigest()[:12]}",
         "base": digest.hexdigest(),
         "rank": config.r,
         "alpha": config.lora_alpha,
         "layers": list(injection.layers),
+        "bias": config.bias,
+        "save_only_trainable": config.save_only_trainable,
         "config": config.model_dump(mode="json"),
         "parameters": wrapper.parameter_counts(),
     }

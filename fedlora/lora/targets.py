@@ -18,12 +18,19 @@ _CLOSED = (nn.MultiheadAttention, nn.TransformerEncoderLayer)
 
 
 def adaptable_layers(model: nn.Module, root: str = "") -> dict[str, nn.Module]:
-    """Full name -> layer, of all that PEFT can adapt at or below a submodule."""
+    """Full name -> layer, of all that PEFT can adapt, merge and take out again.
+
+    Args:
+        model: whose layers.
+        root: a submodule to look at or below.
+    """
     closed = [f"{name}." for name, m in model.named_modules() if isinstance(m, _CLOSED)]
     return {
         name: layer
         for name, layer in model.named_modules()
         if isinstance(layer, ADAPTABLE)
+        and isinstance(getattr(layer, "weight", None), nn.Parameter)  # not one that is computed
+        and getattr(layer, "groups", 1) == 1
         and (not root or name == root or name.startswith(f"{root}."))
         and not any(name.startswith(prefix) for prefix in closed)
     }

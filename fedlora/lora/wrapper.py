@@ -20,9 +20,9 @@ INTERFACE = ("get_parameters", "set_parameters", "train_step", "evaluate")
 class LoRAWrapper(nn.Module):
     """A federated model and, once applied, its adapter.
 
-    The wrapper has the model's four methods and passes every other attribute on, so a training
-    script sees no difference: `train_step` and `evaluate` are the model's own, and an optimiser
-    that the model made for itself goes on with the adapter.
+    The wrapper has the model's four methods and passes on every attribute that it has not itself,
+    so a training script sees no difference: `train_step` and `evaluate` are the model's own, and
+    an optimiser that the model made for itself goes on with the adapter.
 
     Args:
         model: a torch module with `get_parameters`, `set_parameters`, `train_step`, `evaluate`.
@@ -44,7 +44,7 @@ class LoRAWrapper(nn.Module):
             raise FedloraError("the model has an adapter already; merge_and_unload() it first")
         self.lora_config = lora_config or LoRAConfig()
         self._injection: Injection | None = None
-        self.model = model
+        self.federated_model = model
 
     @property
     def applied(self) -> bool:
@@ -75,7 +75,7 @@ class LoRAWrapper(nn.Module):
         """
         if self._injection is None:
             layers, beside = self.target_layers(), self.trained_beside()
-            self._injection = Injection(self.model, self.lora_config, layers, beside)
+            self._injection = Injection(self.federated_model, self.lora_config, layers, beside)
             self._changed()
         return self
 
@@ -85,10 +85,14 @@ class LoRAWrapper(nn.Module):
         Raises:
             FedloraError: no layer matches.
         """
-        return find_layers(adaptable_layers(self.model), self.lora_config.target_modules)
+        return find_layers(adaptable_layers(self.federated_model), self.lora_config.target_modules)
 
     def trained_beside(self) -> list[str]:
         """Names of the model's own parameters that train beside the adapter."""
+        return []
+
+    def made_of_names(self) -> list[str]:
+        """Names of frozen tensors made of class names, which other tasks have others of."""
         return []
 
     def enable_lora_layers(self) -> None:
@@ -97,7 +101,7 @@ class LoRAWrapper(nn.Module):
         self._changed()
 
     def disable_lora_layers(self) -> None:
-        """Use the frozen model alone; the adapter is kept."""
+        """Use the model as it was before wrapping; what was trained since is kept."""
         self.injection.enable(False)
         self._changed()
 
@@ -127,12 +131,12 @@ class LoRAWrapper(nn.Module):
         self.injection.merge()
         self._injection = None
         self._changed()
-        return self.model
+        return self.federated_model
 
     def parameter_counts(self) -> dict[str, int]:
         """How many values are "trainable", and how many there are in "total", adapter included."""
         names = set(self.injection.trained)
-        sizes = {name: p.numel() for name, p in self.model.named_parameters()}
+        sizes = {name: p.numel() for name, p in self.federated_model.named_parameters()}
         trainable = sum(size for name, size in sizes.items() if name in names)
         return {"trainable": trainable, "total": sum(sizes.values())}
 
@@ -143,7 +147,7 @@ class LoRAWrapper(nn.Module):
     def get_parameters(self) -> list[np.ndarray]:
         """The trained tensors, or all of them with save_only_trainable=False, as copies."""
         if self._injection is None:
-            own: list[np.ndarray] = self.model.get_parameters()  # type: ignore[operator]
+            own: list[np.ndarray] = self.federated_model.get_parameters()  # type: ignore[operator]
             return own
         return [_array(tensor) for tensor in self.shared_tensors().values()]
 
@@ -154,7 +158,7 @@ class LoRAWrapper(nn.Module):
             FedloraError: another number or shape; nothing is then changed.
         """
         if self._injection is None:
-            self.model.set_parameters(parameters)  # type: ignore[operator]
+            self.federated_model.set_parameters(parameters)  # type: ignore[operator]
             return
         tensors = self.shared_tensors()
         if len(parameters) != len(tensors):
@@ -184,32 +188,31 @@ class LoRAWrapper(nn.Module):
 
     def train_step(self, data: Any, labels: Any) -> Any:
         """The model's own: one step, the loss."""
-        return self.model.train_step(data, labels)  # type: ignore[operator]
+        return self.federated_model.train_step(data, labels)  # type: ignore[operator]
 
     def evaluate(self, data: Any, labels: Any) -> Any:
         """The model's own: metrics by name."""
-        return self.model.evaluate(data, labels)  # type: ignore[operator]
+        return self.federated_model.evaluate(data, labels)  # type: ignore[operator]
 
     def forward(self, *inputs: Any, **named: Any) -> Any:
         """The model's own."""
-        return self.model(*inputs, **named)
+        return self.federated_model(*inputs, **named)
 
     def _changed(self) -> None:
         """Tell a model that wants to know (`parameters_changed`) that its tensors have changed."""
-        told = getattr(self.model, "parameters_changed", None)
+        told = getattr(self.federated_model, "parameters_changed", None)
         if callable(told):
             told()
 
     def _checkpointable(self) -> list[Any]:
         parts = [
             part
-            for part in self.model.modules()
+            for part in self.federated_model.modules()
             if isinstance(part, PreTrainedModel) and part.supports_gradient_checkpointing
         ]
         if not parts:
-            raise FedloraError(
-                f"{type(self.model).__name__} has no transformer whose blocks can be checkpointed"
-            )
+            name = type(self.federated_model).__name__
+            raise FedloraError(f"{name} has no transformer whose blocks can be checkpointed")
         return parts
 
     def __getattr__(self, name: str) -> Any:
@@ -217,14 +220,14 @@ class LoRAWrapper(nn.Module):
             return super().__getattr__(name)
         except AttributeError:
             modules = self.__dict__.get("_modules", {})
-            if "model" not in modules:
+            if "federated_model" not in modules:
                 raise
-            return getattr(modules["model"], name)
+            return getattr(modules["federated_model"], name)
 
     def __setattr__(self, name: str, value: Any) -> None:
         """What the model has is set on the model: `wrapped.learning_rate = 0.1` is meant for it."""
-        model = self.__dict__.get("_modules", {}).get("model")
-        own = name in self.__dict__ or hasattr(type(self), name) or name == "model"
+        model = self.__dict__.get("_modules", {}).get("federated_model")
+        own = name in self.__dict__ or hasattr(type(self), name) or name == "federated_model"
         if model is not None and not own and hasattr(model, name):
             setattr(model, name, value)
         else:

@@ -1,6 +1,7 @@
 """A wrapped CLIP: what trains, what it says, and what it says without the adapter."""
 
 import copy
+import json
 import pickle
 import shutil
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 from transformers import CLIPConfig, CLIPModel
+from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from fedlora.backbone.clip import ClipTowers, image_input
 from fedlora.backbone.weights import ASSETS
@@ -73,6 +75,29 @@ def test_disabled_it_says_what_the_plain_model_says_bit_for_bit(parts):
     assert torch.equal(in_evaluation(wrapper, pixels), adapted)
 
 
+@pytest.mark.parametrize("bias", ["none", "lora_only", "all"])
+@pytest.mark.parametrize("head", ["of names", "trained from names", "without names"])
+def test_disabled_it_says_the_same_whatever_else_was_trained(bias, head):
+    pixels, labels = batch()
+    trainable = True if head == "trained from names" else None
+    model = clip(names=None if head == "without names" else NAMES, trainable_head=trainable)
+    plain = in_evaluation(copy.deepcopy(model), pixels)
+    parts = ("encoder", "text_encoder") if head == "of names" else ("encoder",)
+    wrapper = wrapped(parts, model, bias=bias)
+    wrapper.train_step(pixels, labels)
+    adapted = in_evaluation(wrapper, pixels)
+
+    wrapper.disable_lora_layers()
+    disabled = in_evaluation(wrapper, pixels)
+    with pytest.raises(FedloraError, match="nothing trains: call enable_lora_layers"):
+        wrapper.train_step(pixels, labels)
+    wrapper.enable_lora_layers()
+
+    assert torch.equal(disabled, plain)
+    assert torch.equal(in_evaluation(wrapper, pixels), adapted)
+    assert not torch.equal(adapted, plain)
+
+
 @pytest.mark.parametrize("parts", EVERY_PART)
 def test_merged_it_says_the_same_without_any_layer_of_peft(parts):
     pixels, _ = batch()
@@ -113,6 +138,21 @@ def test_checkpointing_changes_no_gradient(parts):
     assert all(gradient is not None for gradient in gradients[0])
 
 
+def test_checkpointing_keeps_less_for_the_backward_pass():
+    def kept(wrapper) -> int:
+        sizes = []
+        pack = lambda t: (sizes.append(t.numel() * t.element_size()), t)[1]  # noqa: E731
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
+            nn.functional.cross_entropy(wrapper.train()(pixels), labels)
+        return sum(sizes)
+
+    wrapper, (pixels, labels) = wrapped(), batch()
+    without = kept(wrapper)
+    wrapper.enable_gradient_checkpointing()
+
+    assert kept(wrapper) < without / 2
+
+
 @pytest.mark.parametrize("parts", EVERY_PART)
 @pytest.mark.parametrize("only", [True, False])
 def test_what_one_client_sends_makes_another_say_the_same(parts, only):
@@ -151,7 +191,7 @@ def test_a_head_without_names_starts_at_zero_and_trains_beside_the_adapter():
     fresh = CLIPLoRAWrapper(clip(names=None), LoRAConfig(r=2)).apply_lora_to_federated_model()
     assert torch.equal(in_evaluation(fresh, pixels), torch.zeros(6, CLASSES))
     fresh.train_step(pixels, labels)
-    assert fresh.model.classifier.weight.abs().max() > 0
+    assert fresh.federated_model.classifier.weight.abs().max() > 0
 
 
 def test_a_zero_shot_head_is_the_cosine_to_the_names():
@@ -193,7 +233,7 @@ def test_the_quick_start_trains():
     ([], {}, "give a list"),
     ("encoder", {}, "give a list"),
     (["encoder"], {"target_modules": ["q_prj"]}, r"'q_prj'; did you mean 'q_proj'"),
-    (["encoder"], {"target_modules": ["classifier"]}, r"no layer is called 'classifier'"),
+    (["encoder"], {"target_modules": ["classifier"]}, "target_components: add 'classifier'"),
     (["encoder", "classifier"], {"target_modules": ["classifier"]}, "'encoder' has none of"),
     (["text_encoder", "classifier"], {}, "leave 'classifier' out"),
 ])  # fmt: skip
@@ -240,6 +280,53 @@ def test_a_folder_that_transformers_wrote_is_a_model(tmp_path):
     assert torch.equal(in_evaluation(loaded, pixels), in_evaluation(source, pixels))
 
 
+def test_a_hub_id_is_a_model_once_it_is_in_the_cache(tmp_path, monkeypatch):
+    there = tmp_path / "models--some--clip"
+    shutil.copytree(ASSETS / "tiny_clip", there / "snapshots" / "0")
+    (there / "refs").mkdir()
+    (there / "refs" / "main").write_text("0")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("transformers.utils.hub.constants.HF_HUB_CACHE", str(tmp_path))
+
+    cached = FederatedCLIPModel("some/clip", 10, LABEL_NAMES)
+
+    own = FederatedCLIPModel("tiny_clip", 10, LABEL_NAMES)
+    pixels = own.prepare(torch.rand(2, 1, 28, 28))
+    assert cached.images == own.images
+    assert torch.equal(in_evaluation(cached, pixels), in_evaluation(own, pixels))
+
+
+@pytest.mark.parametrize("size", [(50, 90), (90, 50), (33, 47), (40, 40), (8, 20)])
+def test_images_are_prepared_as_by_the_processor_that_is_saved_beside_the_model(tmp_path, size):
+    processor = CLIPImageProcessorPil(
+        size={"shortest_edge": 40},
+        crop_size={"height": 40, "width": 40},
+        image_mean=[0.4, 0.5, 0.6],
+        image_std=[0.2, 0.3, 0.4],
+    )
+    processor.save_pretrained(tmp_path)
+    config = CLIPConfig(vision_config={"image_size": 40})
+    config.save_pretrained(tmp_path)
+    draw = torch.Generator().manual_seed(0)
+    images = torch.randint(60, 196, (2, 3, *size), generator=draw, dtype=torch.uint8)
+
+    theirs = processor(list(images), return_tensors="pt")["pixel_values"]
+    ours = image_input(config, str(tmp_path)).prepare(images.float() / 255)
+
+    level = 1 / 255 / 0.2  # theirs are rounded to 8 bits after each direction
+    assert (ours - theirs).abs().max() <= 1.5 * level
+
+
+def test_image_settings_are_also_read_from_where_processors_of_both_kinds_are(tmp_path):
+    settings = {"image_mean": [0.1, 0.2, 0.3], "image_std": [0.4, 0.5, 0.6]}
+    (tmp_path / "processor_config.json").write_text(json.dumps({"image_processor": settings}))
+    CLIPConfig().save_pretrained(tmp_path)
+
+    found = image_input(CLIPConfig(), str(tmp_path))
+
+    assert (found.mean, found.std) == ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+
+
 def test_classes_that_disagree_are_named_before_anything_trains():
     model, (pixels, labels) = clip(), batch()
     with pytest.raises(FedloraError, match="num_classes=5, but class_names has 4"):
@@ -261,12 +348,14 @@ def test_classes_that_disagree_are_named_before_anything_trains():
     assert all((a == b).all() for a, b in zip(before, model.get_parameters(), strict=True))
 
 
-def test_a_plain_model_refuses_parameters_of_another(vit_b_32):
+def test_a_plain_model_refuses_parameters_of_another():
     model = clip()
+    before = model.get_parameters()
     with pytest.raises(FedloraError, match="parameters given"):
         model.set_parameters(model.get_parameters()[:-1])
     with pytest.raises(FedloraError, match="vision_model"):
         model.set_parameters(clip(width=8).get_parameters())
+    assert all((a == b).all() for a, b in zip(before, model.get_parameters(), strict=True))
 
 
 def test_a_frozen_head_follows_weights_that_arrive():

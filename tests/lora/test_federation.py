@@ -2,16 +2,18 @@
 
 import shutil
 from itertools import zip_longest
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import CLIPConfig, CLIPModel, CLIPVisionModelWithProjection
 
 from fedlora import registry, run_folder
 from fedlora.adapter import peft_folder
 from fedlora.backbone import AdapterSlot, load_base
 from fedlora.backbone.weights import ASSETS
-from fedlora.config import BackboneConfig, LoraSection
+from fedlora.config import BackboneConfig, LoraSection, load
 from fedlora.errors import FedloraError
 from fedlora.finetune.local import fresh, put
 from fedlora.finetune.objectives import objective_for
@@ -22,6 +24,7 @@ from fedlora.tasks.contract import Examples
 from fedlora.tasks.sources.fashion_mnist import LABEL_NAMES, Config, FashionMnist
 from tests.conftest import small_config
 
+ROOT = Path(__file__).parents[2]
 TINY = {"name": "tiny_clip"}
 
 
@@ -84,8 +87,13 @@ def run(folder, **changes):
     return running.run(config, folder, Silent())
 
 
-def served(results) -> int:
-    """Newcomers that were judged with a generated adapter."""
+def served(folder, results) -> int:
+    """Newcomers that were judged with a generated adapter, one that changes every layer."""
+    base = load_base(BackboneConfig(**TINY))
+    for generated in (seed_folder(folder, 0) / "adapters").iterdir():
+        if ".client-" not in generated.name:
+            adapter = peft_folder.load(generated, base.digest)
+            assert all(tensor.abs().max() > 0 for tensor in adapter.tensors().values())
     return sum(row["method"] == "generated" for row in results["rows"])
 
 
@@ -123,7 +131,31 @@ LEAST = {
 def test_newcomers_with_other_classes_or_corruptions_are_served(tmp_path, tasks):
     results = run(tmp_path / "run", **LEAST | {"tasks": LEAST["tasks"] | tasks})
 
-    assert served(results) == 1
+    assert served(tmp_path / "run", results) == 1
+
+
+@pytest.mark.parametrize("more", [
+    ["lora.target_components=[encoder,projection]"], ["model.trainable_head=true"],
+])  # fmt: skip
+def test_the_shipped_configuration_serves_newcomers(tmp_path, more):
+    sizes = {"tasks": LEAST["tasks"] | {"bank": 5}, "finetune": {"epochs": 1}}
+    less = [
+        f"{section}.{key}={value}"
+        for section, values in sizes.items()
+        for key, value in values.items()
+    ]
+    few = ["shards.min_examples=2", "task_vector.samples=8", "warm_start.rounds=1"]
+    quick = ["generator.training.epochs=3", "evaluation.few_labels=8"]
+    config = load(ROOT / "configs" / "clip_lora.yaml", [*less, *few, *quick, *more])
+    run_folder.create_at(config, tmp_path / "run")
+
+    results = running.run(config, tmp_path / "run", Silent())
+
+    assert served(tmp_path / "run", results) == 1
+    adapters = seed_folder(tmp_path / "run", 0) / "adapters"
+    names = {n for f in adapters.glob("*/*.safetensors") for n in load_file(f)}
+    part = "visual_projection" if "projection" in more[0] else "classifier"
+    assert any(part in name for name in names)
 
 
 # Those that learn by gradient descent, in a few epochs.
@@ -144,7 +176,7 @@ def test_every_aggregator_and_every_generator_carry_a_clip(tmp_path, aggregator,
 
     results = run(tmp_path / "run", **LEAST, warm_start=warm, generator=part)
 
-    assert served(results) == 1
+    assert served(tmp_path / "run", results) == 1
 
 
 @pytest.mark.slow
@@ -163,4 +195,18 @@ def test_the_size_of_vit_b_32_goes_through_a_round(tmp_path):
         "task_vector": {"samples": 8},
     }
 
-    assert served(run(tmp_path / "run", **LEAST | size)) == 1
+    results = run(tmp_path / "run", **LEAST | size)
+    assert sum(row["method"] == "generated" for row in results["rows"]) == 1
+
+
+def test_the_simulation_comes_to_its_table(monkeypatch, capsys):
+    file = ROOT / "simulations" / "clip_federation.py"
+    code = file.read_text()
+    for size, small in (("10, 10, 32", "3, 1, 32"), ("[:3000]", "[:96]"), ("[:1000]", "[:100]")):
+        assert size in code
+        code = code.replace(size, small)
+
+    exec(compile(code, file, "exec"), {})
+
+    rows = [line.split("│")[1:4] for line in capsys.readouterr().out.splitlines() if "│" in line]
+    assert [name.strip() for name, *_ in rows] == ["zero-shot", "full", "LoRA, r 4"]

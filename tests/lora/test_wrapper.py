@@ -51,7 +51,8 @@ def adapted(**config) -> LoRAWrapper:
 @pytest.mark.parametrize("script", [federated_script, plain_torch_script])
 def test_one_script_trains_a_plain_and_a_wrapped_model(script):
     plain, wrapped = Plain(), adapted()
-    frozen = {n: p.clone() for n, p in wrapped.model.named_parameters() if not p.requires_grad}
+    parameters = dict(wrapped.federated_model.named_parameters())
+    frozen = {name: p.clone() for name, p in parameters.items() if not p.requires_grad}
 
     (before, *_, after), accuracy = script(plain)
     (before_lora, *_, after_lora), accuracy_lora = script(wrapped)
@@ -60,7 +61,7 @@ def test_one_script_trains_a_plain_and_a_wrapped_model(script):
     assert after < before / 2
     assert after_lora < before / 2
     assert min(accuracy, accuracy_lora) > 0.8
-    own = dict(wrapped.model.named_parameters())
+    own = dict(wrapped.federated_model.named_parameters())
     assert all(torch.equal(own[name], value) for name, value in frozen.items())
 
 
@@ -70,15 +71,15 @@ def test_an_attribute_of_the_model_is_read_and_set_through_the_wrapper():
     wrapper.learning_rate = 0.7
     wrapper.note = "the wrapper's own"
 
-    assert wrapper.model.learning_rate == wrapper.learning_rate == 0.7
-    assert not hasattr(wrapper.model, "note")
+    assert wrapper.federated_model.learning_rate == wrapper.learning_rate == 0.7
+    assert not hasattr(wrapper.federated_model, "note")
     with pytest.raises(AttributeError, match="no_such_thing"):
         _ = wrapper.no_such_thing
 
 
 def test_the_model_s_own_optimiser_forgets_the_adapter_when_it_is_merged():
     wrapper, (x, y) = adapted(), data()
-    optimizer = wrapper.model.optimizer
+    optimizer = wrapper.federated_model.optimizer
     wrapper.train_step(x, y)
     assert len(optimizer.param_groups[0]["params"]) == 8
 
@@ -139,7 +140,68 @@ def test_targets_are_full_names_or_their_ends_and_nothing_else():
 
     assert both.target_layers() == ["first", "inner.first"]
     assert one.apply_lora_to_federated_model().injection.layers == ("inner.first",)
-    assert type(one.model.first) is nn.Linear
+    assert type(one.federated_model.first) is nn.Linear
+
+
+def test_layers_that_peft_cannot_adapt_and_take_out_again_are_left_alone():
+    class Odd(Plain):
+        def __init__(self):
+            super().__init__()
+            self.grouped = nn.Conv1d(4, 4, 1, groups=2)
+            self.computed = nn.utils.parametrizations.weight_norm(nn.Linear(2, 2))
+
+    assert LoRAWrapper(Odd()).target_layers() == ["first", "second"]
+    for name in ("grouped", "computed"):
+        with pytest.raises(FedloraError, match=f"no layer is called '{name}'"):
+            LoRAWrapper(Odd(), LoRAConfig(r=3, target_modules=[name])).target_layers()
+
+
+class Normalised(Plain):
+    """A model of models, with running statistics."""
+
+    def __init__(self):
+        super().__init__()
+        self.model = nn.Sequential(nn.BatchNorm1d(6), nn.Dropout(0.0))
+
+    def forward(self, x):
+        return super().forward(self.model(x))
+
+
+def test_running_statistics_travel_and_are_put_aside_with_the_adapter():
+    x, y = data()
+    plain, one, two = (Normalised() for _ in range(3))
+    one, two = (LoRAWrapper(m).apply_lora_to_federated_model() for m in (one, two))
+    for _ in range(5):
+        one.train_step(3 * x + 1, y)
+    two.set_parameters(one.get_parameters())
+    for model in (plain, one, two):
+        model.eval()
+
+    assert torch.equal(one(x), two(x))
+    assert not torch.equal(one(x), plain(x))
+    one.disable_lora_layers()
+    assert torch.equal(one(x), plain(x))
+
+
+def test_a_model_s_own_model_is_reached_and_replaced_through_the_wrapper():
+    wrapper = LoRAWrapper(Normalised()).apply_lora_to_federated_model()
+    assert isinstance(wrapper.model[0], nn.BatchNorm1d)
+
+    wrapper.model = nn.Sequential(nn.Identity())
+
+    assert isinstance(wrapper.federated_model.model[0], nn.Identity)
+
+
+def test_a_gradient_from_before_does_not_move_what_is_frozen():
+    model, (x, y) = Plain(), data()
+    model.train_step(x, y)
+    model.optimizer.zero_grad(set_to_none=False)
+    wrapper = LoRAWrapper(model).apply_lora_to_federated_model()
+    before = model.first.base_layer.weight.clone()
+
+    wrapper.train_step(x, y)
+
+    assert torch.equal(model.first.base_layer.weight, before)
 
 
 def test_layers_that_are_read_and_never_called_are_left_alone():
@@ -166,7 +228,7 @@ def test_bad_input_is_named_and_leaves_the_model_unchanged():
         adapted(target_modules=[])
     with pytest.raises(FedloraError, match="call apply_lora_to_federated_model"):
         LoRAWrapper(Plain()).disable_lora_layers()
-    for wrapped in (adapted(), adapted().model):
+    for wrapped in (adapted(), adapted().federated_model):
         with pytest.raises(FedloraError, match="has an adapter already"):
             LoRAWrapper(wrapped)
     with pytest.raises(FedloraError, match="Plain has no transformer"):
