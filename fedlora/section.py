@@ -4,6 +4,7 @@ import re
 from typing import Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 
 from fedlora import registry
 from fedlora.errors import FedloraError
@@ -15,6 +16,21 @@ class Section(BaseModel):
     """Frozen, and deaf to nothing: an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_parts(cls, raw: Any) -> Any:
+        """A part whose options alone are given is the one that stands there by default."""
+        if not isinstance(raw, dict):
+            return raw
+        named = dict(raw)
+        for key, given in raw.items():
+            field = cls.model_fields.get(key) if isinstance(key, str) else None
+            if field is None or not isinstance(given, dict) or "name" in given:
+                continue
+            if field.default_factory is not None and isinstance(default := _default(field), Part):
+                named[key] = {"name": default.name, **given}
+        return named
 
 
 class Part(BaseModel):
@@ -53,6 +69,10 @@ class Part(BaseModel):
     def build(self) -> Any:
         """The part itself, made from its options."""
         return registry.find(self.room, self.name)(self.options())
+
+
+def _default(field: FieldInfo) -> Any:
+    return field.get_default(call_default_factory=True, validated_data={})
 
 
 def parse(model: type[T], raw: Any) -> T:

@@ -22,12 +22,15 @@ SOURCES = {
     "cifar100_vit": lambda data: {"name": "cifar100", "path": data},
     "imagenet_r": lambda data: {"name": "files", "path": data, "size": 224, "channels": 3},
     "imagenetr": lambda data: {"name": "files", "path": data, "size": 224, "channels": 3},
-    "domainnet": lambda data: {"name": "domainnet", "path": data},
+    "domainnet": lambda data: {"name": "domainnet", "path": data, "size": 224},
 }
+CLASSES = {
+    "cifar100": 100, "cifar100_vit": 100, "imagenet_r": 200, "imagenetr": 200, "domainnet": 345,
+}  # fmt: skip
 USED = {
     "dataset", "model_name", "increment", "init_cls", "seed", "rank", "lamb", "lame", "epochs",
     "init_epoch", "batch_size", "lrate", "init_lr", "shuffle", "total_sessions", "prefix",
-    "convnet_type", "net_type",
+    "convnet_type",
 }  # fmt: skip
 
 
@@ -45,13 +48,18 @@ def convert(raw: dict[str, Any], data: str, backbone: str) -> dict[str, Any]:
     for key in ("rank", "lamb", "lame", "increment"):
         if key not in raw:
             raise FedloraError(f"{key}: missing; give it a value")
+    if raw.get("init_cls", raw["increment"]) != raw["increment"]:
+        raise FedloraError("init_cls: tasks here have classes alike; set it to increment")
+    tasks, count = raw.get("total_sessions"), CLASSES.get(source)
+    if tasks is not None and count is not None and tasks * raw["increment"] != count:
+        raise FedloraError(f"total_sessions: {count} classes are {count // raw['increment']} tasks")
     seeds = raw.get("seed", 0)
     rate = raw.get("lrate", raw.get("init_lr", 5e-4))
     return {
         "name": f"{source}_{METHODS[method]}",
         "seeds": seeds if isinstance(seeds, list) else [seeds],
         "backbone": {"name": backbone},
-        "lora": {"rank": raw["rank"], "alpha": raw["rank"], "targets": ["key", "value"]},
+        "lora": {"rank": raw["rank"], "alpha": raw["rank"], "targets": ["k_proj", "v_proj"]},
         "tasks": {
             "name": "class_stream",
             "source": SOURCES[source](data),

@@ -41,7 +41,8 @@ def test_what_is_dumped_loads_as_the_same_configuration(file: Path, tmp_path: Pa
         ("tasks.name=image_domain", r"did you mean 'image_domains'\?"),
         ("tasks.held=3", r"tasks.*held: unknown key; did you mean 'held_out'\?"),
         ("tasks.source.name=fashion", r"did you mean 'fashion_mnist'\?"),
-        ("generator.name=cvaee", r"did you mean 'cvae'\?"),
+        ("generator.name=cvaee", r": generator\.name: unknown .*did you mean 'cvae'\?"),
+        ("seeds=[]", r": seeds: must have at least 1 item \(got \[\]\)"),
         ("runtime.name=rey", r"runtime\.name: .*'ray'"),
         ("codec.name=fp61", r"did you mean 'fp16'\?"),
         ("rank8", r"write it as section\.key=value"),
@@ -99,7 +100,25 @@ def test_options_go_with_the_name_of_a_part_within_a_part_but_not_with_a_models(
     assert changed.backbone.max_length == 32
 
 
+def test_options_alone_are_those_of_the_part_that_stands_there_by_default(file: Path):
+    changed = configuration.load(file, ["generator.training.epochs=7", "codec_up.name=fp16"])
+    assert (changed.generator.name, changed.generator.options().training.epochs) == ("cvae", 7)
+
+
+def test_a_complaint_that_comes_later_names_the_file(file: Path):
+    with (
+        pytest.raises(FedloraError, match=rf"^{file}: lora\.rank=9 does not fit"),
+        configuration.naming(file),
+    ):
+        raise FedloraError("lora.rank=9 does not fit")
+    with pytest.raises(FedloraError, match="^loraless: "), configuration.naming(file):
+        raise FedloraError("loraless: not a key")
+
+
 def test_a_file_that_is_not_a_configuration_is_named(tmp_path: Path):
+    (tmp_path / "words.yaml").write_text("hello world")
+    with pytest.raises(FedloraError, match="words.yaml: hello world: unknown key"):
+        configuration.load(tmp_path / "words.yaml")
     bad = tmp_path / "bad.yaml"
     for content in ("a: [", "- 1\n- 2", "\x00"):
         bad.write_text(content)

@@ -45,8 +45,12 @@ from transformers import {model_class}
 base = {model_class}.from_pretrained({base!r}{labels})
 model = PeftModel.from_pretrained(base, "PATH_OF_THIS_FOLDER")
 ```
-
+{plain}
 Made with fedlora.
+"""
+
+_PLAIN = """
+Or without PEFT's class, by transformers itself: `base.load_adapter("PATH_OF_THIS_FOLDER")`.
 """
 
 
@@ -76,6 +80,7 @@ def model_card(adapter: LoraAdapter, base: str, task_type: str | None, facts: st
         head=", ".join(f"`{name}` {list(shape)}" for name, shape in spec.head) or "none",
         model_class=_CLASSES.get(task_type, "AutoModel"),
         labels=_labels(spec, task_type),
+        plain=_PLAIN if task_type == "CAUSAL_LM" else "",
     )
     return str(ModelCard(text))
 

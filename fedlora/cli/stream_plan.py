@@ -24,6 +24,9 @@ def plan_stream(config: RunConfig, continual: ContinualConfig) -> dict[str, int]
     if continual.sketch is None:
         values = [width * (width + 1) // 2 for width in widths(spec).values()]
     surveys = method.designs + method.remembers
+    lifted = feature_width(tasks[0]) + 1
+    classes = sum(len(task.classes) for task in tasks) if method.config.align else 0
+    moments = 4 * classes * lifted * (lifted + 1) // 2
     return {
         "tasks": len(tasks),
         "steps": len(steps),
@@ -34,6 +37,6 @@ def plan_stream(config: RunConfig, continual: ContinualConfig) -> dict[str, int]
         "values of a branch": spec.size,
         "values of all heads": heads,
         "bytes of a client's statistics, all inputs": 4 * sum(values),
-        "bytes of statistics at most": 4 * sum(values) * surveys * len(tasks) * clients,
+        "bytes of statistics at most": clients * (4 * sum(values) * surveys * len(tasks) + moments),
         "rounds": len(steps) * continual.rounds,
     }

@@ -72,7 +72,7 @@ class RunConfig(Section):
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
-        if misfit := _misfit(self) or _misfit_of_stream(self) or _misfit_of_attackers(self):
+        if misfit := _misfit_of_stream(self) or _misfit(self) or _misfit_of_attackers(self):
             raise ValueError(misfit)
         return self
 
@@ -105,6 +105,9 @@ IDLE_IN_STREAMS = (
     "adoption",
     "evaluation",
     "attackers",
+    "growth",
+    "screening",
+    "codec_up",
 )
 """Sections that a continual run has no use for."""
 
@@ -120,6 +123,19 @@ def _misfit_of_stream(config: RunConfig) -> str | None:
     if config.finetune != FinetuneConfig(**config.finetune.model_dump(include=_TRAINING)):
         return "finetune: a continual run takes its training settings alone"
     aligned = config.continual.method.options().align is not None
+    if config.lora.ranks is not None:
+        return "lora.ranks: the branches of a stream have one rank; set lora.rank alone"
+    codec = config.codec.build()
+    if codec.measure != "value" or codec.relative or codec.feedback:
+        return (
+            f"codec: {config.codec.name} changes the directions that a stream's branches must keep;"
+            " choose none, fp16, bf16, int8, int4 or nf4"
+        )
+    if config.continual.noise is not None and config.continual.generator is not None:
+        return (
+            "continual.noise: it does not cover the mean features that a generator needs; leave"
+            " one out"
+        )
     if config.continual.noise is not None and aligned:
         return "continual.noise: it does not cover what class alignment sends; leave one out"
     if config.continual.generator is not None and config.continual.method.build().trains != "up":

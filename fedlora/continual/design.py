@@ -88,9 +88,11 @@ def _rows(
     """Orthogonal rows outside M, of which `held` at most are not zero."""
     rank = directions.shape[1]
     if held < rank and exhausted == "error":
+        place = f"{where}: what is free holds {held} directions, fewer than lora.rank={rank};"
+        if memory.size == 0:
+            raise FedloraError(f"{place} lower lora.rank")
         raise FedloraError(
-            f"{where}: what old tasks leave free holds {held} directions, fewer than"
-            f" lora.rank={rank}; lower lora.rank, or the thresholds of continual.method, or set"
+            f"{place} lower lora.rank, or the thresholds of continual.method, or set"
             " continual.method.exhausted=zero"
         )
     # Projected once more: singular vectors of weak directions are exact to their strength only.

@@ -12,7 +12,7 @@ from fedlora.continual.design import leak
 from fedlora.continual.heads import Head, joined
 from fedlora.continual.inputs import input_of
 from fedlora.continual.memory import Memory
-from fedlora.continual.statistics import Statistics
+from fedlora.continual.statistics import Statistics, summed
 
 
 class Keeper:
@@ -108,7 +108,11 @@ class Keeper:
         settings = self.method.config.align
         if settings is not None:
             for task, found in known.items():
-                self._known[task] = found
+                before = self._known.get(task)
+                # Clients that meet a task at another step bring classes of their own.
+                self._known[task] = (
+                    [summed(pair) for pair in zip(before, found, strict=True)] if before else found
+                )
             self._align(step)
         return leaked
 

@@ -13,6 +13,7 @@ from fedlora.continual.heads import head_of, split
 from fedlora.continual.keeper import Keeper
 from fedlora.continual.stream import StreamTask, feature_width, recalled_rows
 from fedlora.continual.study import Score, features_of, judge, study, survey
+from fedlora.errors import FedloraError
 from fedlora.finetune.job import Trained
 from fedlora.finetune.objectives import Rows
 
@@ -64,7 +65,7 @@ class Learner:
         task = self.tasks[number]
         self._step = Step(number, len(self.tasks), describe(number, task.name), self.seed)
         needed = self.method.designs
-        found = survey(task.objective, task.train, self.keeper.frozen) if needed else None
+        found = survey(task, task.train, self.keeper.frozen) if needed else None
         self._branch = self.keeper.begin(self._step, found.moments if found else {})
 
     def train(self) -> Trained:
@@ -99,7 +100,7 @@ class Learner:
         task = self.tasks[number]
         moments, known = {}, {}
         if keeper.surveys:
-            found = survey(task.objective, task.train, keeper.with_branch(branch))
+            found = survey(task, task.train, keeper.with_branch(branch))
             moments, known = found.moments, {number: found.classes}
         self.leaks.append(keeper.end(self._step, branch, moments, known))
         self._branch = None
@@ -108,10 +109,14 @@ class Learner:
         """Logits (n, classes) of a task's rows over its own classes, or those of the tasks `among`.
 
         Raises:
-            FedloraError: the task was not met yet.
+            FedloraError: a task was not learned yet.
         """
+        wanted = [number] if among is None else among
+        for task in wanted:
+            if task not in self.keeper.heads:
+                raise FedloraError(f"{describe(task, self.tasks[task].name)} was not learned yet")
         features = features_of(self.tasks[number].objective, rows, self.keeper.frozen)
-        return self.keeper.head([number] if among is None else among).logits(features)
+        return self.keeper.head(wanted).logits(features)
 
     def scores(self, split: str = "test") -> dict[int, Score]:
         """Right answers on every task met so far; `split` is test or validation."""

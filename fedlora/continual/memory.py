@@ -117,7 +117,9 @@ def check_moment(moment: Tensor) -> None:
         FedloraError: it holds NaN or infinity, or is zero.
     """
     if not bool(torch.isfinite(moment).all()):
-        raise FedloraError("features hold NaN or infinity: lower the learning rate")
+        raise FedloraError(
+            "its inputs hold NaN or infinity; check the data, or lower the learning rate"
+        )
     if float(moment.diagonal().sum()) <= 0:
         raise FedloraError("features are zero: no example was counted")
 

@@ -44,7 +44,9 @@ class Statistics:
             raise FedloraError(f"features of {tuple(inputs.shape)}, not (n, {self.width})")
         gram = (inputs.T @ inputs).to("cpu", torch.float64)
         if not bool(torch.isfinite(gram).all()):
-            raise FedloraError("features hold NaN or infinity: lower the learning rate")
+            raise FedloraError(
+                "its inputs hold NaN or infinity; check the data, or lower the learning rate"
+            )
         return Statistics(self.total + gram, self.count + len(inputs))
 
 

@@ -1,6 +1,6 @@
 """What is done with a task's examples: look at them, train on them, judge on them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -17,6 +17,8 @@ from fedlora.continual.heads import Head, joined
 from fedlora.continual.inputs import widths
 from fedlora.continual.noise import clipped
 from fedlora.continual.statistics import Statistics, nothing, summed
+from fedlora.continual.stream import StreamTask
+from fedlora.errors import FedloraError
 from fedlora.finetune.job import Trained
 from fedlora.finetune.local import train
 from fedlora.finetune.objectives import Rows
@@ -49,31 +51,37 @@ class Score:
 
 
 def survey(
-    objective: LinearHeadObjective,
-    rows: Rows,
-    frozen: LoraAdapter | None,
-    clip: float | None = None,
+    task: StreamTask, rows: Rows, frozen: LoraAdapter | None, clip: float | None = None
 ) -> Survey:
     """Statistics of the inputs of every adapted layer, and of the features, in one pass.
 
-    Nothing grows with the number of rows. Padding is not counted.
+    Nothing grows with the number of rows, and inputs of one layer at a time are held. Padding is
+    not counted.
 
     Args:
-        objective: the task on its slot.
-        rows: its examples.
+        task: on its slot.
+        rows: examples of it.
         frozen: the branches so far, as one adapter.
         clip: the most that one example counts in the inputs of a layer; as it is for None.
+
+    Raises:
+        FedloraError: what enters a layer holds NaN or infinity; names the task and the layer.
     """
-    slot, count = objective.slot, len(objective.label_names)
+    objective, slot = task.objective, task.objective.slot
     moments = {name: nothing(width) for name, width in widths(slot.spec).items()}
     classes: list[Statistics] = []
     with torch.inference_mode(), folded(slot, frozen), slot.disabled():
         for batch in batches(rows, SCORING_BATCH):
-            with _watched(slot, list(moments)) as seen:
+
+            def note(name: str, inputs: Tensor, batch: Rows = batch) -> None:
+                try:
+                    moments[name] = moments[name].add(_tokens(inputs, batch, clip))
+                except FedloraError as error:
+                    raise FedloraError(f"task '{task.name}', layer {name}: {error}") from None
+
+            with _watched(slot, list(moments), note):
                 features = objective.features(batch)
-            for name, inputs in seen.items():
-                moments[name] = moments[name].add(_tokens(inputs, batch, clip))
-            found = class_statistics(features.cpu(), batch["labels"], count)
+            found = class_statistics(features.cpu(), batch["labels"], len(task.classes))
             pairs = zip(classes or found, found, strict=True)
             classes = [summed(pair) for pair in pairs] if classes else found
     return Survey(moments, classes)
@@ -144,19 +152,20 @@ def features_of(objective: LinearHeadObjective, rows: Rows, frozen: LoraAdapter 
 
 
 @contextmanager
-def _watched(slot: AdapterSlot, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:
-    """What enters each layer in the passes of the block; names are whole names of modules."""
-    seen: dict[str, Tensor] = {}
+def _watched(
+    slot: AdapterSlot, names: Sequence[str], note: Callable[[str, Tensor], None]
+) -> Iterator[None]:
+    """Note what enters each layer in the passes of the block; names are whole names of modules."""
 
     def watch(name: str) -> torch.utils.hooks.RemovableHandle:
-        def note(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            seen[name] = inputs[0].detach()
+        def see(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            note(name, inputs[0].detach())
 
-        return slot.base.model.get_submodule(name).register_forward_pre_hook(note)
+        return slot.base.model.get_submodule(name).register_forward_pre_hook(see)
 
     handles = [watch(name) for name in names]
     try:
-        yield seen
+        yield
     finally:
         for handle in handles:
             handle.remove()

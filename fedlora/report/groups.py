@@ -55,5 +55,6 @@ def _scale(factor: str, values: Sequence[float]) -> Groups:
     low, high = min(values), max(values)
     width = (high - low) / len(SCALE)
     bins = [min(int((value - low) / width), len(SCALE) - 1) for value in values]
-    middles = [f"{low + (i + 0.5) * width:.3g}".replace("-", "−") for i in range(len(SCALE))]
-    return Groups(factor, [SCALE[i] for i in bins], list(zip(middles, SCALE, strict=True)))
+    ends = [f"{low + i * width:.3g}".replace("-", "−") for i in range(len(SCALE) + 1)]
+    spans = [f"{ends[i]} to {ends[i + 1]}" for i in range(len(SCALE))]
+    return Groups(factor, [SCALE[i] for i in bins], list(zip(spans, SCALE, strict=True)))

@@ -29,12 +29,16 @@ def headline(run: RunFolder, lines: list[Line]) -> Headline:
     if generated is None or generated.value.mean is None:
         return Headline("No generated adapter has been evaluated yet")
     start = "Generated adapters" if run.results.finished else "So far, generated adapters"
-    tasks = _tasks(len(generated.tasks))
-    gap = generated.gap
+    tasks, gap = _tasks(len(generated.tasks)), generated.gap
     if gap.mean is None:
         number = decimal(generated.value.mean, digits(run.results.unit))
         interval = spread(generated.value, digits(run.results.unit))
         return Headline(f"{start} reach", number, interval, f"{run.results.unit} {tasks}")
+    clear = {
+        row.task for row in run.results.rows if row.method == "generated" and row.gap is not None
+    }
+    if len(clear) < len(generated.tasks):
+        tasks = f"on {len(clear)} of {len(generated.tasks)} unseen tasks; the others have no gap"
     if gap.mean < 0:
         worse = Interval(
             mean=-gap.mean,

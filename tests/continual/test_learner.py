@@ -9,8 +9,13 @@ from fedlora import registry
 from fedlora.adapter.total import total
 from fedlora.backbone.fold import folded
 from fedlora.config import TrainSection
+from fedlora.continual.alignment import _draw, _normed, class_statistics
+from fedlora.continual.contract import Step
 from fedlora.continual.inputs import input_of
 from fedlora.continual.learner import Learner
+from fedlora.continual.memory import Memory
+from fedlora.continual.methods.inflora import Config as InfLoraConfig
+from fedlora.continual.methods.inflora import threshold
 from fedlora.continual.stream import encode_stream
 from fedlora.continual.study import features_of, survey
 from fedlora.errors import FedloraError
@@ -170,8 +175,8 @@ def test_surveys_of_parts_add_up(slot, tasks):
     task = tasks[0]
     half = {name: column[:25] for name, column in task.train.items()}
     rest = {name: column[25:] for name, column in task.train.items()}
-    whole = survey(task.objective, task.train, None)
-    parts = [survey(task.objective, rows, None) for rows in (half, rest)]
+    whole = survey(task, task.train, None)
+    parts = [survey(task, rows, None) for rows in (half, rest)]
     for name, found in whole.moments.items():
         added = sum(part.moments[name].total for part in parts)
         assert torch.allclose(found.total, added, rtol=1e-5, atol=1e-4)
@@ -186,7 +191,8 @@ def test_keys_and_values_read_the_same_input(slot, tasks):
     from fedlora.continual.study import _watched
 
     names = [layer.name for layer in slot.spec.layers]
-    with torch.inference_mode(), _watched(slot, names) as seen:
+    seen = {}
+    with torch.inference_mode(), _watched(slot, names, seen.__setitem__):
         tasks[0].objective.features({k: v[:4] for k, v in tasks[0].train.items()})
     source = input_of(slot.spec)
     for name in names:
@@ -205,6 +211,69 @@ def test_blocks_are_told_apart_by_whole_names():
     assert all(source[name] == name for name in names)
     by_substring = [name for name in names if "layer.1" in name]
     assert len(by_substring) == 3  # the wrong version takes three blocks for one
+
+
+def test_features_that_are_no_numbers_name_the_task_and_the_layer(slot, tasks):
+    spoiled = {name: column.clone() for name, column in tasks[0].train.items()}
+    spoiled["pixel_values"][3] = float("nan")
+    learner = learner_of("inflora", slot, [replace(tasks[0], train=spoiled), tasks[1]])
+
+    with pytest.raises(
+        FedloraError, match=r"task '0\+1.*', layer \S*0\S*k_proj: its inputs hold NaN"
+    ):
+        learner.begin_task(0)
+
+
+def test_a_task_that_was_not_learned_is_not_predicted(slot, tasks):
+    learner = learner_of("inflora", slot, tasks)
+    with pytest.raises(FedloraError, match=r"task 2 '.*' was not learned yet"):
+        learner.predict(1, tasks[1].test)
+
+
+def test_what_is_protected_rises_from_task_to_task():
+    config = InfLoraConfig(threshold_first=0.9, threshold_last=1.0)
+    rising = [threshold(config, Step(index, 4, "", 0)) for index in range(4)]
+    assert rising == pytest.approx([0.9, 0.925, 0.95, 0.975])
+
+
+def test_the_space_is_grown_by_what_the_trained_model_reads(slot, tasks):
+    """Not by what the model read before the task was trained."""
+    learner = learner_of("inflora", slot, tasks)
+    learner.begin_task(0)
+    learner.train()
+    branch = learner._branch
+    learner.end_task()
+
+    trained = survey(tasks[0], tasks[0].train, learner.keeper.frozen).moments
+    before = survey(tasks[0], tasks[0].train, None).moments
+    eps = threshold(learner.method.config, learner._step)
+    last = list(trained)[-1]  # the first block reads the same, whatever is trained in it
+    grown = learner.keeper.state.memories[last]
+    energy = learner.method.config.energy
+    expected, wrong = (
+        Memory.empty(24).grow(found[last].mean, eps, energy) for found in (trained, before)
+    )
+    probe = torch.eye(24, dtype=torch.float64)
+    assert branch is not None
+    assert torch.allclose(grown.beyond(probe), expected.beyond(probe), atol=1e-8)
+    assert not torch.allclose(grown.beyond(probe), wrong.beyond(probe), atol=1e-3)
+
+
+def test_alignment_draws_each_class_from_its_own_gaussian():
+    rng = torch.Generator().manual_seed(0)
+    mixing = torch.tensor([[2.0, 0.0], [1.0, 0.5]])
+    features = torch.randn(5000, 2, generator=rng) @ mixing + torch.tensor([3.0, -1.0])
+    (known,) = class_statistics(features, torch.zeros(5000, dtype=torch.int64), 1)
+
+    drawn = _draw(known, 20_000, rng)
+
+    assert torch.allclose(drawn.mean(0), features.mean(0), atol=0.05)
+    assert torch.allclose(drawn.T.cov(), features.T.cov(), atol=0.15)
+
+
+def test_alignment_divides_logits_by_the_mean_of_their_norms_a_task():
+    logits = torch.tensor([[3.0, 4.0, 0.0, 12.0]])  # norms 5 and 12
+    assert torch.allclose(_normed(logits, [2, 2]), logits / 8.5)
 
 
 def test_heads_of_old_tasks_are_left_alone_without_alignment(slot, tasks):

@@ -23,7 +23,7 @@ def lived(tmp_path_factory):
 def test_a_real_run_fills_every_section_of_the_page(lived):
     page = page_of(lived)
 
-    assert "on 2 unseen tasks" in page.text
+    assert "of the gap on 1 of 2 unseen tasks" in page.text
     for title in (
         "On tasks that were never in the bank",
         "Task by task",

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from transformers import ViTConfig, ViTForImageClassification
 
 from fedlora.config import load
+from fedlora.lora.targets import adaptable_layers, find_layers
 
 ROOT = Path(__file__).parents[2]
 ORIGINAL = {
@@ -55,11 +57,20 @@ def test_a_configuration_of_the_original_becomes_one_of_ours(tmp_path):
     assert (options.threshold_first, options.threshold_last) == (0.95, 1.0)
     assert yaml.safe_load(done.stdout)["tasks"]["classes_per_task"] == 10
     assert "not carried over: optim='adam'" in done.stderr
+    vit = ViTForImageClassification(
+        ViTConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8)
+    )
+    assert find_layers(adaptable_layers(vit), config.lora.targets)
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
-    [({"model_name": "L2P"}, "model_name: 'L2P'"), ({"dataset": "core50"}, "dataset: 'core50'")],
+    [
+        ({"model_name": "L2P"}, "model_name: 'L2P'"),
+        ({"dataset": "core50"}, "dataset: 'core50'"),
+        ({"init_cls": 50}, "init_cls: tasks here have classes alike"),
+        ({"total_sessions": 5}, "total_sessions: 100 classes are 10 tasks"),
+    ],
 )
 def test_what_has_no_counterpart_is_refused(change, said, tmp_path):
     done = convert(tmp_path, ORIGINAL | change)

@@ -1,13 +1,10 @@
 """What a wrapped ViT-B/32 costs: values, bytes, seconds, memory, and what it leaves alone."""
 
 import multiprocessing
-import re
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 
-import psutil
 import torch
 from peft import LoraConfig, get_peft_model
 from torch import Tensor
@@ -15,12 +12,12 @@ from torch.nn import functional
 from transformers import CLIPConfig, CLIPModel
 
 from fedlora.backbone.clip import ClipTowers, image_input
+from fedlora.bench.peak import with_peak
 from fedlora.config import CLIP_TARGETS
 from fedlora.lora import CLIPLoRAWrapper, FederatedCLIPModel, LoRAConfig
 
 CLASSES, BATCH, FEW = 10, 16, 4
 RANKS = (8, 16, 32)
-STATUS = Path("/proc/self/status")
 
 
 def vit_b_32() -> FederatedCLIPModel:
@@ -131,24 +128,12 @@ def _cost(checkpointing: bool, steps: int) -> tuple[float, int | None]:
     wrapper, (pixels, labels) = adapted(vit_b_32()), batch(4 * BATCH)
     if checkpointing:
         wrapper.enable_gradient_checkpointing()
-    counted = STATUS.exists()
-    before = psutil.Process().memory_info().rss
-    if counted:
-        _forget_peak()
-    took = [cpu_seconds(lambda: wrapper.train_step(pixels, labels)) for _ in range(steps + 1)]
-    return statistics.median(took[1:]), _peak() - before if counted else None
 
+    def train() -> list[float]:
+        return [cpu_seconds(lambda: wrapper.train_step(pixels, labels)) for _ in range(steps + 1)]
 
-def _forget_peak() -> None:
-    """Let the kernel count this process's peak of resident memory from now (Linux, proc(5))."""
-    Path("/proc/self/clear_refs").write_text("5")
-
-
-def _peak() -> int:
-    """Most resident bytes since then."""
-    found = re.search(r"VmHWM:\s+(\d+) kB", STATUS.read_text())
-    assert found is not None
-    return 1024 * int(found[1])
+    took, peak = with_peak(train)
+    return statistics.median(took[1:]), peak
 
 
 def batch(count: int = BATCH) -> tuple[Tensor, Tensor]:

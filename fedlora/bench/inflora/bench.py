@@ -7,7 +7,7 @@ from typing import Any
 
 from fedlora.bench.inflora import plan
 from fedlora.bench.inflora.claims import federated_claims, stream_claims
-from fedlora.bench.inflora.cost import cost
+from fedlora.bench.inflora.cost import cost, growth
 from fedlora.bench.inflora.families import FAMILIES, Family
 from fedlora.bench.inflora.invariants import invariants
 from fedlora.bench.inflora.lives import Lives
@@ -20,7 +20,7 @@ from fedlora.server.observer import Observer
 
 TUNING_SEEDS = (100,)
 """Classes, splits and draws that thresholds are chosen by, on validation rows; never judged."""
-SEEDS = (0, 1, 2)
+SEEDS = (0, 1, 2, 3, 4)
 BETAS = (0.5, 0.1, 0.05)
 COMMAND = "make bench-inflora"
 
@@ -54,10 +54,11 @@ def bench_inflora(
             claims += more_claims
             rows += more_rows
     observer.phase("cost", 1)
-    costs, timed = cost()
+    for costs, timed in (cost(), growth()):
+        claims += costs
+        rows += [{"table": "cost", **row} for row in timed]
     observer.advance()
-    every = sorted([*claims, *costs], key=lambda claim: claim.id)
-    rows += [{"table": "cost", **row} for row in timed]
+    every = sorted(claims, key=lambda claim: claim.id)
     command = " ".join(["fedlora bench inflora", *(f"--family {name}" for name in names)])
     results = write_results(
         out, "inflora", command if names else COMMAND, rows, every, SEEDS, lives.seconds

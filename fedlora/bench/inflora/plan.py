@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 from fedlora.bench.inflora.families import Entry, Family
 from fedlora.bench.inflora.streams import Case
@@ -13,29 +13,47 @@ Rows = Sequence[Mapping[str, Any]]
 THRESHOLDS = (0.95, 0.99, 0.999)
 """Shares of the features' energy that are tried of every method that keeps a space."""
 
+RATES = (0.01, 0.003, 0.001)
+"""Learning rates that are tried of every class alignment; the first is the published one."""
+
 CLIENTS, ROUNDS = 5, 5
 """Of a federation; its rounds together have the epochs of one machine."""
 
-EVERYWHERE = ("inflora", "seq_lora")
-MILDEST = ("replay", "frozen")
-"""Methods of a federation at every skew, and those at the mildest alone."""
+FEDERATED = ("inflora", "seq_lora", "replay", "frozen")
+"""Methods of a federation, at every skew."""
 
-Chosen = Mapping[str, float | None]
-"""The threshold of each method, by its label; None where it has none."""
+
+class Choice(NamedTuple):
+    """A threshold and an alignment's learning rate; None where a method has none."""
+
+    threshold: float | None = None
+    rate: float | None = None
+
+
+Chosen = Mapping[str, Choice]
+"""What each method is lived with, by its label."""
 
 
 def tuning(family: Family, seeds: Sequence[int]) -> list[Case]:
-    """Every method that keeps a space, at every threshold."""
+    """Every method that keeps a space or aligns classes, at every threshold and rate."""
     return [
-        _alone(family, entry, seed, threshold)
-        for entry, seed, threshold in product(family.methods, seeds, THRESHOLDS)
-        if entry.space
+        _alone(family, entry, seed, choice)
+        for entry, seed in product(family.methods, seeds)
+        if len(choices(entry)) > 1
+        for choice in choices(entry)
     ]
 
 
-def choose(family: Family, rows: Rows) -> dict[str, float | None]:
-    """The thresholds of the best mean validation accuracy, the lowest of equals."""
-    return {e.label: _best(e, rows) if e.space else None for e in family.methods}
+def choices(entry: Entry) -> list[Choice]:
+    """What is tried of a method."""
+    thresholds = THRESHOLDS if entry.space else (None,)
+    rates = RATES if entry.aligned else (None,)
+    return [Choice(*pair) for pair in product(thresholds, rates)]
+
+
+def choose(family: Family, rows: Rows) -> dict[str, Choice]:
+    """The choices of the best mean validation accuracy, the first of equals."""
+    return {e.label: _best(e, rows) for e in family.methods}
 
 
 def central(family: Family, seeds: Sequence[int], chosen: Chosen) -> list[Case]:
@@ -56,26 +74,27 @@ def federated(
     """
     epochs, batch = family.train["epochs"] // ROUNDS, family.train["batch_size"] // CLIENTS
     shared = replace(family, train={**family.train, "epochs": epochs, "batch_size": batch})
-    places = [*product(EVERYWHERE, betas), *product(MILDEST, [max(betas)])]
     return [
-        Case(shared, label, label, seed, chosen.get(label), False, CLIENTS, ROUNDS, beta)
-        for (label, beta), seed in product(places, seeds)
+        Case(shared, label, label, seed, *chosen.get(label, Choice()), CLIENTS, ROUNDS, beta)
+        for label, beta, seed in product(FEDERATED, betas, seeds)
     ]
 
 
-def _alone(family: Family, entry: Entry, seed: int, threshold: float | None) -> Case:
-    return Case(family, entry.label, entry.method, seed, threshold, entry.aligned)
+def _alone(family: Family, entry: Entry, seed: int, choice: Choice) -> Case:
+    return Case(family, entry.label, entry.method, seed, *choice)
 
 
-def _best(entry: Entry, rows: Rows) -> float:
+def _best(entry: Entry, rows: Rows) -> Choice:
     key = "validation_among_final" if entry.aligned else "validation_within_final"
+    tried = choices(entry)
 
-    def score(threshold: float) -> float:
+    def score(choice: Choice) -> float:
+        place = (entry.label, choice.threshold, choice.rate)
         found = [
             float(row[key])
             for row in rows
-            if (row["method"], row["threshold"]) == (entry.label, threshold)
+            if (row["method"], row["threshold"], row["align_rate"]) == place
         ]
         return sum(found) / len(found)
 
-    return max(THRESHOLDS, key=score)
+    return max(tried, key=score) if len(tried) > 1 else tried[0]

@@ -21,6 +21,7 @@ class Case:
     """One stream to live.
 
     label: of the method in the results. threshold: of its space; None where it keeps none.
+    align_rate: learning rate of class alignment; None where there is none.
     beta: of the Dirichlet partition; None for one client with all data.
     """
 
@@ -29,7 +30,7 @@ class Case:
     method: str
     seed: int
     threshold: float | None = None
-    align: bool = False
+    align_rate: float | None = None
     clients: int = 1
     rounds: int = 1
     beta: float | None = None
@@ -42,6 +43,7 @@ class Case:
             self.label,
             f"seed={self.seed}",
             f"threshold={self.threshold}",
+            f"align={self.align_rate}",
             f"rounds={self.rounds}",
             f"beta={self.beta}",
         )
@@ -57,8 +59,8 @@ class Case:
                 "energy": "features",
                 "exhausted": "zero",
             }
-        if self.align:
-            method["align"] = {}
+        if self.align_rate is not None:
+            method["align"] = {"learning_rate": self.align_rate}
         shards: dict[str, Any] = {"per_task": self.clients}
         if self.beta is not None:
             shards |= {"partition": "dirichlet", "alpha": self.beta, "min_examples": 4}
@@ -108,6 +110,7 @@ def live(case: Case, models: Path) -> dict[str, Any]:
         "family": case.family.name,
         "method": case.label,
         "threshold": case.threshold,
+        "align_rate": case.align_rate,
         "beta": case.beta,
         "clients": case.clients,
         "rounds": case.rounds,

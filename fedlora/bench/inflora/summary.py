@@ -29,7 +29,7 @@ def _mean(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     first = rows[0]
     out = {
         "table": f"means: {first['table']}",
-        **{key: first[key] for key in ("family", "method", "beta", "threshold")},
+        **{key: first[key] for key in ("family", "method", "beta", "threshold", "align_rate")},
         "seeds": len(rows),
     }
     for name, key in SHOWN.items():

@@ -23,13 +23,16 @@ SURVEYS_A_TASK = 2
 
 
 def describe(desk: StreamDesk, _: Message) -> Message:
-    """Say what the stream is like: its tasks, how much of each is here, and where it lies."""
+    """Say what the stream is like: its tasks, how much of each is here, and where it lies.
+
+    Mean features, which nothing protects, stay here where statistics are to be protected.
+    """
     tasks = desk.holdings.tasks
     rows = [desk.holdings.train(desk.client, task) for task in range(len(tasks))]
     vectors = {
         f"vector.{number}": features_of(task.objective, own, None).mean(0)
         for number, (task, own) in enumerate(zip(tasks, rows, strict=True))
-        if size(own)
+        if size(own) and desk.continual.noise is None
     }
     meta: dict[str, JSON] = {
         "tasks": [task.name for task in tasks],
@@ -47,10 +50,12 @@ def look(desk: StreamDesk, message: Message) -> Message:
     task, frozen = desk.holdings.tasks[number], desk.frozen(message)
     rows = _some(desk, number)
     noise = desk.continual.noise
-    found = survey(task.objective, rows, frozen, noise.clip if noise else None)
+    inputs, features = (bool(message.meta.get(key)) for key in ("inputs", "features"))
     tensors: dict[str, Tensor] = {}
     meta: dict[str, JSON] = {"task": number, "examples": size(rows)}
-    if message.meta.get("inputs"):
+    if inputs or features:
+        found = survey(task, rows, frozen, noise.clip if noise else None)
+    if inputs:
         meta["counts"] = [moments.count for moments in found.moments.values()]
         lost = []
         for place, (name, moments) in enumerate(found.moments.items()):
@@ -58,7 +63,7 @@ def look(desk: StreamDesk, message: Message) -> Message:
             tensors[f"inputs.{place}"], share = _packed(desk, sent)
             lost.append(share)
         meta["lost"] = max(lost)
-    if message.meta.get("features"):
+    if features:
         meta["class_counts"] = [one.count for one in found.classes]
         tensors |= {f"class.{label}": pack(one) for label, one in enumerate(found.classes)}
     if message.meta.get("transfer"):

@@ -36,7 +36,7 @@ class InfLora(Method):
 
     `down` is designed and fixed, `up` is trained, the trained branch joins the frozen weights,
     and DualGPM remembers the task's inputs. Deviations: the scaling is the adapter's alpha / r,
-    which alpha = r makes the paper's 1; the learning rate falls linearly.
+    which alpha = r makes the paper's 1; the learning rate falls linearly; gradients are clipped.
     """
 
     Config = Config

@@ -31,7 +31,7 @@ class RandomDown(Method):
                 Memory.empty(width),
                 spec.layers[0].rank,
                 seeding.generator(step.seed, "down", step.index, name),
-                step.what,
+                f"{step.what}, layer {name}",
             )
             for name, width in widths(spec).items()
         }

@@ -63,10 +63,18 @@ class ImageClassification(LinearHeadObjective):
         return wide(output.logits), early, torch.ones(early.shape[:2])
 
 
+FEW = 20
+
+
 def _label_row(name: str, known: tuple[str, ...]) -> int:
     if name not in known:
         raise FedloraError(
-            f"label '{name}' is not among the base model's classes"
-            f" ({nearest(name, list(known))}); rename it or set lora.head=true"
+            f"tasks: label '{name}' of the data is not among the base model's classes"
+            f" ({_hint(name, known)}); rename it there, or set lora.head=true"
         )
     return known.index(name)
+
+
+def _hint(name: str, known: tuple[str, ...]) -> str:
+    """All classes where they are few, else the nearest."""
+    return ", ".join(known) if len(known) <= FEW else nearest(name, list(known))

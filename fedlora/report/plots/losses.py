@@ -54,7 +54,8 @@ def generator(seeds: Sequence[Sequence[Record]]) -> Markup | None:
         for record in metrics:
             if record.get("phase") == "generator" and "epoch" in record:
                 for name, value in numbers(record).items():
-                    by_name[name][step(record)] = value
+                    if name != "learning_rate":
+                        by_name[name][step(record)] = value
         lines += by_name.items()
     if not lines:
         return None

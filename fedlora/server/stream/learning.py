@@ -3,11 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+import torch
+
 from fedlora.adapter import LoraAdapter
 from fedlora.aggregation.contract import Aggregator, Duty, State
 from fedlora.continual.contract import without_head
 from fedlora.continual.heads import Head, head_of, mean, split
 from fedlora.continual.keeper import Keeper
+from fedlora.continual.start import nearest_start
 from fedlora.errors import FedloraError
 from fedlora.server.asking import Answers, number
 from fedlora.server.screening import screen
@@ -40,7 +43,7 @@ def train(
     Raises:
         FedloraError: too few clients answer.
     """
-    branch = context.as_received(start)
+    state = State(0, context.as_received(start), len(workers))
     aggregator: Aggregator = context.continual.aggregation.build()
     if aggregator.duty(1) != Duty():
         raise FedloraError(
@@ -48,8 +51,8 @@ def train(
             " choose fedavg, flexlora or product"
         )
     for round in range(1, context.continual.rounds + 1):
-        branch = _round(context, keeper, step, round, workers, covered, branch, aggregator)
-    return branch
+        state = _round(context, keeper, step, round, workers, covered, state, aggregator)
+    return state.common
 
 
 def _round(
@@ -59,15 +62,15 @@ def _round(
     round: int,
     workers: Mapping[int, int],
     covered: Mapping[int, list[int]],
-    branch: LoraAdapter,
+    state: State,
     aggregator: Aggregator,
-) -> LoraAdapter:
+) -> State:
     frozen, messages = keeper.frozen, {}
     made: dict[tuple[int, ...], Message] = {}
     for client, task in workers.items():
         key = (task, *covered[client])
         if key not in made:
-            sent = context.codec.encode(keeper.with_head(branch, covered[client]))
+            sent = context.codec.encode(keeper.with_head(state.common, covered[client]))
             made[key] = context.message(
                 "train",
                 "learn",
@@ -91,7 +94,7 @@ def _round(
 
     place = step * context.continual.rounds + round
     answers = context.asker.ask("learn", place, messages, check)
-    return _average(context, keeper, answers, covered, branch, aggregator)
+    return _average(context, keeper, answers, covered, state, aggregator)
 
 
 def _average(
@@ -99,9 +102,9 @@ def _average(
     keeper: Keeper,
     answers: Answers,
     covered: Mapping[int, list[int]],
-    branch: LoraAdapter,
+    before: State,
     aggregator: Aggregator,
-) -> LoraAdapter:
+) -> State:
     """The clients' branches as one, and each task's heads as one, weighted by examples."""
     told, branches = [], []
     parts: list[list[tuple[int, Head]]] = []
@@ -118,11 +121,23 @@ def _average(
         for task, head in own_heads:
             heads.setdefault(task, []).append((head, weight))
     keeper.heads |= {task: mean(*zip(*found, strict=True)) for task, found in heads.items()}
-    before = State(0, branches[0], len(branches))
     after = aggregator.aggregate(before, branches, weights)
-    averaged = aggregator.give(after, branches[0].spec)
-    fixed = keeper.method.trains != "both"  # then no answer has a say in `down`
-    return replace(averaged, down=branch.down) if fixed else averaged
+    branch = aggregator.give(after, before.common.spec)
+    if keeper.method.trains != "both":  # then no answer has a say in `down`
+        branch = _kept_down(before.common, branch)
+    return replace(after, common=branch)
+
+
+def _kept_down(designed: LoraAdapter, averaged: LoraAdapter) -> LoraAdapter:
+    """The averaged update with `down` as designed; every client's update lies in its rows.
+
+    A method that averages products gives factors of its own, which are brought into those rows.
+    """
+    same = all(
+        torch.allclose(averaged.down[name], down, rtol=1e-4, atol=1e-6)
+        for name, down in designed.down.items()
+    )
+    return replace(averaged, down=designed.down) if same else nearest_start(designed, averaged)
 
 
 def _trained(

@@ -179,7 +179,8 @@ def _steps(context: StreamContext, plan: Plan) -> list[dict[int, int]]:
 
 def _what(plan: Plan, number: int, workers: Mapping[int, int]) -> str:
     tasks = sorted(set(workers.values()))
-    return named(tasks[0], plan.tasks[tasks[0]]) if len(tasks) == 1 else f"step {number + 1}"
+    every = " and ".join(named(task, plan.tasks[task]) for task in tasks)
+    return every if len(tasks) == 1 else f"step {number + 1}, {every}"
 
 
 def _limit(context: StreamContext, plan: Plan) -> int:

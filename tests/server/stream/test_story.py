@@ -10,11 +10,13 @@ from fedlora.adapter import peft_folder
 from fedlora.backbone import open_slot
 from fedlora.bank import Bank
 from fedlora.client.opening import open_clients
+from fedlora.config import from_dict
 from fedlora.continual.learner import Learner
 from fedlora.continual.stream import encode_stream
 from fedlora.errors import FedloraError
 from fedlora.runtime.inprocess import InPacks
 from fedlora.wire.exchange import Reply
+from fedlora.wire.message import decode
 
 ALIGNED = {"name": "inflora_ca", "threshold_first": 0.9, "exhausted": "zero"}
 REPLAY = {"name": "replay", "per_class": 5}
@@ -115,6 +117,93 @@ def test_averaging_is_exact_and_down_is_the_servers(stream_config, live, tmp_pat
         weights.append(answer.meta["examples"])
     dense = sum(w * d for w, d in zip(weights, deltas, strict=True)) / sum(weights)
     assert torch.allclose(branch.delta(name), dense, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["flexlora", "product", "median", "geometric_median", "fedadam"])
+def test_every_aggregation_leaves_a_fixed_down_and_moves_the_product(
+    name, stream_config, live, tmp_path
+):
+    """With one client, whatever averages gives its update back."""
+    updates = {}
+    for method in (name, "fedavg"):
+        config = stream_config(rounds=2, aggregation={"name": method})
+        told = live(config, tmp_path / method)
+        bank = Bank.open(tmp_path / method / "bank")
+        branch = bank.load(bank.records()[0].digest)
+        updates[method] = branch
+        assert all(leak is None or leak < 1e-5 for leak in (s["leak"] for s in told["steps"]))
+    for layer in updates["fedavg"].spec.layers:
+        assert torch.equal(updates[name].down[layer.name], updates["fedavg"].down[layer.name])
+        if name != "fedadam":  # which takes a step of its own size
+            ours, theirs = (updates[m].delta(layer.name) for m in (name, "fedavg"))
+            assert torch.allclose(ours, theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["fp16", "int8"])
+def test_branches_pass_a_codec(name, stream_config, live, tmp_path):
+    plain = live(stream_config(clients=2), tmp_path / "plain")
+    config = stream_config(clients=2)
+    coded = from_dict(config.model_dump() | {"codec": {"name": name}}, "test")
+    told = live(coded, tmp_path / name)
+    sent = {
+        run: sum(
+            e["payload"]
+            for e in entries(tmp_path / run)
+            if (e["purpose"], e["direction"]) == ("train", "up")
+        )
+        for run in ("plain", name)
+    }
+    assert sent[name] < 0.7 * sent["plain"]
+    for ours, theirs in zip(told["steps"], plain["steps"], strict=True):
+        rates = zip(ours["within"]["test"], theirs["within"]["test"], strict=True)
+        assert all(a is None or abs(a - b) < 0.2 for a, b in rates)
+
+
+@pytest.mark.parametrize(("section", "said"), [
+    ({"codec": {"name": "lowrank", "rank": 1}}, "codec: lowrank changes the directions"),
+    ({"codec": {"name": "topk"}}, "codec: topk changes the directions"),
+    ({"codec_up": {"name": "int8"}}, "codec_up: has no meaning in a continual run"),
+    ({"growth": {"rounds": 2}}, "growth: has no meaning"),
+    ({"lora": {"rank": 2, "ranks": [1, 2]}}, "lora.ranks: the branches of a stream have one rank"),
+])  # fmt: skip
+def test_what_a_stream_has_no_use_for_is_refused(section, said, stream_config):
+    with pytest.raises(FedloraError, match=said):
+        from_dict(stream_config().model_dump() | section, "test")
+
+
+def test_protected_statistics_leave_no_mean_feature_beside_them(stream_config, live, tmp_path):
+    noise = {"epsilon": 1.0, "clip": 10.0}
+    seen = []
+
+    class Watching:
+        def __init__(self, config):
+            self.carrier = InPacks(open_clients(config, 0).handle_many, 1)
+
+        def exchange(self, requests):
+            for reply in self.carrier.exchange(requests):
+                seen.append(set(decode(reply.frame, 1 << 30).tensors))
+                yield reply
+
+    config = stream_config(clients=2, noise=noise)
+    live(config, tmp_path / "run", Watching(config))
+
+    assert not any(name.startswith("vector.") for names in seen for name in names)
+    with pytest.raises(FedloraError, match="does not cover the mean features"):
+        stream_config(noise=noise, generator={"name": "nearest"})
+
+
+def test_classes_met_at_different_steps_are_all_remembered(
+    stream_config, live, tmp_path, monkeypatch
+):
+    kept = []
+    monkeypatch.setattr(
+        "fedlora.continual.keeper.align",
+        lambda heads, known, *_: (kept.append([one.count for one in known]), heads)[1],
+    )
+    config = stream_config(clients=2, method=ALIGNED, order="shuffled")
+    live(config, tmp_path / "run")
+
+    assert sum(kept[-1]) == 3 * 40  # every training example of the three tasks
 
 
 def test_statistics_of_clients_design_the_branch_of_all_data(stream_config, live, tmp_path):
