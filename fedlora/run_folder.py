@@ -35,11 +35,14 @@ def resume(folder: Path) -> RunConfig:
     """The configuration of a run that was begun earlier.
 
     Raises:
-        FedloraError: the folder is not a run's.
+        FedloraError: the folder is not a run's, or its configuration is damaged.
     """
     if not (folder / CONFIG).is_file():
         raise FedloraError(f"{folder}: not a run folder (no config.yaml); name one under runs/")
-    return configuration.load(folder / CONFIG)
+    try:
+        return configuration.load(folder / CONFIG)
+    except FedloraError as error:
+        raise FedloraError(f"{error}; restore the file, or start a new run") from None
 
 
 def seed_folder(folder: Path, seed: int) -> Path:

@@ -1,5 +1,6 @@
 """A run from its configuration to its results, on whichever runtime it names."""
 
+import hashlib
 import importlib
 import json
 import resource
@@ -12,6 +13,7 @@ from fedlora.config import RunConfig
 from fedlora.run_folder import seed_folder
 from fedlora.runtime.serving import Serve
 from fedlora.runtime.stories import results_of, story_of
+from fedlora.server.learning import digest as folder_digest
 from fedlora.server.observer import Observer
 
 
@@ -58,8 +60,22 @@ def live(config: RunConfig, folder: Path, observer: Observer, serve: Serve) -> d
 
 
 def unfinished(config: RunConfig, folder: Path) -> list[int]:
-    """Seeds that have not written what a finished seed writes last."""
-    return [s for s in config.seeds if not (seed_folder(folder, s) / "facts.json").is_file()]
+    """Seeds that have not written what a finished seed writes last, or have lost of it since."""
+    return [s for s in config.seeds if not _is_whole(seed_folder(folder, s))]
+
+
+def _is_whole(place: Path) -> bool:
+    """Whether a seed has ended, and its generator and table are as they were then."""
+    try:
+        then = json.loads((place / "facts.json").read_bytes())["fingerprint"]
+    except (FileNotFoundError, ValueError, TypeError, KeyError):
+        return False
+    now = {"generator": folder_digest(place / "generator"), "table": _hash(place / "table.json")}
+    return all(then.get(name, found) == found for name, found in now.items())
+
+
+def _hash(file: Path) -> str | None:
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else None
 
 
 def peak_memory() -> int:

@@ -1,5 +1,6 @@
 """Finished runs whose files were damaged afterwards."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from fedlora import run_folder
 from fedlora.errors import FedloraError
 from fedlora.runtime import run as running
+from fedlora.server.learning import digest
 from fedlora.server.observer import Silent
 from tests.conftest import small_config
 from tests.evaluation.test_results import finished
@@ -32,3 +34,26 @@ def test_a_damaged_part_of_a_finished_seed_is_one_line_with_the_remedy(tmp_path:
 
     with pytest.raises(FedloraError, match=rf"{name}: missing or damaged .*delete facts\.json"):
         running.run(small_config(), folder, Silent())
+
+
+def test_a_seed_whose_generator_or_table_has_changed_since_is_lived_again(tmp_path: Path):
+    seed = tmp_path / "seed-0"
+    (seed / "generator").mkdir(parents=True)
+    weights, table = seed / "generator" / "weights", seed / "table.json"
+    weights.write_bytes(b"learned")
+    table.write_bytes(b"{}")
+    then = {
+        "bank": "",
+        "generator": digest(seed / "generator"),
+        "table": hashlib.sha256(b"{}").hexdigest(),
+    }
+    (seed / "facts.json").write_text(json.dumps({"fingerprint": then}))
+    assert running.unfinished(small_config(), tmp_path) == []
+
+    for file in (weights, table):
+        kept = file.read_bytes()
+        file.write_bytes(b"changed")
+        assert running.unfinished(small_config(), tmp_path) == [0]
+        file.write_bytes(kept)
+    (seed / "facts.json").write_text("{")
+    assert running.unfinished(small_config(), tmp_path) == [0]
