@@ -111,13 +111,13 @@ def test_a_complaint_that_comes_later_names_the_file(file: Path):
         configuration.naming(file),
     ):
         raise FedloraError("lora.rank=9 does not fit")
-    with pytest.raises(FedloraError, match="^loraless: "), configuration.naming(file):
+    with pytest.raises(FedloraError, match=r"^loraless: "), configuration.naming(file):
         raise FedloraError("loraless: not a key")
 
 
 def test_a_file_that_is_not_a_configuration_is_named(tmp_path: Path):
     (tmp_path / "words.yaml").write_text("hello world")
-    with pytest.raises(FedloraError, match="words.yaml: hello world: unknown key"):
+    with pytest.raises(FedloraError, match=r"words\.yaml: hello world: unknown key"):
         configuration.load(tmp_path / "words.yaml")
     bad = tmp_path / "bad.yaml"
     for content in ("a: [", "- 1\n- 2", "\x00"):
