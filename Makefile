@@ -21,7 +21,7 @@ export OMP_WAIT_POLICY ?= passive
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-all lint types layers data docs results bench-main bench-comm bench-sim bench-clip bench-generator bench-deploy bench-hyperconv bench-detection bench-inflora bench-trust clean
+.PHONY: help install demo test test-all lint types layers data docs results lock bench-main bench-comm bench-sim bench-clip bench-generator bench-deploy bench-hyperconv bench-detection bench-inflora bench-trust clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -116,6 +116,13 @@ bench-inflora: $(VENV)/.core  ## measure the claims of results/inflora.json
 
 bench-trust: $(VENV)/.core  ## measure the claims of results/trust.json
 	@$(BIN)/fedlora bench trust
+
+# Every version that an install brings, for each platform, with the hashes of its files.
+lock: $(VENV)/.core  ## write requirements.lock from pyproject.toml and constraints.txt
+	@$(PIP) uv==0.13.9
+	@$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  --quiet -c constraints.txt pyproject.toml -o requirements.lock
+	@sed -i '1i # Written by `make lock` from pyproject.toml and constraints.txt. To install what was tested and nothing\n# else: pip install --require-hashes -r requirements.lock, then pip install --no-deps fedlora.' requirements.lock
 
 clean:  ## remove what can be built again; runs and .venv stay
 	@rm -rf docs/_build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build dist

@@ -100,6 +100,10 @@ def _explain(error: ValidationError, model: type[BaseModel]) -> str:
         return f"{key}: unknown key; {registry.nearest(str(first['loc'][-1]), known)}"
     if first["type"] == "missing":
         return f"{key}: missing; give it a value"
+    if first["type"] == "model_type":
+        known = _fields_at(model, first["loc"])
+        example = "name" if "name" in known else known[0]
+        return f"{key}: takes keys, not {first['input']!r}; give one, such as {key}.{example}"
     problem = first["msg"].removeprefix("Value error, ").removesuffix(" after validation, not 0")
     problem = re.sub(r"^\w+ should (be|have)\b", r"must \1", problem)
     # A section's own complaint begins with one of its keys, which then continues the path.

@@ -42,6 +42,11 @@ def test_what_is_dumped_loads_as_the_same_configuration(file: Path, tmp_path: Pa
         ("tasks.held=3", r"tasks.*held: unknown key; did you mean 'held_out'\?"),
         ("tasks.source.name=fashion", r"did you mean 'fashion_mnist'\?"),
         ("generator.name=cvaee", r": generator\.name: unknown .*did you mean 'cvae'\?"),
+        (
+            "generator=topk",
+            r": generator: takes keys, not 'topk'; give one, such as generator\.name",
+        ),
+        ("lora=8", r": lora: takes keys, not 8; give one, such as lora\.alpha"),
         ("seeds=[]", r": seeds: must have at least 1 item \(got \[\]\)"),
         ("runtime.name=rey", r"runtime\.name: .*'ray'"),
         ("codec.name=fp61", r"did you mean 'fp16'\?"),

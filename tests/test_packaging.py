@@ -28,6 +28,20 @@ def test_what_the_code_needs_is_pinned_to_a_version_it_accepts(needed):
     assert needed.specifier.contains(PINS[canonicalize_name(needed.name)])
 
 
+def test_the_lock_has_the_pinned_versions_and_a_hash_for_each():
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    entries = [line for line in lines if line and line[0] not in " #"]
+    locked = {
+        canonicalize_name(pin.name): next(iter(pin.specifier)).version
+        for pin in (Requirement(entry.removesuffix("\\")) for entry in entries)
+    }
+    needed = {canonicalize_name(Requirement(text).name) for text in PROJECT["dependencies"]}
+    assert needed <= locked.keys()
+    assert {n: v for n, v in locked.items() if n in PINS and v != PINS[n]} == {}
+    following = [lines[lines.index(entry) + 1] for entry in entries]
+    assert all(line.startswith("    --hash=sha256:") for line in following)
+
+
 def test_the_installed_package_is_this_one():
     assert version("fedlora") == PROJECT["version"]
     assert Path(fedlora.__file__).parent == ROOT / "fedlora"
