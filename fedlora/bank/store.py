@@ -118,7 +118,8 @@ class Bank:
             reason = error.strerror if isinstance(error, OSError) else error
             raise FedloraError(
                 f"adapter file '{path}' is damaged ({reason}): restore it from a copy, or delete"
-                " it and add the adapter again"
+                " it and add the adapter again; a run asks its clients again once its bank and"
+                " checkpoints folders are deleted"
             ) from None
         return adapter
 
