@@ -7,11 +7,11 @@ from fedlora.adoption.contract import Offer
 from fedlora.adoption.gate import refine_if_it_helps
 from fedlora.client.desk import Desk
 from fedlora.client.few_labels import FewLabels
+from fedlora.client.protecting import vector_of
 from fedlora.client.trial import local_methods, score
 from fedlora.client.workplace import Workplace
 from fedlora.config import AdoptionConfig, RunConfig
 from fedlora.errors import FedloraError
-from fedlora.finetune.task_vector import task_vector
 from fedlora.spans import span
 from fedlora.wire.message import JSON, Message
 
@@ -20,7 +20,7 @@ from fedlora.wire.message import JSON, Message
 def describe(place: Workplace, _message: Message) -> Message:
     """Say what the task is like: its vector, and a few counts."""
     desk = place.desk
-    vector = task_vector(desk.objective, desk.train, place.config.task_vector)
+    vector = vector_of(place.config, desk.objective, desk.train, place.purpose("describe"))
     meta: dict[str, JSON] = {
         "task": desk.seat.task,
         "role": desk.seat.role,

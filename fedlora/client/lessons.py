@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from fedlora import seeding
 from fedlora.adapter import LoraAdapter
+from fedlora.client.protecting import keeps_scores
 from fedlora.client.trial import score
 from fedlora.client.tuition import begin, integer
 from fedlora.client.workplace import Workplace
@@ -53,7 +54,9 @@ def finetune(place: Workplace, message: Message) -> tuple[list[Job], Answer]:
     def answer(trained: Sequence[Trained], seconds: float) -> Message:
         samples = [adapter for repeat in trained for adapter in repeat.adapters]
         desk = place.desk
-        scores: list[JSON] = [score(desk.objective, a, desk.validation) for a in samples]
+        scores: list[JSON] = [{} for _ in samples]
+        if not keeps_scores(place.config):
+            scores = [score(desk.objective, a, desk.validation) for a in samples]
         named = {str(number): adapter for number, adapter in enumerate(samples)}
         account = _account(place, trained, seconds) | {"samples": scores}
         return Message("adapter", place.write(named), account)
@@ -90,9 +93,8 @@ def _account(place: Workplace, trained: Sequence[Trained], seconds: float) -> di
     account: dict[str, JSON] = {
         "task": place.desk.seat.task,
         "examples": place.desk.examples,
-        "curve": last.curve,
-        "validation": last.validation,
-        "loss": last.curve[-1],
         "seconds": seconds,
     }
+    if not keeps_scores(place.config):
+        account |= {"curve": last.curve, "validation": last.validation, "loss": last.curve[-1]}
     return account | ({"remark": place.states.remark} if place.states.remark else {})

@@ -5,11 +5,11 @@ from pathlib import Path
 from fedlora.adapter import AdapterSpec, LoraAdapter, peft_folder
 from fedlora.backbone import open_slot
 from fedlora.client.own_task import OwnTask, open_task
+from fedlora.client.protecting import vector_of
 from fedlora.client.trial import score
 from fedlora.config import RunConfig
 from fedlora.errors import FedloraError
 from fedlora.finetune.local import fresh, spec_of
-from fedlora.finetune.task_vector import task_vector
 from fedlora.wire.message import JSON, Message, decode, encode
 
 _ENVELOPE_BYTES = 1 << 20
@@ -60,7 +60,7 @@ class Newcomer:
     def _describe(self) -> Message:
         """The same words as of a run's own clients, less what would tell them apart."""
         objective = self._task.objective
-        vector = task_vector(objective, self._task.describing, self._config.task_vector)
+        vector = vector_of(self._config, objective, self._task.describing, self._seed)
         meta: dict[str, JSON] = {
             "metric": objective.metric,
             "spec": self._spec().to_json(),

@@ -8,6 +8,7 @@ from torch import Tensor
 from fedlora import seeding
 from fedlora.adapter import AdapterSpec, LoraAdapter
 from fedlora.client.desk import Desk
+from fedlora.client.protecting import protection_of
 from fedlora.config import RunConfig, TrainSection
 from fedlora.errors import FedloraError
 from fedlora.finetune.activation_cache import ActivationCache
@@ -55,7 +56,10 @@ class Workplace:
         """Training on the client's own shard."""
         desk = self.desk
         validation = desk.validation if settings.patience else None
-        return Job(desk.objective, start, self.shard(), validation, settings, seed, keep)
+        protection = protection_of(self.config, desk.examples)
+        return Job(
+            desk.objective, start, self.shard(), validation, settings, seed, keep, None, protection
+        )
 
     def shard(self) -> Rows:
         """The training rows, with the states below the adapters where these are kept."""

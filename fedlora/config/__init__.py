@@ -22,6 +22,7 @@ from fedlora.config.files import dump, from_dict, load, merged, naming, stamped
 from fedlora.config.model import BackboneConfig, LoraSection
 from fedlora.config.newcomers import AdoptionConfig, EvaluationConfig
 from fedlora.config.parts import AggregatorPart, CodecPart, GeneratorPart, PolicyPart, TasksPart
+from fedlora.config.privacy import PrivacyConfig
 from fedlora.config.run import RunConfig
 from fedlora.config.runtime import RoundsConfig, RuntimeConfig, Training
 from fedlora.config.screening import ScreeningConfig
@@ -47,6 +48,7 @@ __all__ = [
     "LoraSection",
     "NoiseConfig",
     "PolicyPart",
+    "PrivacyConfig",
     "RoundsConfig",
     "RunConfig",
     "RuntimeConfig",

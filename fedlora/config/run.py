@@ -18,6 +18,7 @@ from fedlora.config.continual import ContinualConfig
 from fedlora.config.model import BackboneConfig, LoraSection
 from fedlora.config.newcomers import AdoptionConfig, EvaluationConfig
 from fedlora.config.parts import CodecPart, GeneratorPart, TasksPart, default
+from fedlora.config.privacy import PrivacyConfig
 from fedlora.config.runtime import RoundsConfig, RuntimeConfig
 from fedlora.config.screening import ScreeningConfig
 from fedlora.errors import FedloraError
@@ -51,6 +52,9 @@ class RunConfig(Section):
         None, description="clients that attack, in a simulation; none when absent"
     )
     screening: ScreeningConfig = ScreeningConfig()
+    privacy: PrivacyConfig | None = Field(
+        None, description="noise on what clients send; none when absent"
+    )
     codec: CodecPart = default(CodecPart, "none")
     codec_up: CodecPart | None = Field(None, description="of answers; codec when absent")
     rounds: RoundsConfig = RoundsConfig()
@@ -108,6 +112,7 @@ IDLE_IN_STREAMS = (
     "growth",
     "screening",
     "codec_up",
+    "privacy",
 )
 """Sections that a continual run has no use for."""
 
@@ -171,7 +176,27 @@ def _misfit(config: RunConfig) -> str | None:
     if config.growth.rounds and not config.warm_start.rounds:
         return "growth.rounds: the first adapter to grow from needs warm_start.rounds of at least 1"
     named = {m for adoption in adoptions for m in adoption.policy.build().methods}
-    return _missing_method(config, named) or _misfit_of_rounds(config)
+    return _missing_method(config, named) or _misfit_of_rounds(config) or _misfit_of_privacy(config)
+
+
+def _misfit_of_privacy(config: RunConfig) -> str | None:
+    """What would tell of examples past the noise."""
+    privacy = config.privacy
+    if privacy and privacy.task_vector and config.task_vector.features != ("pooled",):
+        return (
+            "privacy.task_vector: covers pooled features alone; set task_vector.features=[pooled]"
+        )
+    if not privacy or not privacy.examples:
+        return None
+    if config.finetune.patience or config.warm_start.train.patience or config.growth.train.patience:
+        return "privacy.examples: does not cover when training stops early; leave patience out"
+    if config.warm_start.score or config.adoption.contribute:
+        return "privacy.examples: does not cover warm_start.score nor adoption.contribute"
+    duty = config.warm_start.aggregation.build().duty(1)
+    if "up" not in duty.trains or duty.controls or duty.prunes or duty.pull or duty.folds:
+        name = config.warm_start.aggregation.name
+        return f"warm_start.aggregation: privacy.examples has no proof for '{name}'; choose fedavg"
+    return None
 
 
 def _missing_method(config: RunConfig, named: set[str]) -> str | None:

@@ -7,6 +7,7 @@ from fedlora.adapter import LoraAdapter
 from fedlora.config import TrainSection
 from fedlora.finetune.guide import Guide
 from fedlora.finetune.objectives import Objective, Rows
+from fedlora.finetune.private import Protection
 
 
 class Job(NamedTuple):
@@ -20,6 +21,7 @@ class Job(NamedTuple):
     seed: decides the order of examples and the dropout.
     keep: how many of the last epochs' adapters to return.
     guide: how a federated method has it depart from plain fine-tuning; None where it does not.
+    protection: noise against what the result tells of one example; `down` is then fixed.
     """
 
     objective: Objective
@@ -30,6 +32,7 @@ class Job(NamedTuple):
     seed: int
     keep: int = 1
     guide: Guide | None = None
+    protection: Protection | None = None
 
     @property
     def examples(self) -> int:

@@ -1,8 +1,9 @@
 """One client's training: one adapter, one shard, one seed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from fedlora.finetune.guide import Guide, steer
 from fedlora.finetune.job import Job, Trained
 from fedlora.finetune.objectives import Objective, Rows
 from fedlora.finetune.objectives.contract import take
+from fedlora.finetune.private import Protection, draws, noisy_gradient
 
 
 def train(
@@ -28,6 +30,7 @@ def train(
     seed: int,
     keep: int = 1,
     guide: Guide | None = None,
+    protection: Protection | None = None,
     penalty: Callable[[], Tensor | None] | None = None,
 ) -> Trained:
     """Fine-tune from `start` with AdamW and a learning rate that falls linearly to zero.
@@ -39,30 +42,64 @@ def train(
     Raises:
         FedloraError: the loss is not finite.
     """
-    job = Job(objective, start, rows, validation, settings, seed, keep, guide)
+    job = Job(objective, start, rows, validation, settings, seed, keep, guide, protection)
     course = Course(job)
     put(objective, start)
     slot, fold = objective.slot, guide.fold if guide else None
-    with folded(slot, fold), slot.training(seed) as parameters:
-        trained = [*parameters, *objective.head().values()]
+    moves: Literal["up", "both"] = "up" if protection else "both"
+    with folded(slot, fold), slot.only(moves), slot.training(seed) as parameters:
+        trained = [p for p in (*parameters, *objective.head().values()) if p.requires_grad]
         rate, decay = settings.learning_rate, settings.weight_decay
         optimizer = torch.optim.AdamW(trained, lr=rate, weight_decay=decay)
         schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, job.steps)
-        while True:
+        descend = partial(_descend, job, penalty)
+        epochs = _private(job, descend, trained) if protection else _plain(course, descend, trained)
+        for epoch in epochs:
             losses = []
-            for index in course.shuffle():
-                optimizer.zero_grad(set_to_none=True)
-                losses.append(_descend(job, take(rows, index), penalty))
-                nn.utils.clip_grad_norm_(trained, settings.clip_norm)
+            for loss in epoch:
+                losses.append(loss)
                 optimizer.step()
                 schedule.step()
             now = partial(validation_loss, job), partial(current, objective)
             if not course.close_epoch(losses, *now):
-                return course.trained()
+                break
+        return course.trained()
 
 
-def _descend(job: Job, batch: Rows, penalty: Callable[[], Tensor | None] | None) -> Tensor:
+def _plain(
+    course: Course, descend: Callable[[Rows], Tensor], trained: list[nn.Parameter]
+) -> Iterator[Iterator[Tensor]]:
+    """Epoch after epoch, the loss of each batch, whose gradient is then in the model, clipped."""
+
+    def batches() -> Iterator[Tensor]:
+        for index in course.shuffle():
+            loss = descend(take(course.job.rows, index))
+            nn.utils.clip_grad_norm_(trained, course.job.settings.clip_norm)
+            yield loss
+
+    while True:
+        yield batches()
+
+
+def _private(
+    job: Job, descend: Callable[[Rows], Tensor], trained: list[nn.Parameter]
+) -> Iterator[Iterator[Tensor]]:
+    """As `_plain`, with examples drawn by chance, each clipped, and noise on their sum."""
+    protection, batch = job.protection, min(job.settings.batch_size, job.examples)
+    assert protection is not None
+    chance = protection.generator(job.seed)
+    steps = job.steps // job.settings.epochs
+    while True:
+        yield (
+            noisy_gradient(descend, trained, job.rows, index, batch, protection, chance)
+            for index in draws(job.examples, batch, steps, chance)
+        )
+
+
+def _descend(job: Job, penalty: Callable[[], Tensor | None] | None, batch: Rows) -> Tensor:
     """The loss of a batch, a scalar, whose gradient is now in the model as the guide has it."""
+    for parameter in (*job.objective.slot.parameters(), *job.objective.head().values()):
+        parameter.grad = None
     with replay(job.objective.slot, batch):
         loss = job.objective.loss(batch)
     more = penalty() if penalty else None

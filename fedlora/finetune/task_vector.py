@@ -6,9 +6,11 @@ from torch.nn import functional
 
 from fedlora.backbone.text_encoder import open_encoder
 from fedlora.config import TaskVectorConfig
+from fedlora.config.privacy import VectorPrivacy
 from fedlora.finetune.objectives import Objective
 from fedlora.finetune.objectives.contract import take
 from fedlora.finetune.objectives.tokens import texts
+from fedlora.privacy.accounting import gaussian_scale
 
 # Positions of the first block that `early` keeps: enough to tell where in an image or text
 # something happens, few enough to stay a few kilobytes.
@@ -44,6 +46,29 @@ def task_vector(objective: Objective, rows: dict[str, Tensor], config: TaskVecto
         "early": _early_mean(early, mask),
     }
     return torch.cat([features[name] for name in config.features]).float().clone()
+
+
+def noisy_task_vector(
+    objective: Objective,
+    rows: dict[str, Tensor],
+    config: TaskVectorConfig,
+    budget: VectorPrivacy,
+    generator: torch.Generator,
+) -> Tensor:
+    """`task_vector` of pooled features, each of `budget.clip` at most, with Gaussian noise.
+
+    Another example in the place of one moves the mean of n by 2 clip / n at most.
+    """
+    n = min(len(next(iter(rows.values()))), config.samples)
+    with torch.inference_mode(), objective.slot.disabled():
+        pooled, _, _ = objective.hidden(take(rows, torch.arange(n)))
+        pooled = pooled.cpu().double()
+    norms = torch.linalg.vector_norm(pooled, dim=1, keepdim=True)
+    mean = (pooled * (budget.clip / norms.clamp_min(1e-12)).clamp_max(1.0)).mean(0)
+    scale = gaussian_scale(budget, 2 * budget.clip / n)
+    drawn = torch.randn(mean.shape, generator=generator, dtype=torch.float64)
+    noisy: Tensor = mean + scale * drawn
+    return noisy.float()
 
 
 def _early_mean(states: Tensor, mask: Tensor) -> Tensor:

@@ -60,7 +60,7 @@ class Trainer:
         alike: dict[str, list[int]] = defaultdict(list)
         done: dict[int, Done] = {}
         for number, job in enumerate(jobs):
-            if job.guide:  # what a method changes, it changes in a model of one client
+            if job.guide or job.protection:  # what changes there is changed for one client
                 done[number] = _trained([job], None)[0]
             else:
                 alike[_shape(job)].append(number)

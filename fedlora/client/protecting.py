@@ -1,0 +1,64 @@
+"""What a client does so that nobody learns of its single examples: noise, by the run's budgets."""
+
+import functools
+import secrets
+
+import torch
+from torch import Tensor
+
+from fedlora import seeding
+from fedlora.config import RunConfig, TrainSection
+from fedlora.finetune.objectives import Objective, Rows
+from fedlora.finetune.private import Protection
+from fedlora.finetune.task_vector import noisy_task_vector, task_vector
+from fedlora.privacy.accounting import Steps, noise_multiplier
+
+_multiplier = functools.lru_cache(noise_multiplier)
+
+
+def protection_of(config: RunConfig, examples: int) -> Protection | None:
+    """The noise on a client's training that spends the budget over the whole run, and no more.
+
+    Raises:
+        FedloraError: the budget is too small for so many steps.
+    """
+    budget = config.privacy.examples if config.privacy else None
+    if budget is None:
+        return None
+    return Protection(budget.clip, _multiplier(budget, planned(config, examples)), _repeats(config))
+
+
+def planned(config: RunConfig, examples: int) -> tuple[Steps, ...]:
+    """All steps that a bank's client takes in a run, if it takes part in every round."""
+    rounds = (
+        (config.warm_start.train, config.warm_start.rounds),
+        (config.growth.train, config.growth.rounds),
+        (config.finetune, config.finetune.repeats),
+    )
+    return tuple(_steps(settings, examples, times) for settings, times in rounds)
+
+
+def vector_of(config: RunConfig, objective: Objective, rows: Rows, seed: int) -> Tensor:
+    """The task vector as it is sent."""
+    budget = config.privacy.task_vector if config.privacy else None
+    if budget is None:
+        return task_vector(objective, rows, config.task_vector)
+    chance = torch.Generator().manual_seed(
+        seeding.derive(seed, "task vector") if _repeats(config) else secrets.randbits(63)
+    )
+    return noisy_task_vector(objective, rows, config.task_vector, budget, chance)
+
+
+def keeps_scores(config: RunConfig) -> bool:
+    """Whether losses and scores of its examples stay with a bank's client."""
+    return config.privacy is not None and config.privacy.examples is not None
+
+
+def _steps(settings: TrainSection, examples: int, times: int) -> Steps:
+    batch = min(settings.batch_size, examples)
+    return Steps(batch / examples, times * settings.epochs * -(-examples // batch))
+
+
+def _repeats(config: RunConfig) -> bool:
+    """In a deployment noise is drawn from the system's entropy; in a simulation runs repeat."""
+    return config.runtime.name != "deployment"

@@ -1,0 +1,1 @@
+"""How much noise a privacy budget asks for."""
