@@ -115,6 +115,7 @@ bench-inflora: $(VENV)/.core  ## measure the claims of results/inflora.json
 	@$(BIN)/fedlora bench inflora
 
 bench-trust: $(VENV)/.core  ## measure the claims of results/trust.json
+	@$(BIN)/python scripts/fetch_data.py --only bbc_news
 	@$(BIN)/fedlora bench trust
 
 # Every version that an install brings, for each platform, with the hashes of its files.

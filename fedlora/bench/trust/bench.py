@@ -15,7 +15,8 @@ from fedlora.bench.trust.claims import accuracy_claims, fuzz_claims, kill_claims
 from fedlora.bench.trust.fuzz import ADAPTER, Found, fuzz, targets
 from fedlora.bench.trust.kills import kill_writers
 from fedlora.bench.trust.lives import live
-from fedlora.bench.trust.plan import PARTS, cases
+from fedlora.bench.trust.plan import PARTS, Case, cases
+from fedlora.bench.trust.privacy import PrivateCase, live_private, privacy_claims, private_cases
 from fedlora.errors import FedloraError
 from fedlora.registry import nearest
 from fedlora.results import BenchResults, Claim, write_results
@@ -23,8 +24,8 @@ from fedlora.server.observer import Observer
 
 SEEDS = (0, 1, 2)
 INPUTS, KILLS = 1_000_000, 200
-FUZZ, WRITES = "fuzz", "kills"
-EVERY = (*PARTS, FUZZ, WRITES)
+FUZZ, WRITES, PRIVACY = "fuzz", "kills", "privacy"
+EVERY = (*PARTS, PRIVACY, FUZZ, WRITES)
 
 Row = dict[str, Any]
 
@@ -32,7 +33,7 @@ Row = dict[str, Any]
 def bench_trust(
     out: Path, only: Sequence[str], observer: Observer, seeds: tuple[int, ...] = SEEDS
 ) -> BenchResults:
-    """Measure claims T1, T2 and T4, and write them after each part.
+    """Measure claims T1, T2, T4 and T5, and write them after each part.
 
     A bench that was interrupted goes on with the federations that are missing, as long as the code
     is the same.
@@ -60,8 +61,10 @@ def bench_trust(
         elif part == WRITES:
             more_claims, more_rows = _killed(observer)
         else:
-            more_rows = _lived(part, seeds, kept, observer)
-            more_claims = accuracy_claims(more_rows)
+            private = part == PRIVACY
+            planned = private_cases(seeds) if private else cases(part, seeds)
+            more_rows = _lived(part, planned, kept, observer)
+            more_claims = (privacy_claims if private else accuracy_claims)(more_rows)
             spent += sum(row["seconds"] for row in more_rows)
             began = time.perf_counter()
         spent += time.perf_counter() - began
@@ -75,16 +78,18 @@ def bench_trust(
     return results
 
 
-def _lived(part: str, seeds: tuple[int, ...], kept: Kept[Row], observer: Observer) -> list[Row]:
+def _lived(
+    part: str, planned: Sequence[Case | PrivateCase], kept: Kept[Row], observer: Observer
+) -> list[Row]:
     torch.set_num_threads(1)
-    planned = cases(part, seeds)
     observer.phase(part, len(planned))
     rows = []
     for case in planned:
         row = kept.get(case.name)
         if row is None:
             began = time.perf_counter()
-            row = live(case) | {"seconds": round(time.perf_counter() - began, 1)}
+            lived = live_private(case) if isinstance(case, PrivateCase) else live(case)
+            row = lived | {"seconds": round(time.perf_counter() - began, 1)}
             kept.put(case.name, row)
         rows.append(row)
         observer.advance()
