@@ -22,11 +22,16 @@ def create(config: RunConfig, root: Path) -> Path:
 def create_at(config: RunConfig, folder: Path) -> Path:
     """A new run folder of a given name.
 
+    Where clients live on this machine the run goes on from any folder: its paths are absolute.
+    Clients of a deployment have paths of their own.
+
     Raises:
         FedloraError: it exists already, or cannot be written.
     """
     if (folder / CONFIG).exists():
         raise FedloraError(f"{folder}: holds a run already; go on with --resume or name another")
+    if config.runtime.name != "deployment":
+        config = configuration.rooted(config)
     atomic.write_text(folder / CONFIG, configuration.dump(config))
     return folder
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from fedlora import config as configuration
+from fedlora import run_folder
 from fedlora.errors import FedloraError
 from tests.conftest import small_config
 
@@ -146,3 +147,36 @@ def test_draws_that_cannot_differ_are_refused():
         small_config(**best)
     drawn = small_config(**best, generator={"name": "cvae", "spread": 1.0})
     assert drawn.adoption.title == "best_of_8"
+
+
+def test_a_run_folder_s_paths_lead_somewhere_from_anywhere(tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    own = """
+name: own
+backbone: {name: minilm}
+tasks:
+  name: several
+  tasks:
+    north: {name: files, path: data/north.csv}
+    south: {name: files, path: ~/south.csv}
+  held_out: [south]
+"""
+    Path("own.yaml").write_text(own)
+    config = configuration.load(Path("own.yaml"))
+    folder = run_folder.create_at(config, tmp_path / "run")
+    there = run_folder.resume(folder)
+    paths = [str(each.options().path) for each in there.tasks.options().tasks.values()]
+    assert paths == [str(tmp_path / "data/north.csv"), str(Path.home() / "south.csv")]
+    deployed = configuration.load(Path("own.yaml"), ["runtime.name=deployment"])
+    kept = run_folder.resume(run_folder.create_at(deployed, tmp_path / "deployed"))
+    assert str(kept.tasks.options().tasks["north"].options().path) == "data/north.csv"
+
+
+def test_nothing_but_paths_is_changed_by_that():
+    for file in sorted(Path("configs").glob("*.yaml")):
+        config = configuration.load(file)
+        now, then = (
+            configuration.dump(c).splitlines() for c in (configuration.rooted(config), config)
+        )
+        changed = [(a, b) for a, b in zip(now, then, strict=True) if a != b]
+        assert all("path:" in ours and "path:" in theirs for ours, theirs in changed)

@@ -47,6 +47,7 @@ def import_adapters(
     from fedlora.client.own_task import describe
 
     settings, bank = _open(place, config, seed)
+    before = len(bank)
     if task is None:
         if data is not None or task_vector is not None or rename:
             raise FedloraError("--task: name the task that the adapters are of")
@@ -61,6 +62,8 @@ def import_adapters(
         else:
             digests = import_plain(bank, source, task, vector, _renamed(rename or []))
     show([{"digest": digest} for digest in digests], json)
+    new = len(bank) - before
+    typer.echo(f"{new} added, {len(digests) - new} there already", err=True)
 
 
 def _open(place: Path, config: Path | None, seed: int | None) -> "tuple[RunConfig, Bank]":

@@ -18,7 +18,7 @@ from fedlora.config.clip_lora import (
     LoRAFields,
 )
 from fedlora.config.continual import ContinualConfig, NoiseConfig
-from fedlora.config.files import dump, from_dict, load, merged, naming, stamped
+from fedlora.config.files import dump, from_dict, load, merged, naming, rooted, stamped
 from fedlora.config.model import BackboneConfig, LoraSection
 from fedlora.config.newcomers import AdoptionConfig, EvaluationConfig
 from fedlora.config.parts import AggregatorPart, CodecPart, GeneratorPart, PolicyPart, TasksPart
@@ -64,5 +64,6 @@ __all__ = [
     "load",
     "merged",
     "naming",
+    "rooted",
     "stamped",
 ]

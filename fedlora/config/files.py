@@ -55,6 +55,26 @@ def dump(config: RunConfig) -> str:
     return OmegaConf.to_yaml(OmegaConf.create(config.model_dump(mode="json")))
 
 
+def rooted(config: RunConfig) -> RunConfig:
+    """The same configuration with paths that do not depend on the folder that it is read from."""
+    return from_dict(_absolute(config, config.model_dump(mode="json")), "the configuration")
+
+
+def _absolute(value: Any, given: Any) -> Any:
+    """What was given of a value, every path in it from the root of the file system."""
+    if isinstance(value, Path):
+        return str(value.expanduser().absolute())
+    if isinstance(value, list | tuple):
+        return [_absolute(*pair) for pair in zip(value, given, strict=True)]
+    if isinstance(value, Part):
+        value = {"name": value.name, **vars(value.options())}
+    elif isinstance(value, BaseModel):
+        value = vars(value)
+    if not isinstance(value, dict):
+        return given
+    return {key: _absolute(value[key], each) for key, each in given.items()}
+
+
 def stamped(root: Path, name: str) -> Path:
     """The name of a new folder: root/NAME_YYYYMMDD_HHMMSS."""
     return root / f"{name}_{datetime.now().astimezone():%Y%m%d_%H%M%S}"

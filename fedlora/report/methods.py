@@ -93,7 +93,7 @@ def method(name: str, few_labels: int | None = None) -> Method:
         return Method(name, f"LoRA on {few_labels} labels", known.about, known.needs, marker="s")
     if name in _BY_NAME:
         return _BY_NAME[name]
-    label = printable(name.replace("_", " "), 26)
+    label = printable(name.replace("_", " ").capitalize(), 26)
     if name.startswith(_BY_LABELS) or name.endswith(_REFINED):
         return Method(name, label, "a further way to adopt", Needs.LABELS, marker="d")
     return Method(name, label, "a further generator", marker="h")
