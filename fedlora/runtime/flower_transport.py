@@ -24,6 +24,9 @@ _SHORTEST, _LONGEST = 0.01, 0.5
 """Seconds between two looks for replies; the longer nothing came, the rarer."""
 
 
+ABSENT = "no connected node carries it: start its node again, or name it in a node's config"
+
+
 class FlowerTransport:
     """A Transport; each node gets its clients' requests in packs.
 
@@ -71,7 +74,7 @@ class FlowerTransport:
         backlog = Backlog(self._pack_seconds, self._together)
         for node, request in self._placed(requests):
             if node is None:
-                yield _refusal(request, "no node carries it: name it in a node's config", 0)
+                yield _refusal(request, ABSENT, 0)
             else:
                 backlog.put(node, request)
         probes = None if self._simulated else Probes(self._grid)

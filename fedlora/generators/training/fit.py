@@ -140,7 +140,8 @@ def _resumable(path: Path, identity: str) -> dict[str, Any] | None:
     except (
         RuntimeError, ValueError, EOFError, OSError, UnpicklingError, KeyError,
     ) as error:  # fmt: skip
-        raise FedloraError(f"{path}: damaged ({error}); delete it to train afresh") from None
+        reason = " ".join(str(error).split())[:120]
+        raise FedloraError(f"{path}: damaged ({reason}); delete it to train afresh") from None
     return found if found["identity"] == identity else None
 
 
