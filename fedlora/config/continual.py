@@ -5,6 +5,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from fedlora.config.parts import AggregatorPart, GeneratorPart, default
+from fedlora.config.privacy import Budget
 from fedlora.section import Part, Section
 
 
@@ -14,7 +15,7 @@ class MethodPart(Part):
     room: ClassVar[str] = "continual.methods"
 
 
-class NoiseConfig(Section):
+class NoiseConfig(Budget):
     """Gaussian noise on the statistics of inputs, for a whole run.
 
     epsilon, delta: the budget of each example, of all its statistics together. It covers them
@@ -22,8 +23,6 @@ class NoiseConfig(Section):
     clip: the most that one example's sum of squares over its tokens counts in one layer.
     """
 
-    epsilon: float = Field(8.0, gt=0)
-    delta: float = Field(1e-5, gt=0, lt=1)
     clip: float = Field(100.0, gt=0)
 
 

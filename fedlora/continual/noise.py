@@ -1,12 +1,11 @@
 """Gaussian noise on the statistics: how much of it a stated privacy budget asks for."""
 
-import math
-
 import torch
 from torch import Tensor
 
 from fedlora.config import NoiseConfig
 from fedlora.continual.statistics import Statistics
+from fedlora.privacy.accounting import gaussian_scale
 
 
 def clipped(inputs: Tensor, clip: float) -> Tensor:
@@ -21,14 +20,9 @@ def clipped(inputs: Tensor, clip: float) -> Tensor:
 def noise_scale(config: NoiseConfig, releases: int) -> float:
     """Standard deviation of the noise on each value, for `releases` of one example's statistics.
 
-    A release of sensitivity `clip` with noise sigma is clip^2 / (2 sigma^2)-zCDP, releases add
-    up, and rho-zCDP is (rho + 2 sqrt(rho ln(1 / delta)), delta)-DP (Bun and Steinke 2016,
-    arXiv 1605.02065, propositions 1.6, 1.3 and lemma 2.3). The mechanism on second moments is
-    that of Dwork et al. 2014, "Analyze Gauss".
+    The mechanism on second moments is that of Dwork et al. 2014, "Analyze Gauss".
     """
-    log = math.log(1 / config.delta)
-    rho = (math.sqrt(log + config.epsilon) - math.sqrt(log)) ** 2
-    return config.clip / math.sqrt(2 * rho / releases)
+    return gaussian_scale(config, config.clip, releases)
 
 
 def noisy(statistics: Statistics, scale: float, generator: torch.Generator) -> Statistics:

@@ -26,7 +26,7 @@ def accuracy_claims(rows: Sequence[Row]) -> list[Claim]:
         cost = _lost(clean, _of(rows, CLEAN, 0.0, "screening", deal))
         if cost:
             what = f"points that screening costs newcomers of a clean run ({deal})"
-            found.append(_claim(what, cost, "points", 0.5))
+            found.append(spread_claim("T1", what, cost, "points", 0.5))
         attacks = dict.fromkeys(
             r["attack"] for r in rows if r["deal"] == deal and r["share"] == SHARE
         )
@@ -36,10 +36,14 @@ def accuracy_claims(rows: Sequence[Row]) -> list[Claim]:
                 lost = _lost(clean, own)
                 about = f"20% {attack}, defence {defence} ({deal})"
                 if lost:
-                    found.append(_claim(f"points newcomers lose: {about}", lost, "points", 3.0))
+                    found.append(
+                        spread_claim("T1", f"points newcomers lose: {about}", lost, "points", 3.0)
+                    )
                 if lost and attack == "backdoor":
                     rates = [POINTS * row["backdoor"] for row in own]
-                    found.append(_claim(f"success of the backdoor: {about}", rates, "%", 10.0))
+                    found.append(
+                        spread_claim("T1", f"success of the backdoor: {about}", rates, "%", 10.0)
+                    )
     return found
 
 
@@ -57,10 +61,11 @@ def _lost(clean: Mapping[int, Row], rows: Sequence[Row]) -> list[float]:
     ]
 
 
-def _claim(what: str, values: Sequence[float], unit: str, target: float) -> Claim:
+def spread_claim(claim: str, what: str, values: Sequence[float], unit: str, target: float) -> Claim:
+    """A mean that is to stay below a target, with its 95% interval over federations."""
     spread = interval(list(values))
     return Claim(
-        id="T1",
+        id=claim,
         what=what,
         value=mean(values),
         low=spread.low,

@@ -11,12 +11,12 @@ from typing import Any
 import torch
 
 from fedlora.bank import Bank
+from fedlora.bench.trust.claims import spread_claim
 from fedlora.client.client import Client
 from fedlora.client.protecting import vector_of
 from fedlora.config import RunConfig, from_dict
 from fedlora.evaluation.membership import membership
 from fedlora.evaluation.reconstruction import likeness, reconstruct
-from fedlora.evaluation.table import interval
 from fedlora.finetune.objectives.contract import take
 from fedlora.results import Claim
 from fedlora.runtime.inprocess import InProcess
@@ -156,22 +156,8 @@ def privacy_claims(rows: Sequence[Row]) -> list[Claim]:
             own = [row for row in here if row["epsilon"] == epsilon]
             lost = [100 * (plain[r["seed"]]["accuracy"] - r["accuracy"]) for r in own]
             what = f"points newcomers lose at epsilon {epsilon:g} ({family})"
-            claims.append(_claim(what, lost, "points", 5.0))
+            claims.append(spread_claim("T5", what, lost, "points", 5.0))
             told = [row["membership"] for row in own]
             what = f"members told from others at epsilon {epsilon:g} ({family}), 0.5 is a guess"
-            claims.append(_claim(what, told, "", 0.55))
+            claims.append(spread_claim("T5", what, told, "", 0.55))
     return claims
-
-
-def _claim(what: str, values: Sequence[float], unit: str, target: float) -> Claim:
-    spread = interval(list(values))
-    return Claim(
-        id="T5",
-        what=what,
-        value=mean(values),
-        low=spread.low,
-        high=spread.high,
-        unit=unit,
-        sense="<=",
-        target=target,
-    )
