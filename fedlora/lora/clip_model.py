@@ -95,7 +95,7 @@ class FederatedCLIPModel(nn.Module):
 
         Raises:
             FedloraError: the images are not prepared, data and labels disagree in number, or a
-                label is no integer or has no class, or nothing is there to train.
+                label is no integer or has no class.
         """
         pixels, truth = self._batch(data, labels)
         if not self.training:
@@ -163,8 +163,6 @@ class FederatedCLIPModel(nn.Module):
     def _current_optimizer(self) -> torch.optim.Optimizer:
         """AdamW over what requires gradients now, made anew when that, or where it is, changed."""
         trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        if not trained:
-            raise FedloraError("nothing trains: call enable_lora_layers() before train_step")
         now = [(id(parameter), parameter.dtype, parameter.device) for parameter in trained]
         if self._optimizer is None or self._optimizer[0] != now:
             made = torch.optim.AdamW(trained, self.learning_rate, weight_decay=0.0, fused=True)

@@ -18,6 +18,13 @@ COMPONENTS: tuple[Component, ...] = get_args(Component)
 TOWERS = {"encoder": "clip.vision_model", "text_encoder": "clip.text_model"}
 PROJECTIONS = {"encoder": "clip.visual_projection", "text_encoder": "clip.text_projection"}
 
+OWN_COMPONENT = {
+    "classifier": "classifier",
+    "visual_projection": "projection",
+    "text_projection": "projection",
+}
+"""Layers that are a component by themselves, or part of a small one."""
+
 
 class CLIPLoRAWrapper(LoRAWrapper):
     """A federated CLIP with adapters in some of its components.
@@ -49,7 +56,7 @@ class CLIPLoRAWrapper(LoRAWrapper):
         self.target_components = tuple(target_components)
 
     @override
-    def target_layers(self) -> list[str]:
+    def _find_layers(self) -> list[str]:
         parts = self.target_components
         towers = [part for part in parts if part in TOWERS]
         single = ["classifier"] if "classifier" in parts else []
@@ -59,8 +66,10 @@ class CLIPLoRAWrapper(LoRAWrapper):
         inside = {part: list(adaptable_layers(model, TOWERS[part])) for part in towers}
         given = self.lora_config.target_modules
         targets = CLIP_TARGETS if given == "auto" else given
-        if "classifier" in targets and "classifier" not in parts:
-            raise FedloraError("target_components: add 'classifier', the head that is a target")
+        for target in targets:
+            component = OWN_COMPONENT.get(target)
+            if component and component not in parts:
+                raise FedloraError(f"target_components: add '{component}', which '{target}' is of")
         if towers or given != "auto":
             check_targets(
                 [*single, *(name for names in inside.values() for name in names)], targets

@@ -67,8 +67,9 @@ class LoRAWrapper(nn.Module):
     def apply_lora_to_federated_model(self) -> Self:
         """Put the adapter into the model, in place; a second call does nothing.
 
-        Outputs stay as they were, since `up` starts at zero. `down` is drawn from torch's global
-        generator, as PEFT does.
+        Outputs stay as they were, since `up` starts at zero; a head made of class names that
+        follows the text tower is then computed in every pass, which rounds otherwise. `down` is
+        drawn from torch's global generator, as PEFT does.
 
         Raises:
             FedloraError: no layer matches; the model is then unchanged.
@@ -85,7 +86,7 @@ class LoRAWrapper(nn.Module):
         Raises:
             FedloraError: no layer matches.
         """
-        return find_layers(adaptable_layers(self.federated_model), self.lora_config.target_modules)
+        return list(self.injection.layers) if self.applied else self._find_layers()
 
     def trained_beside(self) -> list[str]:
         """Names of the model's own parameters that train beside the adapter."""
@@ -187,7 +188,13 @@ class LoRAWrapper(nn.Module):
         self._changed()
 
     def train_step(self, data: Any, labels: Any) -> Any:
-        """The model's own: one step, the loss."""
+        """The model's own: one step, the loss.
+
+        Raises:
+            FedloraError: the adapter is disabled, and all else is frozen.
+        """
+        if self._injection is not None and not self._injection.enabled:
+            raise FedloraError("nothing trains: call enable_lora_layers() before train_step")
         return self.federated_model.train_step(data, labels)  # type: ignore[operator]
 
     def evaluate(self, data: Any, labels: Any) -> Any:
@@ -197,6 +204,9 @@ class LoRAWrapper(nn.Module):
     def forward(self, *inputs: Any, **named: Any) -> Any:
         """The model's own."""
         return self.federated_model(*inputs, **named)
+
+    def _find_layers(self) -> list[str]:
+        return find_layers(adaptable_layers(self.federated_model), self.lora_config.target_modules)
 
     def _changed(self) -> None:
         """Tell a model that wants to know (`parameters_changed`) that its tensors have changed."""

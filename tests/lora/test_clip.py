@@ -234,6 +234,7 @@ def test_the_quick_start_trains():
     ("encoder", {}, "give a list"),
     (["encoder"], {"target_modules": ["q_prj"]}, r"'q_prj'; did you mean 'q_proj'"),
     (["encoder"], {"target_modules": ["classifier"]}, "target_components: add 'classifier'"),
+    (["encoder"], {"target_modules": ["visual_projection"]}, "target_components: add 'projection'"),
     (["encoder", "classifier"], {"target_modules": ["classifier"]}, "'encoder' has none of"),
     (["text_encoder", "classifier"], {}, "leave 'classifier' out"),
 ])  # fmt: skip

@@ -105,6 +105,8 @@ def test_what_trains_is_what_travels(bias, tensors):
 
     wrapper.disable_lora_layers()
     assert torch.equal(wrapper(x), plain(x))
+    with pytest.raises(FedloraError, match="nothing trains: call enable_lora_layers"):
+        wrapper.train_step(x, y)
     values = wrapper.get_parameters()  # the adapter's, enabled or not
     assert len(values) == tensors
     assert all(not np.array_equal(a, b) for a, b in zip(values, before, strict=True))
@@ -139,6 +141,7 @@ def test_targets_are_full_names_or_their_ends_and_nothing_else():
     one = LoRAWrapper(Deep(), LoRAConfig(r=1, target_modules=["inner.first"]))
 
     assert both.target_layers() == ["first", "inner.first"]
+    assert both.apply_lora_to_federated_model().target_layers() == ["first", "inner.first"]
     assert one.apply_lora_to_federated_model().injection.layers == ("inner.first",)
     assert type(one.federated_model.first) is nn.Linear
 
