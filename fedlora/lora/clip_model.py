@@ -134,7 +134,7 @@ class FederatedCLIPModel(nn.Module):
         if len(parameters) != len(own):
             raise FedloraError(f"{len(parameters)} parameters given, {len(own)} expected")
         pairs = zip(own.items(), parameters, strict=True)
-        received = [fitting(name, value, tensor.shape) for (name, tensor), value in pairs]
+        received = [fitting(name, value, tensor) for (name, tensor), value in pairs]
         with torch.no_grad():
             for tensor, value in zip(own.values(), received, strict=True):
                 tensor.copy_(value)

@@ -92,9 +92,11 @@ class LoRAModelManager:
         try:
             data = path.read_bytes()
             tensors, _ = frame.unpack(data, len(data))
-            missing = set(wrapper.shared_tensors()) - set(tensors)
-            if missing:
+            shared = set(wrapper.shared_tensors())
+            if missing := shared - set(tensors):
                 raise FedloraError(f"tensor '{min(missing)}' is missing")
+            if beyond := set(tensors) - shared:
+                raise FedloraError(f"tensor '{min(beyond)}' is none that this wrapper trains")
             wrapper.write(tensors)
         except (FedloraError, OSError) as error:
             raise FedloraError(f"{path}: {error}") from None
@@ -108,7 +110,7 @@ class LoRAModelManager:
             FedloraError: there is no such model, or its description is damaged.
         """
         path = Path(folder) / checked(name)
-        if not (path / INFO).is_file() or not (path / WEIGHTS).is_file():
+        if not (path / INFO).is_file():
             raise _missing(
                 "model", name, [file.parent.name for file in path.parent.glob(f"*/{INFO}")]
             )
@@ -116,8 +118,10 @@ class LoRAModelManager:
             info = frame.read_json((path / INFO).read_text("utf-8"))
         except (FedloraError, OSError, UnicodeDecodeError) as error:
             raise FedloraError(f"{path / INFO}: {error}") from None
-        if not isinstance(info, dict):
+        if not isinstance(info, dict) or not _MUST_AGREE.keys() <= info.keys():
             raise FedloraError(f"{path / INFO}: not a description; save the model again")
+        if not (path / WEIGHTS).is_file():
+            raise FedloraError(f"{path / WEIGHTS}: missing; save the model again")
         return {**info, "bytes": (path / WEIGHTS).stat().st_size}
 
 
@@ -146,7 +150,15 @@ def checked(name: str) -> str:
 
 
 def _described(wrapper: LoRAWrapper) -> dict[str, Any]:
-    """All that a saved adapter belongs to."""
+    """All that a saved adapter belongs to.
+
+    Raises:
+        FedloraError: it is no wrapper, or has no adapter yet.
+    """
+    if not isinstance(wrapper, LoRAWrapper):
+        raise FedloraError(
+            f"{type(wrapper).__name__} is not wrapped: wrap it in a LoRAWrapper first"
+        )
     injection, config = wrapper.injection, wrapper.lora_config
     other = set(injection.trained)
     if config.save_only_trainable:

@@ -181,7 +181,7 @@ class LoRAWrapper(nn.Module):
         for name, value in values.items():
             if name not in own:
                 raise FedloraError(f"the model has no tensor '{name}'; was it wrapped otherwise?")
-            given[name] = fitting(name, value, own[name].shape)
+            given[name] = fitting(name, value, own[name])
         with torch.no_grad():
             for name, tensor in given.items():
                 own[name].copy_(tensor)

@@ -160,3 +160,28 @@ def test_saved_files_do_not_depend_on_when_they_are_written(tmp_path):
     assert files[0] == files[1]
     assert files[2] == files[3]
     assert json.loads(files[0])["rank"] == 2
+
+
+def test_a_trained_head_does_not_take_the_place_of_one_made_of_names(tmp_path):
+    LoRAModelManager.save_model(wrapped(model=clip(names=None)), "trained", tmp_path)
+    named = wrapped()
+    before = [value.copy() for value in named.get_parameters()]
+    head = named.federated_model.classifier.weight.clone()
+
+    with pytest.raises(FedloraError, match=r"tensor 'classifier\.\w+' is none that this wrapper"):
+        LoRAModelManager.load_model("trained", named, tmp_path)
+
+    assert torch.equal(named.federated_model.classifier.weight, head)
+    assert all(np.array_equal(a, b) for a, b in zip(before, named.get_parameters(), strict=True))
+
+
+def test_what_is_no_saved_wrapper_is_named(tmp_path):
+    with pytest.raises(FedloraError, match="FederatedCLIPModel is not wrapped: wrap it"):
+        LoRAModelManager.save_model(clip(), "plain", tmp_path)
+    folder = LoRAModelManager.save_model(wrapped(), "mine", tmp_path)
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(FedloraError, match=r"model\.safetensors: missing; save the model again"):
+        LoRAModelManager.load_model("mine", wrapped(), tmp_path)
+    (folder / "info.json").write_text("{}")
+    with pytest.raises(FedloraError, match=r"info\.json: not a description"):
+        LoRAModelManager.get_model_info("mine", tmp_path)

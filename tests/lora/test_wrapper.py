@@ -252,13 +252,15 @@ def test_bad_input_is_named_and_leaves_the_model_unchanged():
     lambda v: [v[0] + 1, *v[1:-1], v[-1].T],
     lambda v: [v[0] + 1, *v[1:-1], [[1], [1, 2]]],
     lambda v: [v[0] + 1, *v[1:-1], np.full_like(v[-1], np.inf)],
+    lambda v: [v[0] + 1, *v[1:-1], np.full_like(v[-1], 1e300, dtype=np.float64)],
+    lambda v: [v[0] + 1, *v[1:-1], v[-1].astype(np.complex64)],
 ])  # fmt: skip
 def test_parameters_that_do_not_fit_change_nothing(spoil):
     wrapper = adapted()
     before = wrapper.get_parameters()
 
     with pytest.raises(
-        FedloraError, match=r"parameters? .*(4 expected|, not \(|array of numbers|infinity)"
+        FedloraError, match=r"parameters? .*(4 expected|, not \(|array of (real )?numbers|infinity)"
     ):
         wrapper.set_parameters(spoil(before))
 
