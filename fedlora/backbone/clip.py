@@ -52,8 +52,11 @@ class ImageInput:
         repeated; then each channel is normalised.
 
         Raises:
-            FedloraError: the images have neither one channel nor those of the tower.
+            FedloraError: the images have neither one channel nor those of the tower, or are no
+                floating-point numbers.
         """
+        if not isinstance(images, Tensor) or not images.is_floating_point():
+            raise FedloraError("images: give a tensor of floats in [0, 1], such as pixels / 255")
         if images.ndim != 4 or images.shape[1] not in (1, self.channels):
             raise FedloraError(
                 f"images of shape {tuple(images.shape)}: this model takes (n, 1 or"

@@ -12,7 +12,7 @@ from fedlora.backbone.clip import TEMPLATES, ClipTowers, fill, load_clip, name_r
 from fedlora.backbone.weights import locate, unloadable
 from fedlora.errors import FedloraError
 from fedlora.lora.examples import class_numbers, prepared_images
-from fedlora.lora.received import fitting
+from fedlora.lora.received import check_count, fitting
 
 EVALUATION_BATCH = 256
 
@@ -49,6 +49,8 @@ class FederatedCLIPModel(nn.Module):
     ) -> None:
         super().__init__()
         _check_classes(num_classes, class_names, trainable_head)
+        if isinstance(templates, str) or not templates:
+            raise FedloraError('templates: give a list of prompts, such as ["a photo of a {}."]')
         towers = open_towers(model_name) if isinstance(model_name, str) else model_name
         self.clip = towers.model
         self.images = towers.images
@@ -131,8 +133,7 @@ class FederatedCLIPModel(nn.Module):
             FedloraError: another number or shape, or not finite numbers; nothing is then changed.
         """
         own = self.state_dict()
-        if len(parameters) != len(own):
-            raise FedloraError(f"{len(parameters)} parameters given, {len(own)} expected")
+        check_count(parameters, len(own))
         pairs = zip(own.items(), parameters, strict=True)
         received = [fitting(name, value, tensor) for (name, tensor), value in pairs]
         with torch.no_grad():
@@ -192,8 +193,14 @@ def open_towers(model_name: str) -> ClipTowers:
 def _check_classes(
     num_classes: int, names: Sequence[str] | None, trainable_head: bool | None
 ) -> None:
-    if num_classes < 2:
-        raise FedloraError(f"num_classes={num_classes}: at least two are needed")
+    if not isinstance(num_classes, int) or num_classes < 2:
+        raise FedloraError(f"num_classes={num_classes!r}: give a whole number of at least two")
+    if names is not None and (
+        isinstance(names, str)
+        or not all(isinstance(name, str) and name for name in names)
+        or len(set(names)) < len(names)
+    ):
+        raise FedloraError("class_names: give a list of names, each once and none empty")
     if names is not None and len(names) != num_classes:
         raise FedloraError(
             f"num_classes={num_classes}, but class_names has {len(names)}: give one a class"

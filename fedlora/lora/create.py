@@ -26,6 +26,8 @@ def create_model(
     Raises:
         FedloraError: one line with the file, the key and the remedy.
     """
+    if not isinstance(config, Mapping | str | Path):
+        raise FedloraError(f"config: give a file or a mapping, not {type(config).__name__}")
     origin = "config" if isinstance(config, Mapping) else str(config)
     raw = config if isinstance(config, Mapping) else merged(Path(config), ())
     try:

@@ -13,7 +13,7 @@ def prepared_images(data: Any, images: ImageInput) -> Tensor:
     """The images (n, channels, size, size) as a tensor.
 
     Raises:
-        FedloraError: they are of another size, or have other channels.
+        FedloraError: they are of another size, have other channels, or are not finite.
     """
     pixels = torch.as_tensor(data)
     taken = (images.channels, images.size, images.size)
@@ -22,6 +22,8 @@ def prepared_images(data: Any, images: ImageInput) -> Tensor:
             f"images of shape {tuple(pixels.shape)}: this model takes (n,"
             f" {', '.join(map(str, taken))}), which its prepare() makes of others"
         )
+    if not bool(torch.isfinite(pixels).all()):
+        raise FedloraError("images hold NaN or infinity: mend them, or leave them out")
     return pixels
 
 

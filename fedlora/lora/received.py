@@ -1,11 +1,27 @@
 """Values from other people, before they enter a model."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from fedlora.errors import FedloraError
+
+
+def check_count(parameters: Sequence[Any], expected: int) -> None:
+    """Refuse what is no list, or one of another length.
+
+    Raises:
+        FedloraError: which.
+    """
+    if not isinstance(parameters, list | tuple):
+        raise FedloraError(f"parameters: give a list of arrays, not {type(parameters).__name__}")
+    if len(parameters) != expected:
+        raise FedloraError(
+            f"{len(parameters)} parameters given, {expected} expected: rank, layers and"
+            " save_only_trainable must be the same on both sides"
+        )
 
 
 def fitting(name: str, value: Any, own: Tensor) -> Tensor:

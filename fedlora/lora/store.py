@@ -142,7 +142,7 @@ def checked(name: str) -> str:
     Raises:
         FedloraError: it is not.
     """
-    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}", name):
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}", name):
         raise FedloraError(
             f"name '{name}': use letters, digits, '_', '-' and '.', no path, at most 80"
         )

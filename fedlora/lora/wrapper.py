@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 from fedlora.errors import FedloraError
 from fedlora.lora.config import LoRAConfig
 from fedlora.lora.injection import Injection, has_adapter
-from fedlora.lora.received import fitting
+from fedlora.lora.received import check_count, fitting
 from fedlora.lora.targets import adaptable_layers, find_layers
 
 INTERFACE = ("get_parameters", "set_parameters", "train_step", "evaluate")
@@ -162,11 +162,7 @@ class LoRAWrapper(nn.Module):
             self.federated_model.set_parameters(parameters)  # type: ignore[operator]
             return
         tensors = self.shared_tensors()
-        if len(parameters) != len(tensors):
-            raise FedloraError(
-                f"{len(parameters)} parameters given, {len(tensors)} expected: rank, layers and"
-                " save_only_trainable must be the same on both sides"
-            )
+        check_count(parameters, len(tensors))
         self.write(dict(zip(tensors, parameters, strict=True)))
 
     def write(self, values: dict[str, Any]) -> None:

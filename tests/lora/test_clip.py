@@ -332,8 +332,18 @@ def test_classes_that_disagree_are_named_before_anything_trains():
     model, (pixels, labels) = clip(), batch()
     with pytest.raises(FedloraError, match="num_classes=5, but class_names has 4"):
         FederatedCLIPModel("tiny_clip", 5, NAMES)
-    with pytest.raises(FedloraError, match="at least two"):
-        FederatedCLIPModel("tiny_clip", 1)
+    for classes in (1, "5"):
+        with pytest.raises(FedloraError, match="a whole number of at least two"):
+            FederatedCLIPModel("tiny_clip", classes)
+    for names in ("abcd", ["a", "b", "c", ""], ["a", "b", "c", "c"], ["a", "b", "c", None]):
+        with pytest.raises(FedloraError, match="class_names: give a list of names"):
+            FederatedCLIPModel("tiny_clip", 4, names)
+    for templates in ([], "a photo of a {}."):
+        with pytest.raises(FedloraError, match="templates: give a list of prompts"):
+            clip(templates=templates)
+    for images in (torch.zeros(1, 3, 8, 8, dtype=torch.uint8), [[0.5]]):
+        with pytest.raises(FedloraError, match="images: give a tensor of floats"):
+            model.prepare(images)
     with pytest.raises(FedloraError, match=r"put \{\} where"):
         clip(templates=["a photo"])
     before = model.get_parameters()
@@ -346,6 +356,8 @@ def test_classes_that_disagree_are_named_before_anything_trains():
             step(pixels[:, :1], labels)
         with pytest.raises(FedloraError, match="give \\(n,\\) integers"):
             step(pixels, labels.float())
+        with pytest.raises(FedloraError, match="images hold NaN or infinity"):
+            step(pixels * float("nan"), labels)
     assert all((a == b).all() for a, b in zip(before, model.get_parameters(), strict=True))
 
 
@@ -354,6 +366,8 @@ def test_a_plain_model_refuses_parameters_of_another():
     before = model.get_parameters()
     with pytest.raises(FedloraError, match="parameters given"):
         model.set_parameters(model.get_parameters()[:-1])
+    with pytest.raises(FedloraError, match="give a list of arrays, not NoneType"):
+        model.set_parameters(None)
     with pytest.raises(FedloraError, match="vision_model"):
         model.set_parameters(clip(width=8).get_parameters())
     assert all((a == b).all() for a, b in zip(before, model.get_parameters(), strict=True))
