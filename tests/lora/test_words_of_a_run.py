@@ -20,7 +20,7 @@ def test_one_file_describes_a_run_and_a_model():
     assert (run.backbone.name, run.backbone.num_classes) == ("tiny_clip", 10)
     assert (run.lora.rank, run.lora.alpha) == (4, 8)
     assert (model.lora_config.r, model.lora_config.lora_alpha) == (4, 8)
-    assert model.model.num_classes == 10
+    assert model.federated_model.num_classes == 10
     endings = {name.rpartition(".")[2] for name in model.injection.layers}
     assert endings == set(run.lora.targets)
 

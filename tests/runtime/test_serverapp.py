@@ -45,7 +45,10 @@ def test_a_run_that_was_begun_goes_on_with_its_own_configuration():
     ("run_config", "words"),
     [
         ({"config": "nowhere.yaml"}, r"nowhere\.yaml: no such file"),
-        ({"config": '{"name": "x", "bakbone": {}}'}, "run config: backbone: missing"),
+        (
+            {"config": '{"name": "x", "bakbone": {}}'},
+            "run config: bakbone: unknown key; did you mean 'backbone'",
+        ),
         ({"folder": "nowhere"}, "nowhere: not a run folder"),
     ],
 )
