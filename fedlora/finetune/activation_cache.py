@@ -66,7 +66,7 @@ class ActivationCache:
         if not self._tried:
             self._tried = True
             try:
-                _try(objective, batches(rows, TRIAL_ROWS)[0])
+                _try(objective, next(batches(rows, TRIAL_ROWS)))
             except NothingBelowError as nothing:
                 self.refusal = str(nothing)
             except FedloraError as refusal:

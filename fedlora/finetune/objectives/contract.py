@@ -1,7 +1,7 @@
 """What a kind of task must answer for: its inputs, its loss, its score, its features."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import ClassVar, Literal
 
 import torch
@@ -110,7 +110,8 @@ def take(rows: Rows, index: Tensor) -> Rows:
     return chosen
 
 
-def batches(rows: Rows, size: int) -> list[Rows]:
-    """Consecutive batches of at most `size` rows."""
+def batches(rows: Rows, size: int) -> Iterator[Rows]:
+    """Consecutive batches of at most `size` rows, each a copy that is made when it is asked for."""
     n = len(next(iter(rows.values())))
-    return [take(rows, index) for index in torch.arange(n).split(size)]
+    for index in torch.arange(n).split(size):
+        yield take(rows, index)
