@@ -1,9 +1,7 @@
 """What a client does so that nobody learns of its single examples: noise, by the run's budgets."""
 
 import functools
-import secrets
 
-import torch
 from torch import Tensor
 
 from fedlora import seeding
@@ -12,6 +10,7 @@ from fedlora.finetune.objectives import Objective, Rows
 from fedlora.finetune.private import Protection
 from fedlora.finetune.task_vector import noisy_task_vector, task_vector
 from fedlora.privacy.accounting import Steps, noise_multiplier
+from fedlora.privacy.chance import noise_generator, repeats
 
 _multiplier = functools.lru_cache(noise_multiplier)
 
@@ -25,7 +24,7 @@ def protection_of(config: RunConfig, examples: int) -> Protection | None:
     budget = config.privacy.examples if config.privacy else None
     if budget is None:
         return None
-    return Protection(budget.clip, _multiplier(budget, planned(config, examples)), _repeats(config))
+    return Protection(budget.clip, _multiplier(budget, planned(config, examples)), repeats(config))
 
 
 def planned(config: RunConfig, examples: int) -> tuple[Steps, ...]:
@@ -43,9 +42,7 @@ def vector_of(config: RunConfig, objective: Objective, rows: Rows, seed: int) ->
     budget = config.privacy.task_vector if config.privacy else None
     if budget is None:
         return task_vector(objective, rows, config.task_vector)
-    chance = torch.Generator().manual_seed(
-        seeding.derive(seed, "task vector") if _repeats(config) else secrets.randbits(63)
-    )
+    chance = noise_generator(seeding.derive(seed, "task vector"), repeats(config))
     return noisy_task_vector(objective, rows, config.task_vector, budget, chance)
 
 
@@ -57,8 +54,3 @@ def keeps_scores(config: RunConfig) -> bool:
 def _steps(settings: TrainSection, examples: int, times: int) -> Steps:
     batch = min(settings.batch_size, examples)
     return Steps(batch / examples, times * settings.epochs * -(-examples // batch))
-
-
-def _repeats(config: RunConfig) -> bool:
-    """In a deployment noise is drawn from the system's entropy; in a simulation runs repeat."""
-    return config.runtime.name != "deployment"

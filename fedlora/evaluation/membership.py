@@ -34,9 +34,8 @@ def membership(objective: Objective, adapter: LoraAdapter, members: Rows, others
 def losses(objective: Objective, adapter: LoraAdapter | None, rows: Rows) -> Tensor:
     """(n,) loss of each example by itself; of the base model for None."""
     slot, count = objective.slot, len(next(iter(rows.values())))
-    first = slot.read(objective.head()) if adapter is None else adapter
-    zero = LoraAdapter(first.spec, first.down, {n: 0 * u for n, u in first.up.items()}, first.head)
-    put(objective, zero if adapter is None else adapter)
-    with torch.inference_mode(), slot.quiet():
+    if adapter is not None:
+        put(objective, adapter)
+    with torch.inference_mode(), slot.disabled() if adapter is None else slot.quiet():
         single = [objective.loss(take(rows, index)) for index in torch.arange(count).split(1)]
     return torch.stack(single).cpu().float()

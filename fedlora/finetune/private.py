@@ -1,6 +1,5 @@
 """Steps of training that no example decides (DP-SGD, Abadi et al. 2016, arXiv 1607.00133)."""
 
-import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 from fedlora import seeding
 from fedlora.finetune.objectives import Rows
 from fedlora.finetune.objectives.contract import take
+from fedlora.privacy.chance import noise_generator
 
 
 @dataclass(frozen=True)
@@ -18,8 +18,7 @@ class Protection:
 
     clip: the most that one example's gradient measures (L2 over all that trains).
     noise: standard deviation of the noise, in units of `clip`.
-    repeats: whether draws and noise follow from the seed, as a simulation's must; whoever knows
-        the seed could take such noise off again.
+    repeats: whether draws and noise follow from the seed.
     """
 
     clip: float
@@ -28,9 +27,7 @@ class Protection:
 
     def generator(self, seed: int) -> torch.Generator:
         """Of the draws of examples and of the noise."""
-        if self.repeats:
-            return seeding.generator(seed, "privacy")
-        return torch.Generator().manual_seed(secrets.randbits(63))
+        return noise_generator(seeding.derive(seed, "privacy"), self.repeats)
 
 
 def draws(count: int, batch: int, steps: int, generator: torch.Generator) -> list[Tensor]:

@@ -2,10 +2,10 @@
 
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -28,6 +28,7 @@ FUZZ, WRITES, PRIVACY = "fuzz", "kills", "privacy"
 EVERY = (*PARTS, PRIVACY, FUZZ, WRITES)
 
 Row = dict[str, Any]
+C = TypeVar("C", Case, PrivateCase)
 
 
 def bench_trust(
@@ -61,10 +62,12 @@ def bench_trust(
         elif part == WRITES:
             more_claims, more_rows = _killed(observer)
         else:
-            private = part == PRIVACY
-            planned = private_cases(seeds) if private else cases(part, seeds)
-            more_rows = _lived(part, planned, kept, observer)
-            more_claims = (privacy_claims if private else accuracy_claims)(more_rows)
+            if part == PRIVACY:
+                more_rows = _lived(part, live_private, private_cases(seeds), kept, observer)
+                more_claims = privacy_claims(more_rows)
+            else:
+                more_rows = _lived(part, live, cases(part, seeds), kept, observer)
+                more_claims = accuracy_claims(more_rows)
             spent += sum(row["seconds"] for row in more_rows)
             began = time.perf_counter()
         spent += time.perf_counter() - began
@@ -79,7 +82,11 @@ def bench_trust(
 
 
 def _lived(
-    part: str, planned: Sequence[Case | PrivateCase], kept: Kept[Row], observer: Observer
+    part: str,
+    life: Callable[[C], Row],
+    planned: Sequence[C],
+    kept: Kept[Row],
+    observer: Observer,
 ) -> list[Row]:
     torch.set_num_threads(1)
     observer.phase(part, len(planned))
@@ -88,8 +95,7 @@ def _lived(
         row = kept.get(case.name)
         if row is None:
             began = time.perf_counter()
-            lived = live_private(case) if isinstance(case, PrivateCase) else live(case)
-            row = lived | {"seconds": round(time.perf_counter() - began, 1)}
+            row = life(case) | {"seconds": round(time.perf_counter() - began, 1)}
             kept.put(case.name, row)
         rows.append(row)
         observer.advance()

@@ -1,10 +1,8 @@
 """What a client of a stream can be asked to do, one function an action."""
 
-import secrets
 from collections.abc import Callable
 from dataclasses import asdict
 
-import torch
 from torch import Tensor
 
 from fedlora.client.stream.desk import StreamDesk
@@ -16,6 +14,7 @@ from fedlora.continual.statistics import Statistics, pack
 from fedlora.continual.stream import recalled_rows, size
 from fedlora.continual.study import Split, features_of, judge, nearest_mean, study, survey
 from fedlora.errors import FedloraError
+from fedlora.privacy.chance import noise_generator, repeats
 from fedlora.wire.message import JSON, Message
 
 SURVEYS_A_TASK = 2
@@ -137,18 +136,12 @@ def _packed(desk: StreamDesk, moments: Statistics) -> tuple[Tensor, float]:
 
 
 def _protected(desk: StreamDesk, moments: Statistics, what: str) -> Statistics:
-    """With noise, where the config asks for it.
-
-    In a deployment the noise comes from the system's entropy, since whoever knows the run's seed
-    could take seeded noise off again; in a simulation it is the seed's, so that runs repeat.
-    """
+    """With noise, where the config asks for it."""
     noise = desk.continual.noise
     if noise is None:
         return moments
     releases = SURVEYS_A_TASK * len(widths(desk.slot.spec))
-    generator = torch.Generator()
-    real = desk.config.runtime.name == "deployment"
-    generator.manual_seed(secrets.randbits(63) if real else desk.purpose("noise", what))
+    generator = noise_generator(desk.purpose("noise", what), repeats(desk.config))
     return noisy(moments, noise_scale(noise, releases), generator)
 
 
