@@ -172,6 +172,17 @@ tasks:
     assert str(kept.tasks.options().tasks["north"].options().path) == "data/north.csv"
 
 
+def test_so_is_the_folder_of_a_base_model(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("models/mine").mkdir(parents=True)
+    here = {"models/mine": str(tmp_path / "models/mine"), "org/hub-id": "org/hub-id"}
+    for name, kept in here.items():
+        config = configuration.from_dict(
+            {"name": "x", "tasks": {"name": "image_domains"}, "backbone": {"name": name}}, "x"
+        )
+        assert configuration.rooted(config).backbone.name == kept
+
+
 def test_nothing_but_paths_is_changed_by_that():
     for file in sorted(Path("configs").glob("*.yaml")):
         config = configuration.load(file)

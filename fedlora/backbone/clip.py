@@ -20,7 +20,6 @@ from transformers import (
 from transformers.utils.hub import cached_file
 
 from fedlora.errors import FedloraError
-from fedlora.registry import nearest
 
 TEMPLATES = ("a photo of a {}.",)
 
@@ -157,15 +156,11 @@ def load_clip(where: str, dtype: torch.dtype = torch.float32) -> ClipTowers:
     """The towers in a folder or hub id that `locate` gave.
 
     Raises:
-        FedloraError: the model is not a CLIP.
-        OSError, ValueError: its files are missing or damaged.
+        OSError, ValueError: its files are missing or damaged, or it is no CLIP.
     """
     described = AutoConfig.from_pretrained(where)
     if not isinstance(described, CLIPConfig):
-        hint = nearest(str(described.model_type), ["clip"])
-        raise FedloraError(
-            f"'{where}' is a model of type '{described.model_type}', no CLIP; {hint}"
-        )
+        raise ValueError(f"a model of type '{described.model_type}', no CLIP")
     model: Any = CLIPModel.from_pretrained(where, dtype=dtype)
     return ClipTowers(model.eval(), _tokenizer(where), image_input(described, where), where)
 

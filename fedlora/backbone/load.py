@@ -93,7 +93,7 @@ def _load(where: str, config: BackboneConfig) -> BaseModel:
     if (described.architectures or [""])[0] == "CLIPModel":
         return _load_clip(where, config)
     if config.num_classes is not None:
-        raise FedloraError(f"num_classes: '{config.name}' is no CLIP, whose classes it counts")
+        raise FedloraError(f"backbone.num_classes: only for a CLIP, which '{config.name}' is not")
     if (described.architectures or [""])[0] == ARCHITECTURE:
         return _load_florence(where, config)
     modality = _modality(described)

@@ -60,7 +60,7 @@ def unloadable(key: str, name: str, error: Exception, embedded: str) -> FedloraE
     """
     first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
     close = difflib.get_close_matches(name, (*EMBEDDED, "florence2"), n=1)
-    hint = f"did you mean '{close[0]}'? " if close else ""
+    hint = f"did you mean '{close[0]}'? " if close and close[0] != name else ""
     return FedloraError(
         f"{key}: '{name}' cannot be loaded ({first_line}); {hint}without a network, name {embedded}"
         " or a local folder"

@@ -1,5 +1,6 @@
 """`model.type: clip_lora`: a CLIP and its adapter in the words of `fedlora.lora`."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -9,6 +10,18 @@ from fedlora.errors import FedloraError
 from fedlora.section import Section, parse
 
 CLIP_TARGETS = ("q_proj", "k_proj", "v_proj", "fc1", "fc2")
+
+OWN_KEYS = {
+    "backbone.name": "model.model_name",
+    "backbone.num_classes": "model.num_classes",
+    "backbone.prompts": "model.templates",
+    "lora.rank": "lora.r",
+    "lora.alpha": "lora.lora_alpha",
+    "lora.dropout": "lora.lora_dropout",
+    "lora.targets": "lora.target_modules",
+    "lora.head": "model.trainable_head",
+}
+"""What a run's keys are called here."""
 
 Component = Literal["encoder", "text_encoder", "classifier", "projection"]
 
@@ -52,6 +65,13 @@ class ClipLoraSection(LoRAFields):
     enabled: bool = True
     target_components: tuple[Component, ...] = Field(("encoder",), min_length=1)
 
+    @field_validator("target_components", mode="before")
+    @classmethod
+    def _take_a_list(cls, given: Any) -> Any:
+        if isinstance(given, str):
+            raise ValueError(f"write [{given}], a list of names")
+        return given
+
 
 class ClipLora(Section):
     """Both sections."""
@@ -89,6 +109,12 @@ def in_words_of_a_run(raw: Mapping[str, Any]) -> dict[str, Any]:
             "head": bool(model.trainable_head),
         },
     }
+
+
+def with_own_keys(complaint: str) -> str:
+    """A run's complaint about one of its keys, with the names that the user gave them."""
+    keys = "|".join(map(re.escape, OWN_KEYS))
+    return re.sub(rf"\b({keys})\b", lambda found: OWN_KEYS[found[0]], complaint)
 
 
 def _beyond_a_run(model: ClipModelSection, lora: ClipLoraSection) -> str | None:

@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel
 from yaml import YAMLError
 
+from fedlora.config.clip_lora import with_own_keys
 from fedlora.config.run import RunConfig
 from fedlora.errors import FedloraError
 from fedlora.section import Part, parse
@@ -47,7 +48,8 @@ def naming(origin: Path) -> Iterator[None]:
     except FedloraError as error:
         if re.split(r"\W", str(error), maxsplit=1)[0] not in RunConfig.model_fields:
             raise
-        raise FedloraError(f"{origin}: {error}") from error
+        told = with_own_keys(str(error)) if "model" in merged(origin, ()) else str(error)
+        raise FedloraError(f"{origin}: {told}") from error
 
 
 def dump(config: RunConfig) -> str:
@@ -57,7 +59,11 @@ def dump(config: RunConfig) -> str:
 
 def rooted(config: RunConfig) -> RunConfig:
     """The same configuration with paths that do not depend on the folder that it is read from."""
-    return from_dict(_absolute(config, config.model_dump(mode="json")), "the configuration")
+    raw = _absolute(config, config.model_dump(mode="json"))
+    folder = Path(config.backbone.name).expanduser()
+    if "/" in config.backbone.name and folder.is_dir():
+        raw["backbone"]["name"] = str(folder.absolute())
+    return from_dict(raw, "the configuration")
 
 
 def _absolute(value: Any, given: Any) -> Any:

@@ -1,8 +1,12 @@
 """A model from YAML."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from pydantic import BaseModel
 
 from fedlora.config import ClipLora, LoRAFields, RunConfig, merged
 from fedlora.errors import FedloraError
@@ -39,11 +43,24 @@ def create_model(
 
 def _build(described: ClipLora) -> CLIPLoRAWrapper | FederatedCLIPModel:
     own, lora = described.model, described.lora
-    model = FederatedCLIPModel(
-        own.model_name, own.num_classes, own.class_names, own.templates, own.trainable_head
-    )
+    with _of("model", own):
+        model = FederatedCLIPModel(
+            own.model_name, own.num_classes, own.class_names, own.templates, own.trainable_head
+        )
     if not lora.enabled:
         return model
     settings = LoRAConfig(**lora.model_dump(include=set(LoRAFields.model_fields)))
-    wrapper = CLIPLoRAWrapper(model, settings, lora.target_components)
-    return wrapper.apply_lora_to_federated_model()
+    with _of("lora", lora):
+        wrapper = CLIPLoRAWrapper(model, settings, lora.target_components)
+        return wrapper.apply_lora_to_federated_model()
+
+
+@contextmanager
+def _of(name: str, section: BaseModel) -> Iterator[None]:
+    """Name the section in a complaint about one of its keys."""
+    try:
+        yield
+    except FedloraError as error:
+        if re.split(r"\W", str(error), maxsplit=1)[0] not in type(section).model_fields:
+            raise
+        raise FedloraError(f"{name}.{error}") from None

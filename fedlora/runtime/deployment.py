@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 
 from fedlora import atomic
 from fedlora.config import RuntimeConfig
+from fedlora.runtime.log_observer import Retelling
 from fedlora.runtime.loopback import COUNTERS, NAME, loopback
 from fedlora.runtime.processes import flower_environment
 from fedlora.runtime.submission import submit, write_app
@@ -43,7 +44,7 @@ def run(
         write_app(app, run_config | {"counters": counters}, components)
         with _place(runtime, home, logs) as env:
             log = logs / "serverapp.log"
-            record = submit(app, runtime.address or NAME, env, log, observer.note)
+            record = submit(app, runtime.address or NAME, env, log, Retelling(observer))
     atomic.write_text(logs / "run.json", json.dumps(record, indent=1))
 
 

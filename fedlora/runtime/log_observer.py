@@ -1,7 +1,10 @@
-"""How far a run is, as lines of a log that nobody sits in front of."""
+"""How far a run is, as lines of a log, and the same told from these lines again."""
 
 import logging
+import re
 import time
+
+from fedlora.server.observer import Observer
 
 MARK = "fedlora: "
 """Starts every line, to be found among Flower's own."""
@@ -36,3 +39,24 @@ class LogObserver:
     def _tell(self) -> None:
         self._told = time.monotonic()
         self.note(f"{self._title}: {self._done} of {self._total}")
+
+
+class Retelling:
+    """Tells an observer what the lines of a LogObserver in another process say."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+        self._title, self._done, self._total = "", 0, 0
+
+    def __call__(self, text: str) -> None:
+        """One line, without its mark."""
+        step = re.fullmatch(r"(.+): (\d+) of (\d+)", text)
+        if step is None:
+            self._observer.note(text)
+            return
+        title, done, total = step[1], int(step[2]), int(step[3])
+        if (title, total) != (self._title, self._total) or done < self._done:
+            self._title, self._done, self._total = title, 0, total
+            self._observer.phase(title, total)
+        self._observer.advance(done - self._done)
+        self._done = done

@@ -31,7 +31,10 @@ def run(config: RunConfig, folder: Path, observer: Observer) -> dict[str, Any]:
         return finished
     runtime = importlib.import_module(f"fedlora.runtime.{config.runtime.name}")
     if config.runtime.name == "deployment":
-        # Its story is told beside the SuperLink, in a process that calls `live`.
+        # Its story is told beside the SuperLink, in a process that calls `live`. Before anything
+        # starts for it, nobody else may be at work.
+        with atomic.alone(folder):
+            pass
         runtime.run(folder, config.runtime, observer)
         results: dict[str, Any] = json.loads((folder / "results.json").read_bytes())
         return results

@@ -31,10 +31,7 @@ Live = Callable[[RunConfig, Path, Serve], None]
 
 def live(config: RunConfig, folder: Path, serve: Serve) -> None:
     """Fill the run folder, and tell Flower's log how far it is."""
-    observer = LogObserver()
-    observer.note(f"run folder: {folder}")
-    running.live(config, folder, observer, serve)
-    observer.note(f"done; for the table and the page: fedlora report {folder}")
+    running.live(config, folder, LogObserver(), serve)
 
 
 def server_app(live: Live = live) -> ServerApp:
@@ -43,11 +40,14 @@ def server_app(live: Live = live) -> ServerApp:
 
     @app.main()
     def main(grid: Grid, context: Context) -> None:
-        carriers = Carriers(grid, say=LogObserver().note)
+        say = LogObserver().note
+        carriers = Carriers(grid, say=say)
         counters = context.run_config.get("counters")
         meter = Meter(Path(str(counters))) if counters else None
 
         config, folder = open_run(dict(context.run_config))
+        if not context.run_config["folder"]:
+            say(f"run folder: {folder}; for its table and page: fedlora report {folder}")
 
         def serve(config: RunConfig, seed: int, story: Story) -> None:
             if isinstance(grid, InMemoryGrid):

@@ -1,5 +1,6 @@
 """One round: ask clients, keep what they answer, go on without those that fail."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -72,7 +73,7 @@ class Asker:
         Raises:
             FedloraError: fewer than `rounds.min_answers` of the clients gave a good answer.
         """
-        self.observer.phase(f"{phase.replace('_', ' ')} {round}" if round else phase, len(messages))
+        self.observer.phase(_title(phase, round), len(messages))
         known = self.journal.answers(phase, round)
         if known.keys() >= messages.keys() and not self._enough(phase, round, known):
             self.journal.forget_lost(phase, round)
@@ -80,13 +81,19 @@ class Asker:
         unknown = {c: message for c, message in messages.items() if c not in known}
         frames = _frames(unknown)
         self.observer.advance(len(messages) - len(frames))
+        reasons = Counter[str]()
         with span("waiting"):
             requests = [Request(c, f, self.work.get(c, 1.0)) for c, f in frames.items()]
             for reply in self.transport.exchange(requests):
-                known[reply.client] = self._receive(
-                    phase, round, messages[reply.client], frames[reply.client], reply, check
-                )
+                client = reply.client
+                error = self._receive(phase, round, messages[client], frames[client], reply, check)
+                known[client] = error
+                if error:
+                    self._tell(phase, client, error, reasons)
                 self.observer.advance()
+        for reason, clients in reasons.items():
+            if clients > 1:
+                self.observer.note(f"{phase}: {clients - 1} more lost: {reason}")
         self.journal.seal()
         return self._good(phase, round, known)
 
@@ -94,6 +101,12 @@ class Asker:
         """Lose an answer that was good by itself but does not fit the others."""
         self.observer.note(f"{phase}: client {client} lost: {reason}")
         self.journal.refuse(phase, round, client, reason)
+
+    def _tell(self, phase: str, client: int, reason: str, before: Counter[str]) -> None:
+        """Say whom a round lost and why; each reason once."""
+        if reason not in before:
+            self.observer.note(f"{phase}: client {client} lost: {reason}")
+        before[reason] += 1
 
     @span("storing")
     def _receive(
@@ -109,9 +122,7 @@ class Asker:
                 check(reply.client, message)
             except FedloraError as refused:
                 error, message = str(refused), None
-        if message is None:
-            self.observer.note(f"{phase}: client {reply.client} lost: {error}")
-        else:
+        if message is not None:
             self._pass_on(message.meta.get("remark"))
         answer = Answer(reply.frame, "") if message else Answer(None, error)
         entries = _entries(phase, round, sent, frame, reply, message)
@@ -136,12 +147,18 @@ class Asker:
         good = sorted(client for client, error in known.items() if not error)
         if not self._enough(phase, round, known):
             reasons = [error for error in known.values() if error]
+            if not good and len(set(reasons)) == 1:
+                raise FedloraError(f"{reasons[0]} (said by every client in {_title(phase, round)})")
             raise FedloraError(
-                f"{phase} {round}: {len(good)} of {len(known)} clients answered, fewer than"
+                f"{_title(phase, round)}: {len(good)} of {len(known)} clients answered, fewer than"
                 f" rounds.min_answers={self.rounds.min_answers} asks for;"
                 f" one said: {reasons[-1] if reasons else 'nothing'}"
             )
         return Answers(self.journal, phase, round, good, self.limit)
+
+
+def _title(phase: str, round: int) -> str:
+    return f"{phase.replace('_', ' ')} {round}" if round else phase
 
 
 def _frames(messages: Mapping[int, Message]) -> dict[int, bytes]:

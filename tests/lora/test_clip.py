@@ -262,7 +262,7 @@ def test_a_head_alone_has_its_preset():
 def test_a_model_that_does_not_fit_is_named(tmp_path):
     with pytest.raises(FedloraError, match="Plain is no FederatedCLIPModel"):
         CLIPLoRAWrapper(Plain())
-    with pytest.raises(FedloraError, match="is a model of type 'vit', no CLIP"):
+    with pytest.raises(FedloraError, match=r"\(a model of type 'vit', no CLIP\); without"):
         FederatedCLIPModel("tiny_vit", 2)
     with pytest.raises(FedloraError, match="model_name: 'nobody/nothing' cannot be loaded"):
         FederatedCLIPModel("nobody/nothing", 2)

@@ -135,7 +135,8 @@ def test_a_model_is_made_from_yaml(tmp_path):
     ("num_classes: 10", "num_classes: ten", r"mine\.yaml: model\.num_classes: "),
     (", num_classes: 10", "", r"mine\.yaml: model\.num_classes: missing"),
     ("encoder, class", "encodr, class", r"mine\.yaml: lora\.target_components"),
-    ("tiny_clip", "tiny_vit", r"mine\.yaml: .*no CLIP"),
+    ("tiny_clip", "tiny_vit", r"mine\.yaml: model\.model_name: .*no CLIP"),
+    ("r: 4", "target_modules: [nothing]", r"mine\.yaml: lora\.target_modules: "),
     ("model:", "modle:", r"mine\.yaml: "),
     ("{type", "{{type", r"mine\.yaml: not a YAML mapping"),
 ])  # fmt: skip

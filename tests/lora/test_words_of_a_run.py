@@ -1,11 +1,13 @@
 """`model.type: clip_lora` in a run's configuration."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from fedlora import config as configuration
 from fedlora.backbone import load_base
+from fedlora.cli import main
 from fedlora.config import BackboneConfig
 from fedlora.errors import FedloraError
 from fedlora.lora import create_model
@@ -43,6 +45,7 @@ def test_what_is_dumped_is_the_same_run(tmp_path):
     ("lora.enabled=false", r"lora\.enabled: a run trains adapters"),
     ("lora.target_components=[classifier]", r"lora\.target_components: a run adapts \[encoder\]"),
     ("lora.target_components=[]", r"lora\.target_components: .*at least 1"),
+    ("lora.target_components=encoder", r"lora\.target_components: write \[encoder\]"),
     ("lora.bias=all", r"lora\.bias: a run shares factors alone"),
     ("lora.save_only_trainable=false", r"lora\.save_only_trainable: a run shares adapters"),
     ("backbone.name=tiny_clip", "model: it names the base model, as backbone does"),
@@ -57,5 +60,23 @@ def test_a_task_with_another_number_of_classes_is_refused():
     assert objective(["trouser", "dress"], num_classes=2).weight.shape == (2, 64)
     with pytest.raises(FedloraError, match="num_classes=2, but the task has 10 classes"):
         objective(num_classes=2)
-    with pytest.raises(FedloraError, match="'tiny_vit' is no CLIP"):
+    with pytest.raises(FedloraError, match="only for a CLIP, which 'tiny_vit' is not"):
         load_base(BackboneConfig(name="tiny_vit", num_classes=10))
+
+
+@pytest.mark.parametrize(("override", "says"), [
+    ("model.num_classes=5", r"model\.num_classes=5, but the task has 10 classes"),
+    ("model.model_name=tiny_vit", r"model\.num_classes: only for a CLIP"),
+    ("model.model_name=./none", r"model\.model_name: none has no config\.json"),
+    ("lora.target_modules=[nothing]", r"lora\.target_modules: .*'nothing'"),
+])  # fmt: skip
+def test_what_a_run_finds_out_later_is_said_with_the_key_that_was_written(
+    override, says, tmp_path, capfd, monkeypatch
+):
+    command = ["fedlora", "run", str(CONFIG), override, "--out", str(tmp_path)]
+    monkeypatch.setattr("sys.argv", command)
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    last = capfd.readouterr().err.splitlines()[-1]
+    assert stopped.value.code == 2
+    assert re.match(rf"error: configs/clip_lora\.yaml: {says}", last), last

@@ -75,7 +75,7 @@ def test_a_round_that_is_asked_again_adds_to_the_ledger(tmp_path):
     strict = RoundsConfig(min_answers=1.0)
     messages = {0: Message("train")}
     lost = Asker(Scripted(Reply(0, None, "boom", tries=2)), journal, strict, Silent(), 1 << 20)
-    with pytest.raises(FedloraError, match="0 of 1 clients answered"):
+    with pytest.raises(FedloraError, match=r"^boom \(said by every client in"):
         lost.ask("warm_start", 1, messages, lambda *_: None)
     answered = Reply(0, encode(Message("train")))
     found = Asker(Scripted(answered), journal, strict, Silent(), 1 << 20)
@@ -144,8 +144,35 @@ def test_what_many_clients_remark_is_said_once_and_not_without_end(tmp_path):
 
 def test_a_client_that_calls_itself_a_misfit_is_lost_like_any_other(tmp_path):
     journal = Journal(tmp_path / "journal.sqlite")
-    replies = [Reply(client, None, "does not fit the others: really") for client in range(2)]
+    replies = [Reply(client, None, f"does not fit the others: {client}") for client in range(2)]
     asker = Asker(Scripted(*replies), journal, RoundsConfig(), Silent(), limit=1 << 20)
     with pytest.raises(FedloraError, match="0 of 2 clients answered"):
         asker.ask("describe", 0, {c: Message("train") for c in range(2)}, lambda *_: None)
+    journal.close()
+
+
+def test_a_reason_that_many_clients_give_is_told_once_and_counted(tmp_path):
+    journal, observer = Journal(tmp_path / "journal.sqlite"), Listening()
+    said = ["no data", "no data", "", "it rains", "no data"]
+    replies = [
+        Reply(client, None, reason) if reason else Reply(client, encode(Message("train")))
+        for client, reason in enumerate(said)
+    ]
+    rounds = RoundsConfig(min_answers=0.1)
+    asker = Asker(Scripted(*replies), journal, rounds, observer, limit=1 << 20)
+    asker.ask("describe", 0, {c: Message("train") for c in range(5)}, lambda *_: None)
+    journal.close()
+    assert observer.notes == [
+        "describe: client 0 lost: no data",
+        "describe: client 3 lost: it rains",
+        "describe: 2 more lost: no data",
+    ]
+
+
+def test_what_all_clients_say_is_what_stops_the_run(tmp_path):
+    journal = Journal(tmp_path / "journal.sqlite")
+    replies = [Reply(client, None, "lora.targets: none of them") for client in range(3)]
+    asker = Asker(Scripted(*replies), journal, RoundsConfig(), Silent(), limit=1 << 20)
+    with pytest.raises(FedloraError, match=r"^lora.targets: none of them \(said by every"):
+        asker.ask("describe", 0, {c: Message("train") for c in range(3)}, lambda *_: None)
     journal.close()

@@ -70,7 +70,7 @@ def _label_row(name: str, known: tuple[str, ...]) -> int:
     if name not in known:
         raise FedloraError(
             f"tasks: label '{name}' of the data is not among the base model's classes"
-            f" ({_hint(name, known)}); rename it there, or set lora.head=true"
+            f" ({_hint(name, known)}); rename it there, or run with lora.head=true"
         )
     return known.index(name)
 

@@ -27,8 +27,8 @@ class PromptedImages(ImageClassification):
             raise FedloraError(f"backbone.name: '{slot.base.reference}' is no CLIP")
         if clip.num_classes not in (None, len(label_names)):
             raise FedloraError(
-                f"num_classes={clip.num_classes}, but the task has {len(label_names)} classes;"
-                f" set it to {len(label_names)}"
+                f"backbone.num_classes={clip.num_classes}, but the task has {len(label_names)}"
+                f" classes; set it to {len(label_names)}"
             )
         self.images = clip.images
         weight = wide(clip.name_rows(label_names)).to(slot.device)
