@@ -10,6 +10,7 @@ wrapped one.
 import numpy as np
 import torch
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 
 from fedlora.config import ShardsConfig
@@ -18,26 +19,26 @@ from fedlora.tasks.image_transform import ImageTransform
 from fedlora.tasks.shards import shard
 from fedlora.tasks.sources.fashion_mnist import LABEL_NAMES, Config, FashionMnist
 
-CLIENTS, ROUNDS, BATCH = 10, 10, 32
+CLIENTS, ROUNDS, BATCH = 10, 8, 32
 
 # The data: clothes turned by 40 degrees, which the CLIP has never seen, dealt to the clients.
 table = FashionMnist(Config()).load()
 turned = ImageTransform(rotation=40)
 rng = np.random.default_rng(0)
-train = table.examples.take(rng.permutation(np.flatnonzero(~table.test))[:3000])
+train = table.examples.take(rng.permutation(np.flatnonzero(~table.test))[:2000])
 test = table.examples.take(rng.permutation(np.flatnonzero(table.test))[:1000])
 skew = ShardsConfig(per_task=CLIENTS, partition="dirichlet", alpha=0.5)
 shards = shard(train.labels, skew, seed=0)
 
 
-def federated_averaging(model, learning_rate):
+def federated_averaging(name, model, learning_rate):
     """Rounds of local training and averaging; test accuracy, and bytes a client and round."""
     prepared = model.prepare(torch.from_numpy(turned.apply(train.inputs, seed=0)))
     judged = model.prepare(torch.from_numpy(turned.apply(test.inputs, seed=1)))
     model.learning_rate = learning_rate
     order = torch.Generator().manual_seed(0)
     shared = model.get_parameters()
-    for _ in range(ROUNDS):
+    for _ in track(range(ROUNDS), f"{name}: rounds", console=Console(stderr=True)):
         sums = [np.zeros(values.shape) for values in shared]
         for rows in shards:
             model.set_parameters(shared)
@@ -71,6 +72,6 @@ out = Table(
 out.add_row("zero-shot", "0", f"{seen['accuracy']:.3f}", "0")
 for name, model, rate in (("full", plain, 5e-4), ("LoRA, r 4", wrapped, 3e-3)):
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    accuracy, sent = federated_averaging(model, rate)
+    accuracy, sent = federated_averaging(name, model, rate)
     out.add_row(name, f"{trainable:,}", f"{accuracy:.3f}", f"{sent:,}")
 Console().print(out)

@@ -202,7 +202,7 @@ def test_the_size_of_vit_b_32_goes_through_a_round(tmp_path):
 def test_the_simulation_comes_to_its_table(monkeypatch, capsys):
     file = ROOT / "simulations" / "clip_federation.py"
     code = file.read_text()
-    for size, small in (("10, 10, 32", "3, 1, 32"), ("[:3000]", "[:96]"), ("[:1000]", "[:100]")):
+    for size, small in (("10, 8, 32", "3, 1, 32"), ("[:2000]", "[:96]"), ("[:1000]", "[:100]")):
         assert size in code
         code = code.replace(size, small)
 
