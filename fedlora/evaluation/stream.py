@@ -51,8 +51,8 @@ def compile_stream(config: RunConfig, folder: Path) -> dict[str, Any]:
 def seed_summary(stream: Mapping[str, Any], split: str) -> dict[str, float]:
     """One seed's numbers by name, such as within_final and among_averaged, from its stream.json.
 
-    forward_transfer: how much better nearest class means do on a task about to be learned than
-        with the base model's features, over the tasks after the first.
+    forward_transfer: of test rows, how much better nearest class means do on a task about to be
+        learned than with the base model's features, over the tasks after the first.
     leak, memory: the largest leak of a branch, and the share of a layer's input space that is
         remembered at the end, a mean over layers; only where a method keeps such a space.
     """
@@ -62,7 +62,7 @@ def seed_summary(stream: Mapping[str, Any], split: str) -> dict[str, float]:
         summary = summarise([step[reading][split] for step in steps])
         found |= {f"{reading}_{name}": value for name, value in asdict(summary).items()}
     gains = [step["transfer"][0] - step["transfer"][1] for step in steps[1:] if step["transfer"]]
-    if gains:
+    if gains and split == "test":
         found["forward_transfer"] = sum(gains) / len(gains)
     leaks = [step["leak"] for step in steps if step["leak"] is not None]
     if leaks:
