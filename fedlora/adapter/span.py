@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from fedlora.adapter.largest import largest
 from fedlora.adapter.lora import LoraAdapter
 from fedlora.adapter.spec import AdapterSpec
 from fedlora.errors import FedloraError
@@ -15,7 +17,8 @@ class AdapterSpan:
     """n adapters factored once, so that each combination is one small SVD a layer, in float64.
 
     Layer by layer, [scaling_i up_i] = Q_U R_U and [down_i^T] = Q_D R_D, so that
-    sum_i w_i DeltaW_i = Q_U (R_U diag(w) R_D^T) Q_D^T with w_i repeated r_i times.
+    sum_i w_i DeltaW_i = Q_U (R_U diag(w) R_D^T) Q_D^T with w_i repeated r_i times. A side with at
+    least as many ranks as rows is its own R, since its Q would be square and save nothing.
     Heads are combined with the same weights.
 
     Raises:
@@ -27,11 +30,11 @@ class AdapterSpan:
         self.spec = adapters[0].spec
         self._heads = stack_heads(adapters)
         self._owners: list[Tensor] = []
-        self._factors: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
+        self._factors: list[tuple[_Side, _Side]] = []
         for index in range(len(self.spec.layers)):
             ups, downs, owner = stack_layer(adapters, index)
             self._owners.append(owner)
-            self._factors.append((*torch.linalg.qr(ups), *torch.linalg.qr(downs.T)))
+            self._factors.append((_side(ups), _side(downs.T)))
 
     def norm(self, weights: Tensor) -> float:
         """Frobenius norm of the combination, weights (n,), over all layers and the head."""
@@ -48,19 +51,18 @@ class AdapterSpan:
         down: dict[str, Tensor] = {}
         up: dict[str, Tensor] = {}
         cores = self._cores(weights)
-        for layer, factors, core in zip(spec.layers, self._factors, cores, strict=True):
-            left, singular, right = torch.linalg.svd(core, full_matrices=False)
-            root = torch.sqrt(singular[: layer.rank] / spec.scaling(layer))
-            tall = factors[0] @ left[:, : layer.rank]
-            wide = factors[2] @ right[: layer.rank].T
+        for layer, (ups, downs), core in zip(spec.layers, self._factors, cores, strict=True):
+            left, singular, right = largest(core, layer.rank)
+            root = torch.sqrt(singular / spec.scaling(layer))
+            tall, wide = ups.lift(left), downs.lift(right.T)
             root = root * _signs(tall)
             up[layer.name] = _pad(tall * root, layer.rank)
             down[layer.name] = _pad(wide * root, layer.rank).T.contiguous()
         return LoraAdapter(spec=spec, down=down, up=up, head=self._head(weights))
 
     def _cores(self, weights: Tensor) -> Iterator[Tensor]:
-        for (_, r_up, _, r_down), owner in zip(self._factors, self._owners, strict=True):
-            yield (r_up * weights.double()[owner]) @ r_down.T
+        for (ups, downs), owner in zip(self._factors, self._owners, strict=True):
+            yield (ups.inside * weights.double()[owner]) @ downs.inside.T
 
     def _head(self, weights: Tensor) -> dict[str, Tensor]:
         values = (weights.double() @ self._heads).float()
@@ -116,6 +118,26 @@ def stack_heads(adapters: Sequence[LoraAdapter]) -> Tensor:
     return torch.stack(
         [torch.cat([empty, *(a.head[name].double().flatten() for name in names)]) for a in adapters]
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Side:
+    """One side's vectors (d, R) as an orthonormal basis (d, k) and what they are in it (k, R).
+
+    basis: None stands for the identity.
+    """
+
+    basis: Tensor | None
+    inside: Tensor
+
+    def lift(self, columns: Tensor) -> Tensor:
+        """Columns (k, n) of the basis as they are outside of it, (d, n)."""
+        return columns if self.basis is None else self.basis @ columns
+
+
+def _side(vectors: Tensor) -> _Side:
+    rows, ranks = vectors.shape
+    return _Side(None, vectors) if ranks >= rows else _Side(*torch.linalg.qr(vectors))
 
 
 def _signs(columns: Tensor) -> Tensor:

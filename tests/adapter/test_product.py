@@ -118,6 +118,21 @@ def test_mean_delta_is_the_dense_answer_truncated() -> None:
         assert torch.allclose(mean.head[name], torch.as_tensor(expected), atol=1e-6)
 
 
+def test_mean_delta_of_more_ranks_than_rows_is_the_dense_answer_truncated() -> None:
+    wide = AdapterSpec("base", (LayerSpec("one", 280, 260, 8), LayerSpec("two", 12, 300, 8)), 8.0)
+    adapters = [random_adapter(seed, wide) for seed in range(34)]  # 272 ranks
+    weights = [0.1 + 0.01 * seed for seed in range(34)]
+    mean = mean_delta(adapters, weights, 4)
+
+    for layer in mean.spec.layers:
+        total = sum(
+            w * a.delta(layer.name).double() for w, a in zip(weights, adapters, strict=True)
+        )
+        assert isinstance(total, Tensor)
+        error = (mean.delta(layer.name).double() - best_of_rank(total, 4)).norm() / total.norm()
+        assert error < 1e-6
+
+
 def test_mean_delta_is_balanced_and_of_fixed_signs() -> None:
     mean = mean_delta([random_adapter(0), random_adapter(1)], [0.5, 0.5], 2)
     for layer in mean.spec.layers:
