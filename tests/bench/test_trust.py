@@ -1,16 +1,21 @@
 """The bench of attacks: what it plans, what it counts, and what it claims of that."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
+from fedlora import results
+from fedlora.bench.trust import bench
 from fedlora.bench.trust.bench import bench_trust
 from fedlora.bench.trust.claims import accuracy_claims, fuzz_claims
 from fedlora.bench.trust.fuzz import Target, fuzz, targets
 from fedlora.bench.trust.kills import kill_writers
+from fedlora.bench.trust.parts import Part
 from fedlora.bench.trust.plan import ATTACKS, PARTS, cases, config_of
 from fedlora.errors import FedloraError
 from fedlora.registry import names
+from fedlora.results import Claim
 from fedlora.server.observer import Silent
 
 
@@ -37,7 +42,8 @@ def test_the_fuzzer_sees_a_crash():
 
     found = fuzz(Target("careless", [b"12345678"], careless), 50, 0)
     assert 0 < len(found.crashes) < 50
-    assert fuzz_claims({"careless": found}, True)[1].value == len(found.crashes)
+    row = {"target": "careless", **asdict(found), "crashes": len(found.crashes)}
+    assert fuzz_claims([row])[1].value == len(found.crashes)
 
 
 def test_a_bank_survives_its_writers(tmp_path: Path):
@@ -78,3 +84,37 @@ def test_claims_are_differences_to_the_clean_federation_of_the_same_seed():
 def test_an_unknown_part_is_refused(tmp_path: Path):
     with pytest.raises(FedloraError, match="did you mean 'kills'"):
         bench_trust(tmp_path / "trust.json", ["kils"], Silent())
+
+
+def test_a_part_measured_alone_leaves_the_others_of_the_same_code(tmp_path: Path, monkeypatch):
+    def part(name: str) -> Part:
+        def claims(rows):
+            what = f"{name} of {len(rows)}"
+            return [Claim(id="T9", what=what, value=rows[0]["value"], sense="<=", target=1.0)]
+
+        return Part(lambda session: [{"value": values[name]}], claims)
+
+    values = {"one": 1.0, "two": 2.0}
+    monkeypatch.setattr(bench, "PARTS", {name: part(name) for name in values})
+    commit = ["a" * 40]
+    monkeypatch.setattr(bench, "this_commit", lambda: commit[0])
+    monkeypatch.setattr(results, "this_commit", lambda: commit[0])
+    out = tmp_path / "trust.json"
+
+    def measure(*only: str, seeds: tuple[int, ...] = bench.SEEDS) -> tuple[str, list[float]]:
+        made = bench_trust(out, only, Silent(), seeds)
+        assert results.read(out) == made
+        return made.command, [claim.value for claim in made.claims]
+
+    assert measure("two") == ("fedlora bench trust --only two", [2.0])
+    values["one"] = 0.5
+    assert measure("one") == ("make bench-trust", [0.5, 2.0])
+    values["two"] = 3.0
+    assert measure("two") == ("make bench-trust", [0.5, 3.0])
+    assert measure("one", seeds=(0,)) == ("fedlora bench trust --only one --seeds 1", [0.5])
+    measure()
+    commit[0] = "b" * 40
+    assert measure("one") == ("fedlora bench trust --only one", [0.5])
+    commit[0] = "b" * 40 + "+"  # of changed code nobody knows what it was
+    measure("one")
+    assert measure("two") == ("fedlora bench trust --only two", [3.0])

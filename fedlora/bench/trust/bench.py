@@ -1,34 +1,20 @@
-"""`fedlora bench trust`: attacks against defences, hostile bytes, killed writers."""
+"""`fedlora bench trust`: attacks against defences, hostile bytes, killed writers and runs."""
 
-import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import torch
-
-from fedlora.bank import Bank, Record
 from fedlora.bench.kept import Kept
-from fedlora.bench.trust.claims import accuracy_claims, fuzz_claims, kill_claims
-from fedlora.bench.trust.fuzz import ADAPTER, Found, fuzz, targets
-from fedlora.bench.trust.kills import kill_writers
-from fedlora.bench.trust.lives import live
-from fedlora.bench.trust.plan import PARTS, Case, cases
-from fedlora.bench.trust.privacy import PrivateCase, live_private, privacy_claims, private_cases
+from fedlora.bench.trust.parts import PARTS, Row, Session
 from fedlora.errors import FedloraError
 from fedlora.registry import nearest
-from fedlora.results import BenchResults, Claim, write_results
+from fedlora.results import BenchResults, Claim, read, this_commit, this_machine, write_results
 from fedlora.server.observer import Observer
 
 SEEDS = (0, 1, 2)
-INPUTS, KILLS = 1_000_000, 200
-FUZZ, WRITES, PRIVACY = "fuzz", "kills", "privacy"
-EVERY = (*PARTS, PRIVACY, FUZZ, WRITES)
-
-Row = dict[str, Any]
-C = TypeVar("C", Case, PrivateCase)
+SPENT = "spent"
+"""The table with the seconds of each part."""
 
 
 def bench_trust(
@@ -37,120 +23,71 @@ def bench_trust(
     """Measure claims T1, T2, T4 and T5, and write them after each part.
 
     A bench that was interrupted goes on with the federations that are missing, as long as the code
-    is the same.
+    is the same. What `out` holds of other parts, measured by the same code with the same seeds on
+    the same machine, stays there.
 
-    only: parts of `EVERY`; all where there are none.
+    only: names of `PARTS`; all where there are none.
 
     Raises:
         FedloraError: a part is unknown, or the results cannot be written.
     """
     for name in only:
-        if name not in EVERY:
-            raise FedloraError(f"--only {name}: no such part; {nearest(name, list(EVERY))}")
-    kept: Kept[Row] = Kept.of_bench("trust", Row)
-    whole = not only and seeds == SEEDS
-    command = " ".join(["fedlora bench trust", *(f"--only {part}" for part in only)])
-    if seeds != SEEDS:
-        command += f" --seeds {len(seeds)}"
-    rows: list[Row] = []
-    claims: list[Claim] = []
-    spent = 0.0
-    for part in only or EVERY:
+        if name not in PARTS:
+            raise FedloraError(f"--only {name}: no such part; {nearest(name, list(PARTS))}")
+    session = Session(seeds, Kept.of_bench("trust", Row), observer)
+    rows = _before(out, seeds) if only else {}
+    for name in only or PARTS:
         began = time.perf_counter()
-        if part == FUZZ:
-            more_claims, more_rows = _fuzzed(observer)
-        elif part == WRITES:
-            more_claims, more_rows = _killed(observer)
-        else:
-            if part == PRIVACY:
-                more_rows = _lived(part, live_private, private_cases(seeds), kept, observer)
-                more_claims = privacy_claims(more_rows)
-            else:
-                more_rows = _lived(part, live, cases(part, seeds), kept, observer)
-                more_claims = accuracy_claims(more_rows)
-            spent += sum(row["seconds"] for row in more_rows)
-            began = time.perf_counter()
-        spent += time.perf_counter() - began
-        claims += more_claims
-        rows += [{"table": part, **row} for row in more_rows]
-        results = write_results(
-            out, "trust", "make bench-trust" if whole else command, rows, claims, seeds, spent
-        )
-    if whole:
-        kept.clear()
+        found = PARTS[name].measure(session)
+        # A federation that was lived through before an interruption took its time then.
+        lived = sum(row.get("seconds", 0.0) for row in found)
+        rows[name] = (found, lived or time.perf_counter() - began)
+        results = _write(out, rows, seeds)
+    if not only:
+        session.kept.clear()
     return results
 
 
-def _lived(
-    part: str,
-    life: Callable[[C], Row],
-    planned: Sequence[C],
-    kept: Kept[Row],
-    observer: Observer,
-) -> list[Row]:
-    torch.set_num_threads(1)
-    observer.phase(part, len(planned))
-    rows = []
-    for case in planned:
-        row = kept.get(case.name)
-        if row is None:
-            began = time.perf_counter()
-            row = life(case) | {"seconds": round(time.perf_counter() - began, 1)}
-            kept.put(case.name, row)
-        rows.append(row)
-        observer.advance()
-    return rows
+def _before(out: Path, seeds: tuple[int, ...]) -> dict[str, tuple[list[Row], float]]:
+    """Rows and seconds of the parts in a file that this code wrote here; none of another's."""
+    if not out.is_file():
+        return {}
+    there, commit = read(out), this_commit()
+    known = commit.isalnum() and commit != "unknown"
+    if not known or (there.commit, there.seeds) != (commit, seeds):
+        return {}
+    if there.machine != this_machine():
+        return {}
+    spent: dict[Any, Any] = {
+        row["part"]: row["seconds"] for row in there.rows if row.get("table") == SPENT
+    }
+    return {
+        name: ([_without_table(row) for row in there.rows if row.get("table") == name], spent[name])
+        for name in PARTS
+        if name in spent
+    }
 
 
-def _fuzzed(observer: Observer) -> tuple[list[Claim], list[Row]]:
-    every = targets()
-    observer.phase(FUZZ, len(every))
-    found: dict[str, Found] = {}
-    with tempfile.TemporaryDirectory() as scratch:
-        bank = _some_bank(Path(scratch))
-        before = bank.digest()
-        for target in every:
-            found[target.name] = fuzz(target, -(-INPUTS // len(every)), 0)
-            for crash in found[target.name].crashes[:3]:
-                observer.note(crash)
-            observer.advance()
-        refused = _refused_by(bank)
-        unchanged = refused and bank.digest() == before
-    rows = [
-        {"target": name, **asdict(one), "crashes": len(one.crashes)} for name, one in found.items()
-    ]
-    return fuzz_claims(found, unchanged), rows
+def _without_table(row: Row) -> Row:
+    return {key: value for key, value in row.items() if key != "table"}
 
 
-def _some_bank(folder: Path) -> Bank:
-    bank = Bank.open(folder / "bank", ADAPTER.spec, create=True)
-    bank.add(Record("task", 0, 0, 0, 2, 0, {}), ADAPTER, torch.ones(3))
-    return bank
-
-
-def _refused_by(bank: Bank) -> bool:
-    """Whether a bank refuses what no honest writer gives it."""
-    record = Record("task", 1, 0, 0, 2, 0, {})
-    nan = ADAPTER.up["a"] * float("nan")
-    broken = type(ADAPTER)(ADAPTER.spec, ADAPTER.down, {**ADAPTER.up, "a": nan}, {})
-    tries = [
-        (record, broken, torch.ones(3)),
-        (Record("task", 1, 0, 0, 3, 0, {}), ADAPTER, torch.ones(3)),
-        (record, ADAPTER, torch.full((3,), float("nan"))),
-        (record, ADAPTER, torch.ones(0)),
-    ]
-    refused = 0
-    for attempt in tries:
-        try:
-            bank.add(*attempt)
-        except FedloraError:
-            refused += 1
-    return refused == len(tries)
-
-
-def _killed(observer: Observer) -> tuple[list[Claim], list[Row]]:
-    observer.phase(WRITES, 1)
-    with tempfile.TemporaryDirectory() as scratch:
-        survived = kill_writers(Path(scratch) / "bank", KILLS, 0)
-    observer.advance()
-    return kill_claims(survived), [asdict(survived)]
+def _write(
+    out: Path, found: dict[str, tuple[list[Row], float]], seeds: tuple[int, ...]
+) -> BenchResults:
+    rows: list[Row] = []
+    claims: list[Claim] = []
+    here = [name for name in PARTS if name in found]
+    for name in here:
+        own, seconds = found[name]
+        claims += PARTS[name].claims(own)
+        rows += [{"table": name, **row} for row in own]
+        rows.append({"table": SPENT, "part": name, "seconds": round(seconds, 1)})
+    command = " ".join(["fedlora bench trust", *(f"--only {name}" for name in here)])
+    if seeds != SEEDS:
+        command += f" --seeds {len(seeds)}"
+    whole = here == list(PARTS) and seeds == SEEDS
+    spent = sum(seconds for _, seconds in found.values())
+    return write_results(
+        out, "trust", "make bench-trust" if whole else command, rows, claims, seeds, spent
+    )

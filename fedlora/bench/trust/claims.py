@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from statistics import mean
 from typing import Any
 
-from fedlora.bench.trust.fuzz import Found
-from fedlora.bench.trust.kills import Survived
 from fedlora.bench.trust.plan import CLEAN, DEFENCES, SHARE
 from fedlora.evaluation.table import interval
 from fedlora.results import Claim
@@ -76,29 +74,29 @@ def spread_claim(claim: str, what: str, values: Sequence[float], unit: str, targ
     )
 
 
-def fuzz_claims(found: Mapping[str, Found], unchanged: bool) -> list[Claim]:
+def fuzz_claims(rows: Sequence[Row]) -> list[Claim]:
     """T2: how many hostile inputs there were, and what they did."""
-    every = list(found.values())
+    read = [row for row in rows if "inputs" in row]
+    unchanged = all(row["unchanged"] for row in rows if "unchanged" in row)
     facts: list[tuple[str, float, str, str, float]] = [
-        ("hostile inputs", float(sum(one.inputs for one in every)), "", ">=", 1e6),
-        ("inputs that crashed", float(sum(len(one.crashes) for one in every)), "", "==", 0.0),
-        ("slowest input, processor time", max(one.slowest for one in every), "s", "<=", 1.0),
-        ("growth of memory", max(one.growth for one in every) / (1 << 20), "MiB", "<=", 64.0),
+        ("hostile inputs", float(sum(row["inputs"] for row in read)), "", ">=", 1e6),
+        ("inputs that crashed", float(sum(row["crashes"] for row in read)), "", "==", 0.0),
+        ("slowest input, processor time", max(row["slowest"] for row in read), "s", "<=", 1.0),
+        ("growth of memory", max(row["growth"] for row in read) / (1 << 20), "MiB", "<=", 64.0),
         ("a bank's hash unchanged by refused input", float(unchanged), "", "==", 1.0),
     ]
     return [_fact("T2", *fact) for fact in facts]
 
 
-def kill_claims(survived: Survived) -> list[Claim]:
+def kill_claims(rows: Sequence[Row]) -> list[Claim]:
     """T4: what a bank whose writers were killed still held."""
+    kills, opened, missing = (
+        float(sum(row[key] for row in rows)) for key in ("kills", "opened", "missing")
+    )
     return [
-        _fact("T4", "writers of a bank killed at work", float(survived.kills), "", ">=", 200.0),
-        _fact(
-            "T4", "banks that opened, all adapters whole", float(survived.opened), "", ">=", 200.0
-        ),
-        _fact(
-            "T4", "acknowledged adapters that were missing", float(survived.missing), "", "==", 0.0
-        ),
+        _fact("T4", "writers of a bank killed at work", kills, "", ">=", 200.0),
+        _fact("T4", "banks that opened, all adapters whole", opened, "", ">=", 200.0),
+        _fact("T4", "acknowledged adapters that were missing", missing, "", "==", 0.0),
     ]
 
 

@@ -1,0 +1,136 @@
+"""The parts of the bench: how each is measured, and what its rows claim."""
+
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+from fedlora.bank import Bank, Record
+from fedlora.bench.kept import Kept
+from fedlora.bench.trust.claims import accuracy_claims, fuzz_claims, kill_claims
+from fedlora.bench.trust.fuzz import ADAPTER, fuzz, targets
+from fedlora.bench.trust.kills import kill_writers
+from fedlora.bench.trust.lives import live
+from fedlora.bench.trust.plan import PARTS as FEDERATIONS
+from fedlora.bench.trust.plan import Case, cases
+from fedlora.bench.trust.privacy import PrivateCase, live_private, privacy_claims, private_cases
+from fedlora.errors import FedloraError
+from fedlora.results import Claim
+from fedlora.server.observer import Observer
+
+INPUTS, KILLS = 1_000_000, 200
+BANK = "a bank that refuses"
+"""The row of the fuzzing that tells of a bank."""
+
+Row = dict[str, Any]
+C = TypeVar("C", Case, PrivateCase)
+
+
+@dataclass(frozen=True)
+class Session:
+    """One call of the bench.
+
+    kept: rows of federations that were lived through before an interruption.
+    """
+
+    seeds: tuple[int, ...]
+    kept: Kept[Row]
+    observer: Observer
+
+
+@dataclass(frozen=True)
+class Part:
+    """measure: gives rows. claims: what any such rows show, without measuring."""
+
+    measure: Callable[[Session], list[Row]]
+    claims: Callable[[Sequence[Row]], list[Claim]]
+
+
+def _lived(
+    life: Callable[[C], Row],
+    plan: Callable[[tuple[int, ...]], Sequence[C]],
+    session: Session,
+) -> list[Row]:
+    """Every federation of a plan, but those that are kept."""
+    torch.set_num_threads(1)
+    planned = plan(session.seeds)
+    session.observer.phase("federations", len(planned))
+    rows = []
+    for case in planned:
+        row = session.kept.get(case.name)
+        if row is None:
+            began = time.perf_counter()
+            row = life(case) | {"seconds": round(time.perf_counter() - began, 1)}
+            session.kept.put(case.name, row)
+        rows.append(row)
+        session.observer.advance()
+    return rows
+
+
+def _fuzzed(session: Session) -> list[Row]:
+    """Every target read from mutations of its seeds, and a bank that nothing of it may change."""
+    every = targets()
+    session.observer.phase("fuzz", len(every))
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as scratch:
+        bank = _some_bank(Path(scratch))
+        before = bank.digest()
+        for target in every:
+            found = fuzz(target, -(-INPUTS // len(every)), 0)
+            for crash in found.crashes[:3]:
+                session.observer.note(crash)
+            rows.append({"target": target.name, **asdict(found), "crashes": len(found.crashes)})
+            session.observer.advance()
+        refused = _refused_by(bank)
+        unchanged = refused and bank.digest() == before
+    return [*rows, {"target": BANK, "unchanged": unchanged}]
+
+
+def _some_bank(folder: Path) -> Bank:
+    bank = Bank.open(folder / "bank", ADAPTER.spec, create=True)
+    bank.add(Record("task", 0, 0, 0, 2, 0, {}), ADAPTER, torch.ones(3))
+    return bank
+
+
+def _refused_by(bank: Bank) -> bool:
+    """Whether a bank refuses what no honest writer gives it."""
+    record = Record("task", 1, 0, 0, 2, 0, {})
+    nan = ADAPTER.up["a"] * float("nan")
+    broken = type(ADAPTER)(ADAPTER.spec, ADAPTER.down, {**ADAPTER.up, "a": nan}, {})
+    tries = [
+        (record, broken, torch.ones(3)),
+        (Record("task", 1, 0, 0, 3, 0, {}), ADAPTER, torch.ones(3)),
+        (record, ADAPTER, torch.full((3,), float("nan"))),
+        (record, ADAPTER, torch.ones(0)),
+    ]
+    refused = 0
+    for attempt in tries:
+        try:
+            bank.add(*attempt)
+        except FedloraError:
+            refused += 1
+    return refused == len(tries)
+
+
+def _killed(session: Session) -> list[Row]:
+    session.observer.phase("kills", 1)
+    with tempfile.TemporaryDirectory() as scratch:
+        survived = kill_writers(Path(scratch) / "bank", KILLS, 0)
+    session.observer.advance()
+    return [asdict(survived)]
+
+
+PARTS: Mapping[str, Part] = {
+    **{
+        name: Part(partial(_lived, live, partial(cases, name)), accuracy_claims)
+        for name in FEDERATIONS
+    },
+    "privacy": Part(partial(_lived, live_private, private_cases), privacy_claims),
+    "fuzz": Part(_fuzzed, fuzz_claims),
+    "kills": Part(_killed, kill_claims),
+}
