@@ -1,4 +1,4 @@
-"""The conditional variational auto-encoder over points of a representation."""
+"""Perceptrons as encoder, prior and decoder of a conditional VAE."""
 
 from itertools import pairwise
 from typing import Literal
@@ -8,108 +8,49 @@ from pydantic import Field
 from torch import Tensor, nn
 from typing_extensions import override
 
-from fedlora.generators.learner import Learner
-from fedlora.section import Section
-
-# An axis of the latent space is in use when the mean of its posterior varies more than this over
-# the bank (Burda et al. 2016, arXiv 1509.00519, section 5.2).
-ACTIVE = 0.01
+from fedlora.generators.latent_network import LatentNetwork, LatentTerms, gaussian
 
 
-class NetworkConfig(Section):
-    """Sizes and the terms of the loss."""
+class NetworkConfig(LatentTerms):
+    """Sizes, and the terms of the loss."""
 
-    latent: int = Field(8, ge=1)
     hidden: int = Field(128, ge=1)
     prior: Literal["learned", "standard"] = "learned"
-    kl_weight: float = Field(0.1, ge=0)
-    kl_warm_up: float = Field(0.3, ge=0, le=1, description="share of the training")
-    free_bits: float = Field(0.0, ge=0, description="nats a latent axis carries unpunished")
-    condition_noise: float = Field(0.2, ge=0, description="of the main condition's spread")
 
 
-class CvaeNetwork(Learner):
-    """Encoder q(z | x, c), prior p(z | c) and decoder p(x | z, c) (Sohn et al. 2015).
-
-    Points x (n, k), projected conditions c (n, m), latents z (n, l). The prior is learned, or the
-    standard normal.
-    """
+class CvaeNetwork(LatentNetwork):
+    """One or two hidden layers each; the prior is learned, or the standard normal."""
 
     def __init__(self, points: int, conditions: int, config: NetworkConfig) -> None:
         super().__init__()
         both, latent, hidden = points + conditions, config.latent, config.hidden
         self.config = config
-        self.encoder = _perceptron(both, hidden, hidden, 2 * latent)
-        self.decoder = _perceptron(latent + conditions, hidden, hidden, points)
+        self.encoder = perceptron(both, hidden, hidden, 2 * latent)
+        self.decoder = perceptron(latent + conditions, hidden, hidden, points)
         self.prior: nn.Module | None = None
         if config.prior == "learned":
-            self.prior = _perceptron(conditions, hidden, 2 * latent)
+            self.prior = perceptron(conditions, hidden, 2 * latent)
 
     @override
-    def losses(self, *batch: Tensor, done: float, noise: torch.Generator) -> dict[str, Tensor]:
-        """|decode(z, c) - x|^2 + weight KL(q(z | x, c) || p(z | c)), means over the batch.
+    def encode(self, points: Tensor, conditions: Tensor) -> Tensor:
+        both: Tensor = self.encoder(torch.cat([points, conditions], dim=1))
+        return both
 
-        The weight grows linearly over the first part of the training; free bits as Kingma et al.
-        2016 (arXiv 1606.04934, equation 15). Conditions are blurred, so that near tasks have near
-        adapters.
-        """
-        points, conditions = batch
-        conditions = conditions + self.config.condition_noise * _normal(conditions, noise)
-        mean, log_variance = self.posterior(points, conditions)
-        z = mean + torch.exp(log_variance / 2) * _normal(mean, noise)
-        miss = torch.sum((self.decode(z, conditions) - points) ** 2, dim=1).mean()
-        kl = _divergence(mean, log_variance, *self.prior_of(conditions)).mean(0)
-        warm_up = self.config.kl_warm_up
-        weight = self.config.kl_weight * (min(1.0, done / warm_up) if warm_up else 1.0)
-        loss = miss + weight * kl.clamp(min=self.config.free_bits).sum()
-        return {"loss": loss, "reconstruction": miss, "kl": kl.sum()}
-
-    def posterior(self, points: Tensor, conditions: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance (n, l) of q(z | x, c)."""
-        return _gaussian(self.encoder(torch.cat([points, conditions], dim=1)))
-
-    def prior_of(self, conditions: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance (n, l) of p(z | c)."""
-        if self.prior is None:
-            standard = conditions.new_zeros(len(conditions), self.config.latent)
-            return standard, standard
-        return _gaussian(self.prior(conditions))
-
+    @override
     def decode(self, z: Tensor, conditions: Tensor) -> Tensor:
-        """Points (n, k)."""
         points: Tensor = self.decoder(torch.cat([z, conditions], dim=1))
         return points
 
-    @torch.inference_mode()
-    def active_units(self, points: Tensor, conditions: Tensor) -> int:
-        """Latent axes that say more than the condition; 0 means that the posterior collapsed.
-
-        With a learned prior the posterior's mean moves with the condition anyway, so what counts
-        is how far it moves from the prior's.
-        """
-        mean, _ = self.posterior(points, conditions)
-        prior, _ = self.prior_of(conditions)
-        return int(((mean - prior).var(0, correction=0) > ACTIVE).sum())
+    @override
+    def prior_of(self, conditions: Tensor) -> tuple[Tensor, Tensor]:
+        if self.prior is None:
+            return super().prior_of(conditions)
+        return gaussian(self.prior(conditions))
 
 
-def _perceptron(*widths: int) -> nn.Sequential:
+def perceptron(*widths: int) -> nn.Sequential:
+    """Linear layers of these widths, SiLU between them."""
     steps: list[nn.Module] = []
     for wide, narrow in pairwise(widths):
         steps += [nn.Linear(wide, narrow), nn.SiLU()]
     return nn.Sequential(*steps[:-1])
-
-
-def _gaussian(both: Tensor) -> tuple[Tensor, Tensor]:
-    mean, log_variance = both.chunk(2, dim=1)
-    return mean, log_variance.clamp(-8.0, 4.0)
-
-
-def _normal(like: Tensor, noise: torch.Generator) -> Tensor:
-    """Drawn on the CPU, so that every device sees the same."""
-    return torch.randn(like.shape, generator=noise).to(like)
-
-
-def _divergence(mean: Tensor, log_variance: Tensor, to: Tensor, to_log: Tensor) -> Tensor:
-    """KL between two diagonal Gaussians, axis by axis (n, l)."""
-    gap = (mean - to) ** 2 / to_log.exp()
-    return (to_log - log_variance + (log_variance - to_log).exp() + gap - 1) / 2

@@ -23,9 +23,13 @@ QUICK: dict[str, dict[str, Any]] = {
         "tokens": {"token_dim": 66},
         "decoder": {"hidden": 64, "blocks": 1},
     },
+    "icm": {
+        "network": {"channels": [8, 8], "latent": 2, "kl_weight": 1.0},
+        "training": {"epochs": 80, "learning_rate": 1e-2},
+    },
 }
 CONDITIONAL = [name for name in NAMES if name != "mean"]
-LEARNED = ("cvae", "hyperconv", "kriging", "ridge")
+LEARNED = ("cvae", "hyperconv", "icm", "kriging", "ridge")
 
 FAMILY = linear_family()
 

@@ -1,0 +1,160 @@
+"""Generators that draw a latent for a condition and decode it to an adapter."""
+
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from typing_extensions import override
+
+from fedlora import seeding
+from fedlora.adapter import AdapterSpec, LoraAdapter
+from fedlora.adapter.resize import at_one_rank
+from fedlora.errors import FedloraError
+from fedlora.generators import store
+from fedlora.generators.bank import check_bank
+from fedlora.generators.condition import Projection
+from fedlora.generators.contract import Generator, Progress, TrainingBank
+from fedlora.generators.latent_network import LatentNetwork
+from fedlora.generators.learner import Columns, Plan, identity
+from fedlora.generators.rank_code import RankCode, largest_rank
+from fedlora.generators.representation import Representation
+from fedlora.section import Section
+
+
+class LatentConfig(Section):
+    """What every such generator can be told."""
+
+    condition_components: int = Field(24, ge=1, description="principal components of conditions")
+    training: Plan = Plan()
+    spread: float = Field(0.0, ge=0, description="of the prior when sampling; 0 takes its mean")
+
+
+class Latent(Generator):
+    """Adapter = decode(z, c), z from the prior p(z | c), all statistics from the bank alone.
+
+    A bank of several ranks makes the rank one more condition. A subclass says as what points
+    adapters are learned, and by which network.
+    """
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self.facts: dict[str, float] = {}
+
+    @abstractmethod
+    def represent(self, adapters: Sequence[LoraAdapter]) -> tuple[Representation, Tensor]:
+        """The representation of the bank's adapters, all of one spec, and their points (n, k)."""
+
+    @abstractmethod
+    def restore(self, spec: AdapterSpec, tensors: Mapping[str, Tensor]) -> Representation:
+        """The representation that was saved; raises KeyError where a tensor is missing."""
+
+    @abstractmethod
+    def network(self, points: int, conditions: int) -> LatentNetwork:
+        """An untrained network for points and conditions of these sizes."""
+
+    @override
+    def fit(self, bank: TrainingBank, *, seed: int, workdir: Path, progress: Progress) -> None:
+        from fedlora.generators.training import train  # Lightning takes seconds to import
+
+        check_bank(bank, least_tasks=2)
+        project = Projection.of(bank.conditions, self.config.condition_components)
+        ranks = RankCode.of(bank.adapters)
+        adapters = at_one_rank(bank.adapters)
+        representation, points = self.represent(adapters)
+        own = torch.tensor([largest_rank(adapter.spec) for adapter in bank.adapters])
+        conditions = ranks(project(bank.conditions), own)
+        network = train(
+            lambda: self.network(points.shape[1], conditions.shape[1]),
+            Columns(points, conditions),
+            self.config.training,
+            seed=seed,
+            identity=identity(self.config, seed, points, conditions),
+            workdir=workdir,
+            progress=progress,
+        )
+        self._hold(adapters[0].spec, project, ranks, representation, network)
+        self.facts = {
+            "active_units": network.active_units(points, conditions),
+            "points": points.shape[1],
+            "samples": len(points),
+            "tasks": len(set(bank.tasks)),
+        }
+        progress(self.facts)
+
+    @override
+    def sample(
+        self, conditions: Tensor, *, seed: int, rank: int | None = None
+    ) -> list[LoraAdapter]:
+        with torch.no_grad():
+            asked = torch.tensor(largest_rank(self._spec) if rank is None else rank)
+            c = self._ranks(self._project(conditions), asked.expand(len(conditions)))
+            mean, log_variance = self._network.prior_of(c)
+            noise = _noise(conditions, mean.shape[1], seed)
+            z = mean + self.config.spread * torch.exp(log_variance / 2) * noise
+            return self._representation.decode(self._network.decode(z, c), rank)
+
+    @override
+    def save(self, folder: Path) -> None:
+        parts = {
+            "network": self._network.state_dict(),
+            "representation": self._representation.tensors(),
+            "condition": self._project.tensors(),
+            "rank": {"statistics": self._ranks.statistics},
+        }
+        config, tensors = self.config.model_dump(mode="json"), store.join(parts)
+        store.write(folder, store.Stored(self._name(), config, self._spec, self.facts, tensors))
+
+    @classmethod
+    @override
+    def load(cls, folder: Path) -> Self:
+        stored = store.read(folder, cls._name())
+        self = cls(cls.Config.model_validate(stored.config))
+        parts = store.parts(stored.tensors)
+        try:
+            project = Projection.load(parts["condition"])
+            representation = self.restore(stored.spec, parts["representation"])
+            ranks = RankCode(parts["rank"]["statistics"])
+            network = self.network(representation.size, project.axes.shape[1] + ranks.features)
+            network.load_state_dict(parts["network"])
+        except (KeyError, RuntimeError) as error:
+            line = " ".join(str(error).split())
+            raise FedloraError(f"{folder / store.MODEL}: incomplete ({line}); fit again") from None
+        self._hold(stored.spec, project, ranks, representation, network.eval())
+        self.facts = dict(stored.facts)
+        return self
+
+    @classmethod
+    def _name(cls) -> str:
+        return cls.__module__.rpartition(".")[2]
+
+    def _hold(
+        self,
+        spec: AdapterSpec,
+        project: Projection,
+        ranks: RankCode,
+        representation: Representation,
+        network: LatentNetwork,
+    ) -> None:
+        self._spec, self._project, self._ranks = spec, project, ranks
+        self._representation, self._network = representation, network
+
+
+def _noise(conditions: Tensor, size: int, seed: int) -> Tensor:
+    """(m, size) from a standard normal, drawn for each condition (m, c) by what it says.
+
+    So a task is given the same whoever else is asked for; equal conditions are numbered.
+    """
+    seen: Counter[str] = Counter()
+    rows = []
+    for condition in conditions.float().cpu().contiguous():
+        name = sha256(condition.numpy().tobytes()).hexdigest()
+        draw = seeding.generator(seed, "latent", name, seen[name])
+        rows.append(torch.randn(size, generator=draw))
+        seen[name] += 1
+    return torch.stack(rows)
