@@ -28,13 +28,14 @@ def protection_of(config: RunConfig, examples: int) -> Protection | None:
 
 
 def planned(config: RunConfig, examples: int) -> tuple[Steps, ...]:
-    """All steps that a bank's client takes in a run, if it takes part in every round."""
+    """All steps that a bank's client takes in a run's seeds, if it takes part in every round."""
     rounds = (
         (config.warm_start.train, config.warm_start.rounds),
         (config.growth.train, config.growth.rounds),
         (config.finetune, config.finetune.repeats),
     )
-    return tuple(_steps(settings, examples, times) for settings, times in rounds)
+    seeds = len(config.seeds)
+    return tuple(_steps(settings, examples, seeds * times) for settings, times in rounds)
 
 
 def vector_of(config: RunConfig, objective: Objective, rows: Rows, seed: int) -> Tensor:
@@ -43,7 +44,8 @@ def vector_of(config: RunConfig, objective: Objective, rows: Rows, seed: int) ->
     if budget is None:
         return task_vector(objective, rows, config.task_vector)
     chance = noise_generator(seeding.derive(seed, "task vector"), repeats(config))
-    return noisy_task_vector(objective, rows, config.task_vector, budget, chance)
+    releases = len(config.seeds)
+    return noisy_task_vector(objective, rows, config.task_vector, budget, chance, releases)
 
 
 def keeps_scores(config: RunConfig) -> bool:

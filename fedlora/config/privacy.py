@@ -1,4 +1,6 @@
-"""What may be learned of one example from all that a client sends: budgets, and what is clipped."""
+"""What may be learned of one example or one client: budgets, and what is clipped."""
+
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -6,7 +8,12 @@ from fedlora.section import Section
 
 
 class Budget(Section):
-    """(epsilon, delta)-differential privacy for one example, and the most that it may count."""
+    """(epsilon, delta)-differential privacy, and the most that what it protects may count.
+
+    key: where it stands in a configuration.
+    """
+
+    key: ClassVar[str] = "privacy"
 
     epsilon: float = Field(8.0, gt=0)
     delta: float = Field(1e-5, gt=0, lt=1)
@@ -14,7 +21,7 @@ class Budget(Section):
 
 
 class ExamplePrivacy(Budget):
-    """Of the adapters that a bank's client sends in a run, all rounds and samples together.
+    """Of one example: the adapters that its client sends, all rounds, samples and seeds together.
 
     clip: the most that the gradient of one example's loss may measure (L2, all that trains).
 
@@ -22,16 +29,33 @@ class ExamplePrivacy(Budget):
     Losses and scores of the client's examples are then not sent.
     """
 
+    key: ClassVar[str] = "privacy.examples"
+
 
 class VectorPrivacy(Budget):
-    """Of the task vector.
+    """Of one example: its part in the task vectors of all seeds.
 
     clip: the most that one example's features may measure (L2).
     """
 
+    key: ClassVar[str] = "privacy.task_vector"
+
+
+class ClientPrivacy(Budget):
+    """Of one client: the common adapter of the warm start, all rounds and seeds together.
+
+    clip: the most that a client's change of a round may measure (L2 over `up` and the head).
+
+    The server is trusted: it sees every answer, and puts the noise on their mean. Of the bank, and
+    of what is generated from it, this says nothing.
+    """
+
+    key: ClassVar[str] = "privacy.clients"
+
 
 class PrivacyConfig(Section):
-    """Noise against what adapters and task vectors tell of single examples; none when absent."""
+    """Noise against what adapters and task vectors tell; none when absent."""
 
     examples: ExamplePrivacy | None = None
     task_vector: VectorPrivacy | None = None
+    clients: ClientPrivacy | None = None

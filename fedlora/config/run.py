@@ -53,7 +53,8 @@ class RunConfig(Section):
     )
     screening: ScreeningConfig = ScreeningConfig()
     privacy: PrivacyConfig | None = Field(
-        None, description="noise on what clients send; none when absent"
+        None,
+        description="noise against what adapters tell of examples or clients; none when absent",
     )
     codec: CodecPart = default(CodecPart, "none")
     codec_up: CodecPart | None = Field(None, description="of answers; codec when absent")
@@ -186,6 +187,8 @@ def _misfit_of_privacy(config: RunConfig) -> str | None:
         return (
             "privacy.task_vector: covers pooled features alone; set task_vector.features=[pooled]"
         )
+    if privacy and privacy.clients and (misfit := _misfit_of_client_privacy(config)):
+        return misfit
     if not privacy or not privacy.examples:
         return None
     if config.finetune.patience or config.warm_start.train.patience or config.growth.train.patience:
@@ -196,6 +199,27 @@ def _misfit_of_privacy(config: RunConfig) -> str | None:
     if "up" not in duty.trains or duty.controls or duty.prunes or duty.pull or duty.folds:
         name = config.warm_start.aggregation.name
         return f"warm_start.aggregation: privacy.examples has no proof for '{name}'; choose fedavg"
+    return None
+
+
+def _misfit_of_client_privacy(config: RunConfig) -> str | None:
+    """What would tell of a client past the noise on the rounds."""
+    rounds, method = config.warm_start, config.warm_start.aggregation.build()
+    if not rounds.rounds:
+        return "privacy.clients: there is nothing to protect; set warm_start.rounds of at least 1"
+    if any(method.duty(turn).trains != ("up",) for turn in (1, 2)):
+        return (
+            f"warm_start.aggregation: '{rounds.aggregation.name}' trains down, and noise on both"
+            " factors would be multiplied; with privacy.clients choose ffa"
+        )
+    if rounds.weights != "equal":
+        return "privacy.clients: counts every client alike; set warm_start.weights=equal"
+    if config.screening.rounds:
+        return (
+            "privacy.clients: what screening keeps out tells of clients; set screening.rounds=false"
+        )
+    if config.growth.rounds:
+        return "privacy.clients: does not cover growth; set growth.rounds=0"
     return None
 
 

@@ -54,10 +54,13 @@ def noisy_task_vector(
     config: TaskVectorConfig,
     budget: VectorPrivacy,
     generator: torch.Generator,
+    releases: int = 1,
 ) -> Tensor:
     """`task_vector` of pooled features, each of `budget.clip` at most, with Gaussian noise.
 
     Another example in the place of one moves the mean of n by 2 clip / n at most.
+
+    releases: vectors of the same examples that the budget is for.
     """
     n = min(len(next(iter(rows.values()))), config.samples)
     with torch.inference_mode(), objective.slot.disabled():
@@ -65,7 +68,7 @@ def noisy_task_vector(
         pooled = pooled.cpu().double()
     norms = torch.linalg.vector_norm(pooled, dim=1, keepdim=True)
     mean = (pooled * (budget.clip / norms.clamp_min(1e-12)).clamp_max(1.0)).mean(0)
-    scale = gaussian_scale(budget, 2 * budget.clip / n)
+    scale = gaussian_scale(budget, 2 * budget.clip / n, releases)
     drawn = torch.randn(mean.shape, generator=generator, dtype=torch.float64)
     noisy: Tensor = mean + scale * drawn
     return noisy.float()

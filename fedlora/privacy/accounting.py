@@ -12,7 +12,7 @@ _MOST = 1e4
 
 
 class Steps(NamedTuple):
-    """Steps of training in which each example takes part with a probability of `rate`."""
+    """Noisy steps in which what is protected takes part with a probability of `rate`."""
 
     rate: float
     number: int
@@ -21,7 +21,7 @@ class Steps(NamedTuple):
 def epsilon(noise: float, phases: Sequence[Steps], delta: float) -> float:
     """What so many noisy steps spend together (Renyi accountant of Opacus, arXiv 1908.10530).
 
-    noise: standard deviation of the noise over what one example's gradient may measure.
+    noise: standard deviation of the noise over the most that what is protected adds to a step.
     """
     from opacus.accountants import RDPAccountant
 
@@ -41,7 +41,7 @@ def noise_multiplier(budget: Budget, phases: Sequence[Steps]) -> float:
         low, high = high, 2 * high
         if high > _MOST:
             raise FedloraError(
-                f"privacy.examples.epsilon={budget.epsilon:g}: too little for so many steps;"
+                f"{budget.key}.epsilon={budget.epsilon:g}: too little for so many steps;"
                 " raise it, or train for fewer epochs or rounds"
             )
     while high - low > 1e-3 * high:

@@ -17,6 +17,7 @@ from fedlora.server.describing import Described
 from fedlora.server.groups import PHASE, Group, Warm, first_state, groups_of, load, save, settle
 from fedlora.server.questions import BROADCAST, Asked, Round, ranks_of
 from fedlora.server.screening import screen
+from fedlora.server.shielding import Shield
 from fedlora.server.verdicts import decided
 from fedlora.server.vetting import Suspect, vet
 from fedlora.server.weighing import MOST_EXAMPLES, believed
@@ -34,12 +35,13 @@ def warm_start(context: ServerContext, clients: list[Described]) -> Warm | None:
     if not config.rounds:
         return None
     method: Aggregator = config.aggregation.build()
+    shield = Shield.of(context.config, context.seed)
     groups = groups_of(context, clients)
     history: list[dict[str, State]] = []
     for round in range(1, config.rounds + 1):
         states = load(context, round, groups)
         if states is None:
-            states, ranks = _round(context, method, groups, history, round)
+            states, ranks = _round(context, method, shield, groups, history, round)
             save(context, round, states, ranks)
         history.append(states)
     return settle(context, method, groups, history)
@@ -48,6 +50,7 @@ def warm_start(context: ServerContext, clients: list[Described]) -> Warm | None:
 def _round(
     context: ServerContext,
     method: Aggregator,
+    shield: Shield | None,
     groups: Sequence[Group],
     history: Sequence[Mapping[str, State]],
     number_of: int,
@@ -76,21 +79,28 @@ def _round(
     )
     ranks = ranks_of(answers) if method.duty(number_of).prunes else {}
     states = {
-        group.name: _aggregated(rounds[group.name], gathered, answers, group) for group in groups
+        group.name: _aggregated(rounds[group.name], shield, gathered, answers, group)
+        for group in groups
     }
     return states, ranks
 
 
-def _aggregated(round: Round, gathered: "_Gathered", answers: Answers, group: Group) -> State:
+def _aggregated(
+    round: Round, shield: Shield | None, gathered: "_Gathered", answers: Answers, group: Group
+) -> State:
     """What a group has come to; what it was where nobody answered."""
     members = _believable(round, gathered, answers, group)
     # What was folded once is not folded again.
     kept = {name: adapter for name, adapter in round.state.extra.items() if name != FOLD}
     state = replace(round.state, report={}, extra=kept)
-    if members:
+    trained = _Adapters(gathered, answers, members, "trained")
+    asked = sum(gathered.asked(client) for client in group.members)
+    if shield and asked:
+        state = shield.aggregate(state, round.method, group.name, trained, asked)
+    elif members:
         state = round.method.aggregate(
             state,
-            _Adapters(gathered, answers, members, "trained"),
+            trained,
             believed([gathered.weight(client, answers) for client in members]),
             _Adapters(gathered, answers, members, CONTROL) if round.duty.controls else (),
         )
@@ -141,6 +151,10 @@ class _Gathered:
         if not 1 <= examples <= MOST_EXAMPLES:
             raise FedloraError("answer with an unbelievable number of examples")
         self._examples[client] = examples
+
+    def asked(self, client: int) -> bool:
+        """Whether a client was chosen for the round."""
+        return client in self._asked
 
     def weight(self, client: int, answers: Answers) -> float:
         """What a client says it counts."""

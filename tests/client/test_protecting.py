@@ -95,6 +95,10 @@ def test_all_that_a_client_trains_counts():
     stricter = small_config(privacy={"examples": {"epsilon": 2.0}})
     assert protection_of(stricter, 24).noise > noise > 0
     assert protection_of(small_config(), 24) is None
+    twice = planned(small_config(**PRIVATE, seeds=[0, 1]), 24)
+    assert [phase.number for phase in twice] == [
+        2 * phase.number for phase in (rounds, growth, own)
+    ]
 
 
 def test_losses_and_scores_of_examples_stay_at_home(tmp_path):
@@ -129,6 +133,9 @@ def test_a_task_vector_is_as_noisy_as_its_budget_says(desk):
 
     assert torch.equal(vector_of(config, desk.objective, desk.train, 0), plain)
     assert torch.equal(vector(0, epsilon=4.0), vector(0, epsilon=4.0))
+    two = small_config(privacy={"task_vector": {"epsilon": 4.0, "clip": 1e3}}, seeds=[0, 1])
+    once, of_two = vector(0, epsilon=4.0, clip=1e3), vector_of(two, desk.objective, desk.train, 0)
+    assert torch.allclose(of_two - plain, (once - plain) * 2**0.5, rtol=1e-2, atol=1e-2)
     mild = vector(0, epsilon=1e6, clip=1e3)
     assert torch.allclose(mild, plain, atol=0.5)
     strict = torch.stack([vector(seed, epsilon=1.0, clip=1.0) for seed in range(4)])

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from fedlora.config.privacy import Budget
+from fedlora.config.privacy import Budget, ExamplePrivacy
 from fedlora.errors import FedloraError
 from fedlora.privacy.accounting import Steps, epsilon, gaussian_scale, noise_multiplier
 
@@ -31,4 +31,4 @@ def test_more_rounds_need_more_noise_and_absurd_budgets_are_named():
     few, many = (noise_multiplier(budget, [Steps(0.1, n)]) for n in (50, 200))
     assert many > few
     with pytest.raises(FedloraError, match=r"privacy\.examples\.epsilon=1e-06: too little"):
-        noise_multiplier(Budget(epsilon=1e-6), [Steps(1.0, 1000)])
+        noise_multiplier(ExamplePrivacy(epsilon=1e-6), [Steps(1.0, 1000)])
