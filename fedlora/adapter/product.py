@@ -36,10 +36,20 @@ def product_inner(a: LoraAdapter, b: LoraAdapter) -> float:
 def norm(a: LoraAdapter) -> float:
     """Frobenius norm over all layers and the head."""
     squares = [torch.sum(tensor.double() ** 2) for tensor in a.head.values()]
+    return math.sqrt(max(float(sum([*squares, *_layer_squares(a)])), 0.0))
+
+
+def layer_norms(a: LoraAdapter) -> Tensor:
+    """Frobenius norm of each layer's DeltaW, (l,) float64, in the order of the spec."""
+    return torch.stack(_layer_squares(a)).clamp_min(0.0).sqrt()
+
+
+def _layer_squares(a: LoraAdapter) -> list[Tensor]:
+    squares = []
     for layer in a.spec.layers:
         down, up = a.down[layer.name].double(), a.up[layer.name].double()
         squares.append(a.spec.scaling(layer) ** 2 * layer_inner(down, up, down, up))
-    return math.sqrt(max(float(sum(squares)), 0.0))
+    return squares
 
 
 def distance(a: LoraAdapter, b: LoraAdapter) -> float:

@@ -81,6 +81,10 @@ class Generator(ABC):
                 a layer.
         """
 
+    def alarm(self) -> str | None:
+        """What is amiss with what was learned, in one line with its remedy; None if nothing is."""
+        return None
+
     @abstractmethod
     def save(self, folder: Path) -> None:
         """Write everything `load` needs (safetensors and JSON), whole or not at all."""

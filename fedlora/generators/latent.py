@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import torch
 from pydantic import Field
@@ -22,6 +22,7 @@ from fedlora.generators.condition import Projection
 from fedlora.generators.contract import Generator, Progress, TrainingBank
 from fedlora.generators.latent_network import LatentNetwork
 from fedlora.generators.learner import Columns, Plan, identity
+from fedlora.generators.norms import Norms, stretch
 from fedlora.generators.rank_code import RankCode, largest_rank
 from fedlora.generators.representation import Representation
 from fedlora.section import Section
@@ -33,6 +34,9 @@ class LatentConfig(Section):
     condition_components: int = Field(24, ge=1, description="principal components of conditions")
     training: Plan = Plan()
     spread: float = Field(0.0, ge=0, description="of the prior when sampling; 0 takes its mean")
+    norms: Literal["decoded", "foretold"] = Field(
+        "decoded", description="of each layer: what was decoded, or as the task vector foretells"
+    )
 
 
 class Latent(Generator):
@@ -78,7 +82,11 @@ class Latent(Generator):
             workdir=workdir,
             progress=progress,
         )
-        self._hold(adapters[0].spec, project, ranks, representation, network)
+        norms = None
+        if self.config.norms == "foretold":
+            groups = [f"{task} {rank}" for task, rank in zip(bank.tasks, own.tolist(), strict=True)]
+            norms = Norms.of(bank.adapters, conditions, groups)
+        self._hold(adapters[0].spec, project, ranks, representation, network, norms)
         self.facts = {
             "active_units": network.active_units(points, conditions),
             "points": points.shape[1],
@@ -97,7 +105,17 @@ class Latent(Generator):
             mean, log_variance = self._network.prior_of(c)
             noise = _noise(conditions, mean.shape[1], seed)
             z = mean + self.config.spread * torch.exp(log_variance / 2) * noise
-            return self._representation.decode(self._network.decode(z, c), rank)
+            return self._decode(self._network.decode(z, c), c, rank)
+
+    @override
+    def alarm(self) -> str | None:
+        if self.facts["active_units"]:
+            return None
+        return (
+            "the generator's posterior has collapsed: no latent axis says more than the task"
+            " vector, so draws differ by noise alone; lower generator.network.kl_weight, or raise"
+            " generator.network.free_bits"
+        )
 
     @override
     def save(self, folder: Path) -> None:
@@ -106,6 +124,7 @@ class Latent(Generator):
             "representation": self._representation.tensors(),
             "condition": self._project.tensors(),
             "rank": {"statistics": self._ranks.statistics},
+            "norms": self._norms.tensors() if self._norms else {},
         }
         config, tensors = self.config.model_dump(mode="json"), store.join(parts)
         store.write(folder, store.Stored(self._name(), config, self._spec, self.facts, tensors))
@@ -122,16 +141,26 @@ class Latent(Generator):
             ranks = RankCode(parts["rank"]["statistics"])
             network = self.network(representation.size, project.axes.shape[1] + ranks.features)
             network.load_state_dict(parts["network"])
+            norms = Norms.load(parts["norms"]) if self.config.norms == "foretold" else None
         except (KeyError, RuntimeError) as error:
             line = " ".join(str(error).split())
             raise FedloraError(f"{folder / store.MODEL}: incomplete ({line}); fit again") from None
-        self._hold(stored.spec, project, ranks, representation, network.eval())
+        self._hold(stored.spec, project, ranks, representation, network.eval(), norms)
         self.facts = dict(stored.facts)
         return self
 
     @classmethod
     def _name(cls) -> str:
         return cls.__module__.rpartition(".")[2]
+
+    def _decode(self, points: Tensor, conditions: Tensor, rank: int | None) -> list[LoraAdapter]:
+        """Adapters of points (m, k); stretched as the bank's own rank needs it, at any rank."""
+        made = self._representation.decode(points, rank)
+        if self._norms is None:
+            return made
+        whole = made if rank is None else self._representation.decode(points)
+        factors = self._norms.factors(whole, conditions)
+        return [stretch(adapter, row) for adapter, row in zip(made, factors, strict=True)]
 
     def _hold(
         self,
@@ -140,9 +169,10 @@ class Latent(Generator):
         ranks: RankCode,
         representation: Representation,
         network: LatentNetwork,
+        norms: Norms | None,
     ) -> None:
         self._spec, self._project, self._ranks = spec, project, ranks
-        self._representation, self._network = representation, network
+        self._representation, self._network, self._norms = representation, network, norms
 
 
 def _noise(conditions: Tensor, size: int, seed: int) -> Tensor:

@@ -64,6 +64,8 @@ def train_generator(
         workdir=workshop.folder / "checkpoints" / part.name,
         progress=progress,
     )
+    if alarm := generator.alarm():
+        observer.note(alarm)
     generator.save(workshop.generator_folder)
     return Learned(
         generator=part.name,

@@ -71,6 +71,8 @@ def _fit(context: ServerContext, part: GeneratorPart, bank: TrainingBank, keep: 
         workdir=context.folder / "checkpoints" / part.name,
         progress=progress,
     )
+    if keep and (alarm := generator.alarm()):
+        context.observer.note(alarm)
     return generator
 
 

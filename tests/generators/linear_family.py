@@ -28,13 +28,18 @@ class Family:
 
 
 def linear_family(
-    tasks: int = 24, held_out: int = 8, samples: int = 2, seed: int = 0, gauge: int = 1
+    tasks: int = 24,
+    held_out: int = 8,
+    samples: int = 2,
+    seed: int = 0,
+    gauge: int = 1,
+    noise: float = 0.02,
 ) -> Family:
     """up = up_0 + a up_1 + b up_2 with one `down`, each sample in a gauge of its own.
 
     The condition is a noisy linear picture of (a, b) in 10 features; samples of a task differ by
-    2% in their factors and see conditions of their own. Another `gauge` changes nothing but the
-    factors in which the same updates are written.
+    `noise` in their factors and see conditions of their own. Another `gauge` changes nothing but
+    the factors in which the same updates are written.
     """
     generator = torch.Generator().manual_seed(seed)
     gauges = torch.Generator().manual_seed(gauge)
@@ -62,7 +67,7 @@ def linear_family(
         for _ in range(samples):
             clean = truth(*factors[task].tolist())
             flat = clean.flatten()
-            noisy = LoraAdapter.from_flat(SPEC, flat + 0.02 * normal(SPEC.size))
+            noisy = LoraAdapter.from_flat(SPEC, flat + noise * normal(SPEC.size))
             adapters.append(regauged(noisy, gauges))
             conditions.append(seen(factors[task]))
             names.append(f"task-{task:02d}")

@@ -11,6 +11,7 @@ from fedlora.adapter.product import distance, norm
 from fedlora.errors import FedloraError
 from fedlora.generators.contract import TrainingBank
 from fedlora.generators.cvae import Cvae
+from fedlora.generators.cvae_network import CvaeNetwork, NetworkConfig
 from fedlora.generators.mean import Mean
 from tests.generators.linear_family import linear_family
 
@@ -73,6 +74,37 @@ def test_a_heavy_kl_collapses_the_latents_and_the_card_says_so(tmp_path: Path) -
     card = json.loads((tmp_path / "saved" / "generator.json").read_text())
     assert card["facts"]["active_units"] == 0
     assert alive.facts["active_units"] > 0
+    assert alive.alarm() is None
+    assert "posterior has collapsed" in str(dead.alarm())
+
+
+def test_below_its_free_bits_an_axis_is_not_punished() -> None:
+    network = CvaeNetwork(3, 2, NetworkConfig(latent=4, kl_weight=2.0, free_bits=5.0))
+    draw = torch.Generator().manual_seed(1)
+    points, conditions = torch.randn(8, 3, generator=draw), torch.randn(8, 2, generator=draw)
+
+    found = network.losses(points, conditions, done=1.0, noise=draw)
+
+    assert float(found["kl"].detach()) < 4 * 5.0
+    beyond = found["loss"] - found["reconstruction"]
+    assert float(beyond.detach()) == pytest.approx(2.0 * 4 * 5.0)
+
+
+def test_foretold_norms_undo_what_averaging_takes(tmp_path: Path) -> None:
+    noisy = linear_family(noise=0.6)
+    options = {"training": {"epochs": 60}, "norms": "foretold"}
+    generator = Cvae(Cvae.Config.model_validate(options))
+    generator.fit(noisy.bank, seed=0, workdir=tmp_path / "work", progress=lambda losses: None)
+    generator.save(tmp_path / "saved")
+    trained = sum(norm(a) for a in noisy.bank.adapters) / len(noisy.bank.adapters)
+
+    made = Cvae.load(tmp_path / "saved").sample(noisy.held_out, seed=0)
+    shares = [norm(adapter) / trained for adapter in made]
+    generator._norms = None
+    plain = [norm(adapter) / trained for adapter in generator.sample(noisy.held_out, seed=0)]
+
+    assert sum(plain) / len(plain) < 0.9
+    assert sum(shares) / len(shares) == pytest.approx(1.0, abs=0.05)
 
 
 def test_the_card_counts_the_bytes(tmp_path: Path) -> None:

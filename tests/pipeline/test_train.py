@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from fedlora.client.client import Client
+from fedlora.config import GeneratorPart
 from fedlora.errors import FedloraError
 from fedlora.finetune.local import put
 from fedlora.finetune.trainer import Trainer
@@ -95,6 +96,19 @@ def test_a_generator_learns_from_one_rank_and_is_found_without_its_name(trained:
     assert {layer.rank for layer in adapter.spec.layers} == {2}
     assert learned.adapter_bytes == 4 * adapter.spec.size
     assert bool(torch.isfinite(adapter.flatten()).all())
+
+
+def test_a_posterior_that_collapsed_is_told(trained: Workshop):
+    told: list[str] = []
+    watching = Silent()
+    watching.note = told.append  # type: ignore[method-assign]
+    network = {"kl_weight": 100.0, "kl_warm_up": 0.0, "prior": "standard"}
+    options = {"name": "cvae", "network": network, "training": {"epochs": 60}}
+
+    train_generator(trained, GeneratorPart.model_validate(options), 2, watching)
+
+    assert len(told) == 1
+    assert "posterior has collapsed" in told[0]
 
 
 def test_what_cannot_be_trained_is_said_before_any_training(tmp_path: Path):

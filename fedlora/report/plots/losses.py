@@ -93,12 +93,18 @@ def generator(seeds: Sequence[Sequence[Record]]) -> Markup | None:
 
 
 def generator_facts(metrics: Sequence[Record]) -> str:
-    """What the generator says of itself after its last epoch, of the first seed."""
-    for record in metrics:
-        if record.get("phase") == "generator" and "epoch" not in record:
-            named = [f"{k.replace('_', ' ')} {v:g}" for k, v in numbers(record).items()]
-            return f"{', '.join(named).capitalize()}."
-    return ""
+    """What the generator says of itself after its last epoch, of the first seed.
+
+    And whether the posterior collapsed, of any.
+    """
+    last = [r for r in metrics if r.get("phase") == "generator" and "epoch" not in r]
+    if not last:
+        return ""
+    named = [f"{k.replace('_', ' ')} {v:g}" for k, v in numbers(last[0]).items()]
+    told = f"{', '.join(named).capitalize()}."
+    if any(record.get("active_units") == 0 for record in last):
+        told += " The posterior has collapsed: draws differ by noise alone."
+    return told
 
 
 def _banded(
