@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from fedlora import seeding
 from fedlora.adapter import LoraAdapter
-from fedlora.client.protecting import keeps_scores
+from fedlora.client.protecting import keeps_scores, protection_of
 from fedlora.client.trial import score
 from fedlora.client.tuition import begin, integer
 from fedlora.client.workplace import Workplace
@@ -95,6 +95,8 @@ def _account(place: Workplace, trained: Sequence[Trained], seconds: float) -> di
         "examples": place.desk.examples,
         "seconds": seconds,
     }
-    if not keeps_scores(place.config):
+    if protection := protection_of(place.config, place.desk.examples):
+        account["noise"] = protection.noise
+    else:
         account |= {"curve": last.curve, "validation": last.validation, "loss": last.curve[-1]}
     return account | ({"remark": place.states.remark} if place.states.remark else {})

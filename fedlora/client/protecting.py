@@ -5,12 +5,13 @@ import functools
 from torch import Tensor
 
 from fedlora import seeding
-from fedlora.config import RunConfig, TrainSection
+from fedlora.config import RunConfig
 from fedlora.finetune.objectives import Objective, Rows
 from fedlora.finetune.private import Protection
 from fedlora.finetune.task_vector import noisy_task_vector, task_vector
-from fedlora.privacy.accounting import Steps, noise_multiplier
+from fedlora.privacy.accounting import noise_multiplier
 from fedlora.privacy.chance import noise_generator, repeats
+from fedlora.privacy.planning import planned
 
 _multiplier = functools.lru_cache(noise_multiplier)
 
@@ -27,17 +28,6 @@ def protection_of(config: RunConfig, examples: int) -> Protection | None:
     return Protection(budget.clip, _multiplier(budget, planned(config, examples)), repeats(config))
 
 
-def planned(config: RunConfig, examples: int) -> tuple[Steps, ...]:
-    """All steps that a bank's client takes in a run's seeds, if it takes part in every round."""
-    rounds = (
-        (config.warm_start.train, config.warm_start.rounds),
-        (config.growth.train, config.growth.rounds),
-        (config.finetune, config.finetune.repeats),
-    )
-    seeds = len(config.seeds)
-    return tuple(_steps(settings, examples, seeds * times) for settings, times in rounds)
-
-
 def vector_of(config: RunConfig, objective: Objective, rows: Rows, seed: int) -> Tensor:
     """The task vector as it is sent."""
     budget = config.privacy.task_vector if config.privacy else None
@@ -51,8 +41,3 @@ def vector_of(config: RunConfig, objective: Objective, rows: Rows, seed: int) ->
 def keeps_scores(config: RunConfig) -> bool:
     """Whether losses and scores of its examples stay with a bank's client."""
     return config.privacy is not None and config.privacy.examples is not None
-
-
-def _steps(settings: TrainSection, examples: int, times: int) -> Steps:
-    batch = min(settings.batch_size, examples)
-    return Steps(batch / examples, times * settings.epochs * -(-examples // batch))

@@ -8,6 +8,7 @@ from typing import Any
 
 from fedlora.config import RunConfig
 from fedlora.errors import FedloraError
+from fedlora.evaluation.spending import spent
 from fedlora.evaluation.table import Row, summarise
 from fedlora.run_folder import seed_folder
 from fedlora.wire.ledger import Entry, by_purpose, comparison
@@ -27,11 +28,11 @@ def compile_results(config: RunConfig, folder: Path) -> dict[str, Any]:
     rows = [Row(**row) for table in tables for row in table["rows"]]
     metric = tables[0]["metric"] if tables else "accuracy"
     facts = {seed: _read(file) for seed, file in done.items()}
-    lost = [
-        {"seed": seed, **line}
+    told = {
+        seed: [_read(seed_folder(folder, seed) / f"{name}.jsonl") for name in ("metrics", "lost")]
         for seed in done
-        for line in _read(seed_folder(folder, seed) / "lost.jsonl")
-    ]
+    }
+    lost = [{"seed": seed, **line} for seed, (_, lines) in told.items() for line in lines]
     return {
         "metric": metric,
         "higher_is_better": metric != "nll",
@@ -41,6 +42,7 @@ def compile_results(config: RunConfig, folder: Path) -> dict[str, Any]:
         "summary": [asdict(summary) for summary in summarise(rows)],
         "bytes": _bytes(config, folder, facts),
         "lost": lost,
+        "privacy": spent(config, [(metrics, lines) for metrics, lines in told.values()]),
         "seconds": sum(_read(seed_folder(folder, seed) / "seconds.json") for seed in done),
         "fingerprint": {str(seed): fact["fingerprint"] for seed, fact in facts.items()},
     }

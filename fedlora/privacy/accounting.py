@@ -1,6 +1,7 @@
 """How much noise a privacy budget asks for."""
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -18,16 +19,34 @@ class Steps(NamedTuple):
     number: int
 
 
+class Noisy(NamedTuple):
+    """Steps with the standard deviation of their noise, over the most that one counts in them."""
+
+    noise: float
+    steps: Steps
+
+
 def epsilon(noise: float, phases: Sequence[Steps], delta: float) -> float:
-    """What so many noisy steps spend together (Renyi accountant of Opacus, arXiv 1908.10530).
+    """What so many noisy steps spend together.
 
     noise: standard deviation of the noise over the most that what is protected adds to a step.
     """
+    return composed([Noisy(noise, phase) for phase in phases], delta)
+
+
+def composed(history: Sequence[Noisy], delta: float) -> float:
+    """What steps of different noise spend (Renyi accountant of Opacus, arXiv 1908.10530)."""
     from opacus.accountants import RDPAccountant
 
     accountant = RDPAccountant()
-    accountant.history = [(noise, phase.rate, phase.number) for phase in phases if phase.number]
-    return float(accountant.get_epsilon(delta)) if accountant.history else 0.0
+    accountant.history = [
+        (noise, steps.rate, steps.number) for noise, steps in history if steps.number
+    ]
+    if not accountant.history:
+        return 0.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that another order might bound it closer: it is a bound
+        return float(accountant.get_epsilon(delta))
 
 
 def noise_multiplier(budget: Budget, phases: Sequence[Steps]) -> float:
@@ -60,6 +79,16 @@ def gaussian_scale(budget: Budget, sensitivity: float, releases: int = 1) -> flo
     rho-zCDP is (rho + 2 sqrt(rho ln(1 / delta)), delta)-DP (Bun and Steinke 2016, arXiv
     1605.02065, propositions 1.6, 1.3 and lemma 2.3).
     """
+    return sensitivity / math.sqrt(2 * _rho(budget) / releases)
+
+
+def gaussian_epsilon(budget: Budget, released: int, releases: int) -> float:
+    """What so many of the releases have spent that `gaussian_scale` was asked for."""
+    rho = _rho(budget) * released / releases
+    return rho + 2 * math.sqrt(rho * math.log(1 / budget.delta))
+
+
+def _rho(budget: Budget) -> float:
+    """The zCDP that a budget allows."""
     log = math.log(1 / budget.delta)
-    rho = (math.sqrt(log + budget.epsilon) - math.sqrt(log)) ** 2
-    return sensitivity / math.sqrt(2 * rho / releases)
+    return (math.sqrt(log + budget.epsilon) - math.sqrt(log)) ** 2

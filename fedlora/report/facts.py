@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fedlora.phases import PHASES
-from fedlora.report import traffic
+from fedlora.report import privacy, traffic
 from fedlora.report.formats import decimal, digits, duration, size, times
 from fedlora.report.outcome import Line, line
 from fedlora.report.results import Lost
@@ -96,7 +96,7 @@ def lost(run: RunFolder) -> tuple[list[Lost], int]:
 
 
 def run_facts(run: RunFolder) -> list[tuple[str, str]]:
-    """What was run, by the names of its configuration, and the fingerprints of what it made."""
+    """What was run, what it spent of privacy, and the fingerprints of what it made."""
     keys = (
         ("Backbone", "backbone.name"),
         ("Tasks", "tasks.name"),
@@ -116,7 +116,7 @@ def run_facts(run: RunFolder) -> list[tuple[str, str]]:
         if isinstance(values, dict)
         for name, value in values.items()
     ]
-    return [(label, value) for label, value in named if value] + prints
+    return [(label, value) for label, value in named if value] + privacy.spent(run) + prints
 
 
 def _place(phase: object) -> int:

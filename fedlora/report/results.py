@@ -72,6 +72,15 @@ class Lost(_Part):
     reason: str = ""
 
 
+class Spent(_Part):
+    """What was spent of one privacy budget; `budget` is what it allows."""
+
+    protects: str
+    epsilon: float
+    delta: float
+    budget: float
+
+
 class Results(_Part):
     """The whole file; `metric` is better when higher unless `higher_is_better` is false.
 
@@ -87,6 +96,7 @@ class Results(_Part):
     stream: dict[str, dict[str, Interval]] = {}
     bytes: Bytes | None = None
     lost: tuple[Lost, ...] = ()
+    privacy: tuple[Spent, ...] = ()
     seconds: Number = None
     peak_memory_bytes: int | None = None
     fingerprint: dict[str, Any] = {}

@@ -9,6 +9,7 @@ from rich.table import Table
 from fedlora.report.formats import decimal, digits, spread
 from fedlora.report.methods import Needs
 from fedlora.report.outcome import Line, lines
+from fedlora.report.privacy import spent
 from fedlora.report.run_folder import read
 from fedlora.report.sentences import comparisons, headline
 from fedlora.report.stream import words
@@ -16,6 +17,8 @@ from fedlora.report.stream import words
 
 def table(run: Path) -> Table:
     """Mean, 95% interval and share of the gap of every method, the winners marked.
+
+    Below it the comparisons, and what was spent of privacy budgets.
 
     Raises:
         FedloraError: the path is not a run folder, or its results cannot be read.
@@ -25,9 +28,10 @@ def table(run: Path) -> Table:
         return words.table(folder)
     found = lines(folder)
     metric = folder.results.unit
+    said = [*comparisons(folder, found), *(f"{name}: {what}." for name, what in spent(folder))]
     out = Table(
         title=escape(str(headline(folder, found))),
-        caption="\n".join(escape(sentence) for sentence in comparisons(folder, found)),
+        caption="\n".join(escape(sentence) for sentence in said),
         caption_justify="left",
         title_justify="left",
     )
@@ -58,6 +62,7 @@ def as_json(run: Path) -> dict[str, Any]:
         "metric": folder.results.metric,
         "headline": str(headline(folder, found)),
         "comparisons": comparisons(folder, found),
+        "privacy": [each.model_dump() for each in folder.results.privacy],
         "lines": [
             {
                 "method": line.method.name,

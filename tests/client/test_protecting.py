@@ -4,12 +4,13 @@ import pytest
 import torch
 
 from fedlora.client.client import Client
-from fedlora.client.protecting import planned, protection_of, vector_of
+from fedlora.client.protecting import protection_of, vector_of
 from fedlora.errors import FedloraError
 from fedlora.finetune.local import fresh, put, train
 from fedlora.finetune.objectives.contract import take
 from fedlora.finetune.private import Protection, draws, noisy_gradient
 from fedlora.finetune.task_vector import task_vector
+from fedlora.privacy.planning import planned
 from fedlora.server.federation import federate
 from fedlora.server.observer import Silent
 from fedlora.wire.exchange import Reply
@@ -120,6 +121,7 @@ def test_losses_and_scores_of_examples_stay_at_home(tmp_path):
     assert sent
     for meta in sent:
         assert not {"loss", "curve", "validation"} & meta.keys()
+        assert meta["noise"] == protection_of(config, meta["examples"]).noise
         assert all(score == {} for score in meta.get("samples", []))
 
 

@@ -18,7 +18,7 @@ def finished(folder: Path) -> Path:
     (seed / "facts.json").write_text(json.dumps({**facts, "fingerprint": {}}))
     (seed / "table.json").write_text(json.dumps({"metric": "accuracy", "rows": []}))
     (seed / "seconds.json").write_text("1.0")
-    for name in ("lost", "ledger"):
+    for name in ("lost", "ledger", "metrics"):
         (seed / f"{name}.jsonl").write_text("")
     return folder
 

@@ -1,0 +1,20 @@
+"""What was spent of a run's privacy budgets, in words."""
+
+from fedlora.report.run_folder import RunFolder
+
+NAMES = {
+    "examples": "Privacy of an example in adapters",
+    "task_vector": "Privacy of an example in task vectors",
+    "clients": "Privacy of a client in the rounds",
+}
+
+
+def spent(run: RunFolder) -> list[tuple[str, str]]:
+    """One line for each budget: its name, and what the accountant says of it."""
+    return [
+        (
+            NAMES.get(each.protects, f"Privacy of {each.protects}"),
+            f"epsilon {each.epsilon:.3g} of {each.budget:.3g} at delta {each.delta:.3g}",
+        )
+        for each in run.results.privacy
+    ]
