@@ -1,4 +1,4 @@
-"""Finished runs whose files were damaged afterwards."""
+"""Runs that go on: whose files were damaged, or that somebody else is at work on."""
 
 import hashlib
 import json
@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fedlora import run_folder
+from fedlora import atomic, run_folder
+from fedlora.config import RuntimeConfig
 from fedlora.errors import FedloraError
 from fedlora.runtime import run as running
 from fedlora.server.learning import digest
@@ -57,3 +58,10 @@ def test_a_seed_whose_generator_or_table_has_changed_since_is_lived_again(tmp_pa
         file.write_bytes(kept)
     (seed / "facts.json").write_text("{")
     assert running.unfinished(small_config(), tmp_path) == [0]
+
+
+def test_nothing_starts_for_a_deployment_whose_run_somebody_works_on(tmp_path: Path, monkeypatch):
+    config = small_config().model_copy(update={"runtime": RuntimeConfig(name="deployment")})
+    monkeypatch.setattr("fedlora.runtime.deployment.run", lambda *_: pytest.fail("it started"))
+    with atomic.alone(tmp_path), pytest.raises(FedloraError, match="another process works"):
+        running.run(config, tmp_path, Silent())
