@@ -1,0 +1,58 @@
+"""How a federation does: who is connected, how far a run is, whether a machine is fit."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+from fedlora.cli.deploy.options import DataOption, ModelOption, PlaceArgument, model_folder
+from fedlora.cli.options import AsJson
+from fedlora.cli.output import show
+from fedlora.errors import FedloraError
+
+
+def status(at: PlaceArgument = Path(), json: AsJson = False) -> None:
+    """Show who is connected, and how far the latest run is; on the server's machine."""
+    from fedlora import run_folder
+    from fedlora.runtime.deploy import place
+    from fedlora.runtime.deploy import submit as submitting
+    from fedlora.runtime.deploy.control import control
+    from fedlora.server.progress import progress
+
+    here = place.read(at, "server")
+    with control(here) as superlink:
+        nodes = [
+            {"client": node.name or str(node.id), "status": node.status, "since": node.since}
+            for node in superlink.nodes()
+        ]
+    run = submitting.newest(here)
+    rows = []
+    if run is not None:
+        for seed in run_folder.resume(run).seeds:
+            stands = asdict(progress(run_folder.seed_folder(run, seed)))
+            done = (run_folder.seed_folder(run, seed) / "facts.json").is_file()
+            rows.append({"run": run.name, "seed": seed, "done": done, **stands})
+    if json:
+        show([{"clients": nodes, "runs": rows}], json)
+        return
+    show(nodes, json, "clients")
+    show(rows, json, "the latest run")
+
+
+def doctor(
+    folder: PlaceArgument = Path(),
+    data: DataOption = None,
+    model: ModelOption = None,
+    json: AsJson = False,
+) -> None:
+    """Check certificates, clock, ports, versions, disk and the base model of this machine.
+
+    On a client, the server is called as well: start it first.
+    """
+    from fedlora.runtime.deploy import place
+    from fedlora.runtime.deploy.doctor import examine
+    from fedlora.runtime.deploy.own import read_data
+
+    read_data(data or [])
+    found = examine(place.read_any(folder), model_folder(model))
+    show([asdict(finding) for finding in found], json)
+    if wrong := [finding.check for finding in found if not finding.fine]:
+        raise FedloraError(f"not fit to run: {', '.join(wrong)}")
