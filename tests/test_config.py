@@ -191,3 +191,24 @@ def test_nothing_but_paths_is_changed_by_that():
         )
         changed = [(a, b) for a, b in zip(now, then, strict=True) if a != b]
         assert all("path:" in ours and "path:" in theirs for ours, theirs in changed)
+
+
+LAUGHS = "a0: &a0 [x, x]\n" + "".join(
+    f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12)
+)
+
+
+@pytest.mark.parametrize("text", [
+    LAUGHS, "name: &a [*a]", "name: " + "[" * 3000 + "]" * 3000, "name: !!timestamp 9",
+    "name: !!bool perhaps", "name: !!int ''", "name: ${name}", "- a", "? {a: b}\n: c", "\x00",
+    '!!python/object/apply:os.system ["touch owned"]', "name: !!binary x", "seeds: [1e999]",
+], ids=range(13))  # fmt: skip
+def test_yaml_that_would_hurt_is_one_line(tmp_path: Path, text: str, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "evil.yaml"
+    path.write_text(text)
+    with pytest.raises(FedloraError) as caught:
+        configuration.load(path)
+    assert "evil.yaml" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert [file.name for file in tmp_path.iterdir()] == ["evil.yaml"]

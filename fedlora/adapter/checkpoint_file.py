@@ -3,15 +3,14 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from fedlora import frame
 from fedlora.adapter import peft_config, peft_folder
 from fedlora.adapter.lora import LoraAdapter
+from fedlora.adapter.torch_file import check_tensor, read_torch
 from fedlora.errors import FedloraError
 
 SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
@@ -52,6 +51,8 @@ def read_checkpoint(path: Path, alpha: float | None = None) -> LoraAdapter:
             f"'{path}': holds no LoRA tensors among {len(state)}; save the adapter, with names that"
             " end in lora_A and lora_B"
         )
+    for name, tensor in found.items():
+        check_tensor(path, name, tensor)
     ranks = {len(t) for name, t in found.items() if name.endswith(peft_folder.DOWN) and t.ndim == 2}
     if len(ranks) > 1:
         raise FedloraError(f"'{path}': layers of ranks {sorted(ranks)}; give all layers one rank")
@@ -83,16 +84,7 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _pickled(path: Path) -> Mapping[str, Any]:
-    try:
-        held = torch.load(path, map_location="cpu", weights_only=True)
-    except UnpicklingError:
-        raise FedloraError(
-            f"'{path}': a pickle that holds more than tensors, which can run code when it is read;"
-            " save the adapter's tensors alone, best as .safetensors"
-        ) from None
-    except (RuntimeError, ValueError, EOFError, OSError, KeyError) as error:
-        reason = str(error).strip().partition("\n")[0][:120]
-        raise FedloraError(f"'{path}': damaged ({reason}); copy it again") from None
+    held = read_torch(path)
     for key in ("state_dict", "model", "module"):
         if isinstance(held, dict) and isinstance(held.get(key), dict):
             held = held[key]

@@ -3,22 +3,21 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from fedlora import frame
 from fedlora.adapter import LoraAdapter, peft_folder
 from fedlora.adapter.spec import AdapterSpec
+from fedlora.adapter.torch_file import check_tensor, read_torch
 from fedlora.bank.record import IMPORTED, Record
 from fedlora.bank.store import Bank
 from fedlora.errors import FedloraError
 
 SUFFIXES = (".safetensors", ".pth")
-_UNREADABLE = (
-    RuntimeError, ValueError, KeyError, TypeError, AttributeError, EOFError, UnpicklingError
+_UNREADABLE = (  # what values of other types than ICM-LoRA writes lead to
+    RuntimeError, ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError
 )  # fmt: skip
 
 
@@ -105,8 +104,9 @@ def _safetensors(file: Path) -> dict[str, Tensor]:
 
 
 def _flattened(file: Path) -> dict[str, Tensor]:
+    held: Any = read_torch(file)
     try:
-        held: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+        check_tensor(file, "data", held["data"])
         values = held["data"].float()
         facts = {name: fact for name, fact in held.items() if name != "data"}
         parts = values.split([int(fact["length"]) for fact in facts.values()])

@@ -18,6 +18,12 @@ from fedlora.config.run import RunConfig
 from fedlora.errors import FedloraError
 from fedlora.section import Part, parse
 
+_NOT_YAML = (
+    YAMLError, OmegaConfBaseException, ValueError, TypeError, AttributeError, LookupError,
+    OverflowError, RecursionError,
+)  # fmt: skip
+"""What reading leads to: the constructors of YAML's own types raise whatever comes."""
+
 
 def load(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     """Read a YAML file, merge `section.key=value` overrides over it, and validate the whole.
@@ -103,7 +109,7 @@ def merged(path: Path, overrides: Sequence[str]) -> Any:
         raise FedloraError(f"{path}: no such file; see configs/ for examples") from None
     except (OSError, UnicodeDecodeError) as error:
         raise FedloraError(f"{path}: cannot be read: {error}") from None
-    except (YAMLError, OmegaConfBaseException, ValueError, TypeError) as error:
+    except _NOT_YAML as error:
         first_line = " ".join(str(error).split())[:200]
         raise FedloraError(f"{path}: not a YAML mapping of sections: {first_line}") from None
 

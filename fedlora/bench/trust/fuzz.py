@@ -3,14 +3,15 @@
 import random
 import resource
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import torch
 
 from fedlora import frame
-from fedlora.adapter import AdapterSpec, LayerSpec, LoraAdapter
+from fedlora.adapter import AdapterSpec, LoraAdapter
+from fedlora.bench.trust.fuzz_files import file_targets
+from fedlora.bench.trust.fuzz_target import ADAPTER, Target
 from fedlora.errors import FedloraError
 from fedlora.registry import find, names
 from fedlora.wire.codecs.contract import Codec
@@ -18,22 +19,8 @@ from fedlora.wire.ledger import Entry
 from fedlora.wire.message import JSON, Message, decode, encode
 
 LIMIT = 1 << 20
-_SPEC = AdapterSpec("0" * 64, (LayerSpec("a", 6, 5, 2), LayerSpec("b", 5, 4, 2)), 4.0)
-ADAPTER = LoraAdapter.from_flat(_SPEC, torch.linspace(-1, 1, _SPEC.size))
 _NASTY = [b"\x00", b"\xff" * 8, b"{", b"[" * 64, b'"', b"\\ud800", b"1e999", b"NaN", b"../", b"-1"]
 _NASTY += [(1 << 63).to_bytes(8, "little"), str(1 << 70).encode(), b"__metadata__", b"null"]
-
-
-@dataclass(frozen=True)
-class Target:
-    """Something that reads what anybody may have sent.
-
-    seeds: valid inputs. read: raises FedloraError for the others, and nothing else.
-    """
-
-    name: str
-    seeds: Sequence[bytes]
-    read: Callable[[bytes], object]
 
 
 @dataclass(frozen=True)
@@ -95,7 +82,7 @@ def mutated(draw: random.Random, data: bytes) -> bytes:
 
 
 def targets() -> list[Target]:
-    """Everything that reads bytes or lines of others."""
+    """Everything that reads bytes, lines or files of others."""
     meta: dict[str, JSON] = {
         "action": "finetune",
         "task": "a",
@@ -103,12 +90,17 @@ def targets() -> list[Target]:
         "deep": [[1]],
     }
     message = encode(Message("adapter", {"adapter.0": torch.arange(48).byte()}, meta))
-    framed = frame.pack(ADAPTER.tensors(), "fedlora.spec", _SPEC.to_json())
+    spec = ADAPTER.spec.to_json()
+    framed = frame.pack(ADAPTER.tensors(), "fedlora.spec", spec)
     entry = Entry("finetune", 0, 1, "up", "adapter", 10, 20, 30).to_line().encode()
     found = [
         Target("message", [message], lambda data: decode(data, LIMIT)),
         Target("frame", [framed], _adapter),
-        Target("spec", [_SPEC.to_json().encode()], lambda data: AdapterSpec.from_json(_text(data))),
+        Target(
+            "spec",
+            [ADAPTER.spec.to_json().encode()],
+            lambda data: AdapterSpec.from_json(_text(data)),
+        ),
         Target("ledger", [entry], lambda data: Entry.from_line(_text(data))),
     ]
     for name in names("wire.codecs"):
@@ -116,11 +108,11 @@ def targets() -> list[Target]:
         codec: Codec = part(part.Config())
         seed = bytes(codec.encode(ADAPTER).tolist())
         found.append(Target(f"codec {name}", [seed], partial(_decoded, codec)))
-    return found
+    return found + file_targets()
 
 
 def _decoded(codec: Codec, data: bytes) -> LoraAdapter:
-    return codec.decode(torch.tensor(list(data), dtype=torch.uint8), _SPEC)
+    return codec.decode(torch.tensor(list(data), dtype=torch.uint8), ADAPTER.spec)
 
 
 def _adapter(data: bytes) -> LoraAdapter:

@@ -13,7 +13,8 @@ import torch
 from fedlora.bank import Bank, Record
 from fedlora.bench.kept import Kept
 from fedlora.bench.trust.claims import accuracy_claims, fuzz_claims, kill_claims
-from fedlora.bench.trust.fuzz import ADAPTER, fuzz, targets
+from fedlora.bench.trust.fuzz import fuzz, targets
+from fedlora.bench.trust.fuzz_target import ADAPTER
 from fedlora.bench.trust.kills import kill_writers
 from fedlora.bench.trust.lives import live
 from fedlora.bench.trust.plan import PARTS as FEDERATIONS

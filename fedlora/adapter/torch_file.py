@@ -1,0 +1,64 @@
+"""PyTorch's own files from anybody: tensors alone, and no more memory than the file has bytes."""
+
+import zipfile
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fedlora.errors import FedloraError
+
+_DAMAGED = (
+    RuntimeError, ValueError, EOFError, OSError, KeyError, TypeError, AttributeError, IndexError,
+    AssertionError, OverflowError, MemoryError, UnicodeError, zipfile.BadZipFile,
+)  # fmt: skip
+"""What torch.load raises of mangled files."""
+
+
+def read_torch(path: Path) -> Any:
+    """What a .pt, .pth, .ckpt or .bin file holds, without running code of its own.
+
+    Raises:
+        FedloraError: it is damaged, compressed, or needs code to be read.
+    """
+    try:
+        _check_archive(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except UnpicklingError:
+        raise FedloraError(
+            f"'{path}': a pickle that holds more than tensors, which can run code when it is read;"
+            " save the adapter's tensors alone, best as .safetensors"
+        ) from None
+    except _DAMAGED as error:
+        reason = str(error).strip().partition("\n")[0][:120]
+        raise FedloraError(f"'{path}': damaged ({reason!a}); copy it again") from None
+
+
+def check_tensor(path: Path, name: str, tensor: Tensor) -> None:
+    """Refuse a tensor that is not as large as it seems, before anything is computed with it.
+
+    A view can repeat one value a trillion times; a sparse or a meta tensor holds none of them.
+
+    Raises:
+        FedloraError: it is no dense tensor of real values, each with a place in the file.
+    """
+    plain = tensor.layout == torch.strided and tensor.device.type == "cpu"
+    if not plain or tensor.is_quantized or tensor.is_complex():
+        raise FedloraError(f"'{path}': tensor {name!a:.80} is no plain tensor; save a dense copy")
+    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        raise FedloraError(
+            f"'{path}': tensor {name!a:.80} repeats its values; save a contiguous copy"
+        )
+
+
+def _check_archive(path: Path) -> None:
+    """Refuse an archive that grows when it is read: PyTorch never compresses its own."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+    compressed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
+    if compressed or sum(entry.file_size for entry in entries) > path.stat().st_size:
+        raise FedloraError(f"'{path}': a compressed archive; save it with torch.save")

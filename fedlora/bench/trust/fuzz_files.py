@@ -1,0 +1,98 @@
+"""Files of others: adapters, checkpoints, configurations, annotations, ledgers and records."""
+
+import io
+import json
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from fedlora import frame
+from fedlora.adapter import peft_folder
+from fedlora.adapter.checkpoint_file import read_checkpoint
+from fedlora.bench.trust.fuzz_target import ADAPTER, Target
+from fedlora.config import load
+from fedlora.tasks.detection.jsonl import read_annotations
+from fedlora.tasks.records import read_records
+
+_CONFIG = b"""\
+name: fuzzed
+backbone: {name: tiny_vit}
+tasks: {name: image_domains, bank: 4, held_out: 1}
+generator: {name: ridge}
+rounds: {timeout: 1.5e3, min_answers: 0.5}
+"""
+_ANNOTATION = {
+    "id": "image_1",
+    "image_path": "images/1.png",
+    "height": 48,
+    "width": 64,
+    "suffix": "dog<loc_120><loc_85><loc_340><loc_250> cat<loc_50><loc_30><loc_150><loc_200>",
+}
+_PEFT = {"peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": "a|b", "lora_dropout": 0.0}
+
+
+def file_targets() -> list[Target]:
+    """Every reader of a file that a user may have got from somebody.
+
+    The files lie in a folder that is there as long as the targets are.
+    """
+    scratch = tempfile.TemporaryDirectory(prefix="fuzz-")
+    checkpoint = io.BytesIO()
+    torch.save({"state_dict": _tensors(), "epoch": 3}, checkpoint)
+    weights = frame.pack(_tensors(), "format", "pt")
+
+    def target(name: str, seed: bytes, file: str, read: Callable[[Path], object]) -> Target:
+        def through(data: bytes) -> object:
+            path = Path(scratch.name) / file
+            path.write_bytes(data)
+            return read(path)
+
+        return Target(name, [seed], through)
+
+    return [
+        *_folder_targets(scratch),
+        target("safetensors file", weights, "a.safetensors", read_checkpoint),
+        target("PyTorch file", checkpoint.getvalue(), "a.ckpt", read_checkpoint),
+        target("configuration", _CONFIG, "run.yaml", load),
+        target("annotations", _lines(_ANNOTATION), "train.jsonl", read_annotations),
+        target("examples", b'text,label\n"a, b",x\nc,y\n', "rows.csv", read_records),
+    ]
+
+
+def _folder_targets(scratch: tempfile.TemporaryDirectory[str]) -> list[Target]:
+    """A PEFT folder, one of its files mutated and the others sound."""
+    sidecar = {"spec": json.loads(ADAPTER.spec.to_json()), "digest": ADAPTER.digest()}
+    sound = {
+        peft_folder.CONFIG: json.dumps(_PEFT).encode(),
+        peft_folder.WEIGHTS: frame.pack(_tensors(), "format", "pt"),
+        peft_folder.SIDECAR: json.dumps(sidecar).encode(),
+    }
+
+    def through(name: str, data: bytes) -> object:
+        folder = Path(scratch.name) / f"without {name}"
+        folder.mkdir(exist_ok=True)
+        for other, content in (sound | {name: data}).items():
+            (folder / other).write_bytes(content)
+        return peft_folder.load(folder, ADAPTER.spec.base)
+
+    return [
+        Target(f"adapter folder, {name}", [content], partial(through, name))
+        for name, content in sound.items()
+    ]
+
+
+def _tensors() -> dict[str, Tensor]:
+    """The adapter's, under PEFT's names."""
+    return {
+        f"{peft_folder.PREFIX}{layer.name}{end}": side[layer.name]
+        for layer in ADAPTER.spec.layers
+        for end, side in ((peft_folder.DOWN, ADAPTER.down), (peft_folder.UP, ADAPTER.up))
+    }
+
+
+def _lines(row: dict[str, object]) -> bytes:
+    return 2 * (json.dumps(row).encode() + b"\n")
