@@ -62,3 +62,14 @@ def test_a_part_of_a_larger_tensor_is_itself(tmp_path: Path):
     wide = torch.randn(2, 12)
     adapter = read_checkpoint(saved(tmp_path, wide[:, 3:9]))
     assert torch.equal(adapter.down["q"], wide[:, 3:9])
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"X", b"\x80\x02X", b"\x80\x02]q", b"PK\x03\x04", b"(" * 999]
+)
+def test_a_file_that_is_nothing_of_the_kind_is_one_line(tmp_path: Path, data: bytes):
+    path = tmp_path / "odd.pt"
+    path.write_bytes(data)
+    with pytest.raises(FedloraError, match="odd") as caught:
+        read_torch(path)
+    assert "\n" not in str(caught.value)

@@ -41,25 +41,23 @@ def file_targets() -> list[Target]:
     The files lie in a folder that is there as long as the targets are.
     """
     scratch = tempfile.TemporaryDirectory(prefix="fuzz-")
-    checkpoint = io.BytesIO()
-    torch.save({"state_dict": _tensors(), "epoch": 3}, checkpoint)
     weights = frame.pack(_tensors(), "format", "pt")
 
-    def target(name: str, seed: bytes, file: str, read: Callable[[Path], object]) -> Target:
+    def target(name: str, file: str, read: Callable[[Path], object], *seeds: bytes) -> Target:
         def through(data: bytes) -> object:
             path = Path(scratch.name) / file
             path.write_bytes(data)
             return read(path)
 
-        return Target(name, [seed], through)
+        return Target(name, seeds, through)
 
     return [
         *_folder_targets(scratch),
-        target("safetensors file", weights, "a.safetensors", read_checkpoint),
-        target("PyTorch file", checkpoint.getvalue(), "a.ckpt", read_checkpoint),
-        target("configuration", _CONFIG, "run.yaml", load),
-        target("annotations", _lines(_ANNOTATION), "train.jsonl", read_annotations),
-        target("examples", b'text,label\n"a, b",x\nc,y\n', "rows.csv", read_records),
+        target("safetensors file", "a.safetensors", read_checkpoint, weights),
+        target("PyTorch file", "a.ckpt", read_checkpoint, *map(_checkpoint, (True, False))),
+        target("configuration", "run.yaml", load, _CONFIG),
+        target("annotations", "train.jsonl", read_annotations, _lines(_ANNOTATION)),
+        target("examples", "rows.csv", read_records, b'text,label\n"a, b",x\nc,y\n'),
     ]
 
 
@@ -83,6 +81,14 @@ def _folder_targets(scratch: tempfile.TemporaryDirectory[str]) -> list[Target]:
         Target(f"adapter folder, {name}", [content], partial(through, name))
         for name, content in sound.items()
     ]
+
+
+def _checkpoint(archive: bool) -> bytes:
+    """As PyTorch writes it today, or as it did before 1.6, without an archive around it."""
+    file = io.BytesIO()
+    held = {"state_dict": _tensors(), "epoch": 3}
+    torch.save(held, file, _use_new_zipfile_serialization=archive)
+    return file.getvalue()
 
 
 def _tensors() -> dict[str, Tensor]:
