@@ -153,6 +153,7 @@ class Bank:
             adapters=[known[record.digest] for record, _ in rows],
             conditions=torch.stack([_vector(v) for _, v in rows]) if rows else torch.empty(0, 0),
             tasks=[record.task for record, _ in rows],
+            clients=[record.client for record, _ in rows],
         )
 
     def digest(self, rounds: Collection[int] | None = None) -> str:

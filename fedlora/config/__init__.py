@@ -19,6 +19,7 @@ from fedlora.config.clip_lora import (
 )
 from fedlora.config.continual import ContinualConfig, NoiseConfig
 from fedlora.config.files import dump, from_dict, load, merged, naming, rooted, stamped
+from fedlora.config.learning import LearningConfig
 from fedlora.config.model import BackboneConfig, LoraSection
 from fedlora.config.newcomers import AdoptionConfig, EvaluationConfig
 from fedlora.config.parts import AggregatorPart, CodecPart, GeneratorPart, PolicyPart, TasksPart
@@ -44,6 +45,7 @@ __all__ = [
     "FinetuneConfig",
     "GeneratorPart",
     "GrowthConfig",
+    "LearningConfig",
     "LoRAFields",
     "LoraSection",
     "NoiseConfig",

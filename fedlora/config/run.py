@@ -15,6 +15,7 @@ from fedlora.config.clients import (
 )
 from fedlora.config.clip_lora import in_words_of_a_run
 from fedlora.config.continual import ContinualConfig
+from fedlora.config.learning import LearningConfig
 from fedlora.config.model import BackboneConfig, LoraSection
 from fedlora.config.newcomers import AdoptionConfig, EvaluationConfig
 from fedlora.config.parts import CodecPart, GeneratorPart, TasksPart, default
@@ -52,6 +53,7 @@ class RunConfig(Section):
         None, description="clients that attack, in a simulation; none when absent"
     )
     screening: ScreeningConfig = ScreeningConfig()
+    learning: LearningConfig = LearningConfig()
     privacy: PrivacyConfig | None = Field(
         None,
         description="noise against what adapters tell of examples or clients; none when absent",
@@ -112,6 +114,7 @@ IDLE_IN_STREAMS = (
     "attackers",
     "growth",
     "screening",
+    "learning",
     "codec_up",
     "privacy",
 )

@@ -22,11 +22,13 @@ class TrainingBank:
     adapters: n adapters of one base model and one set of layers.
     conditions: (n, c) float32, the task vector that stands beside each adapter.
     tasks: n names; several adapters may share a task.
+    clients: who made each adapter; None where that is not known.
     """
 
     adapters: Sequence[LoraAdapter]
     conditions: Tensor
     tasks: Sequence[str]
+    clients: Sequence[int] | None = None
 
     def __post_init__(self) -> None:
         n = len(self.adapters)
@@ -37,6 +39,8 @@ class TrainingBank:
                 f"{n} adapters beside conditions of {tuple(self.conditions.shape)}"
                 f" and {len(self.tasks)} task names"
             )
+        if self.clients is not None and len(self.clients) != n:
+            raise FedloraError(f"{n} adapters of {len(self.clients)} clients")
 
 
 class Generator(ABC):

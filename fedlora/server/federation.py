@@ -19,6 +19,7 @@ from fedlora.server.context import ENVELOPE_BYTES, ServerContext
 from fedlora.server.describing import describe
 from fedlora.server.export import export
 from fedlora.server.growing import grow, starts
+from fedlora.server.hardening import hardened
 from fedlora.server.journal import Journal
 from fedlora.server.judging import judge
 from fedlora.server.learning import digest, learn
@@ -67,7 +68,7 @@ def _live(context: ServerContext) -> Bank:
     grown = grow(context, start, members)
     begun = starts(context, grown, members) if grown else {}
     bank = collect(context, begun or (warm.starts if warm else {}), members)
-    known = bank.training_bank(ROUNDS)
+    known = hardened(context, bank.training_bank(ROUNDS), None if begun else start)
     learned = learn(context, known)
     if grown:
         learned["grown"] = grown

@@ -29,13 +29,13 @@ def learn(context: ServerContext, bank: TrainingBank) -> dict[str, Generator]:
     if saved is None or saved != digest(folder).encode():
         if saved is not None:
             context.observer.note(f"{folder}: files have changed; the generator is fitted again")
-        generator = _fit(context, part, bank, keep=True)
+        generator = fit(context, part, bank, place=part.name, keep=True)
         generator.save(folder)
         _reconstruct(context, generator, bank)
         context.journal.conclude(PHASE, 0, digest(folder).encode())
     learned = {"generated": registry.find(part.room, part.name).load(folder)}
     for baseline in context.config.evaluation.baselines:
-        learned[baseline.name] = _fit(context, baseline, bank, keep=False)
+        learned[baseline.name] = fit(context, baseline, bank, place=baseline.name)
     return learned
 
 
@@ -50,8 +50,19 @@ def digest(folder: Path) -> str:
 
 
 @span("generator")
-def _fit(context: ServerContext, part: GeneratorPart, bank: TrainingBank, keep: bool) -> Generator:
-    """A fitted generator; with `keep`, its losses go into the run's metrics as they come."""
+def fit(
+    context: ServerContext,
+    part: GeneratorPart,
+    bank: TrainingBank,
+    *,
+    place: str,
+    keep: bool = False,
+) -> Generator:
+    """A fitted generator.
+
+    place: of what an interrupted fit needs to go on, among the checkpoints.
+    keep: whether its losses go into the run's metrics as they come.
+    """
     context.observer.phase(f"learn {part.name}", STEPS)
     generator: Generator = part.build()
     bank = replace(bank, conditions=context.seen_by(generator, bank.conditions))
@@ -68,7 +79,7 @@ def _fit(context: ServerContext, part: GeneratorPart, bank: TrainingBank, keep: 
     generator.fit(
         bank,
         seed=seeding.derive(context.seed, "generator", part.name),
-        workdir=context.folder / "checkpoints" / part.name,
+        workdir=context.folder / "checkpoints" / place,
         progress=progress,
     )
     if keep and (alarm := generator.alarm()):

@@ -21,10 +21,11 @@ def accuracy_claims(rows: Sequence[Row]) -> list[Claim]:
     found: list[Claim] = []
     for deal in dict.fromkeys(row["deal"] for row in rows):
         clean = {row["seed"]: row for row in _of(rows, CLEAN, 0.0, "none", deal)}
-        cost = _lost(clean, _of(rows, CLEAN, 0.0, "screening", deal))
-        if cost:
-            what = f"points that screening costs newcomers of a clean run ({deal})"
-            found.append(spread_claim("T1", what, cost, "points", 0.5))
+        for defence, name in (("screening", "screening"), ("trimmed", "trimming")):
+            cost = _lost(clean, _of(rows, CLEAN, 0.0, defence, deal))
+            if cost:
+                what = f"points that {name} costs newcomers of a clean run ({deal})"
+                found.append(spread_claim("T1", what, cost, "points", 0.5))
         attacks = dict.fromkeys(
             r["attack"] for r in rows if r["deal"] == deal and r["share"] == SHARE
         )

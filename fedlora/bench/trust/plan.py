@@ -20,7 +20,7 @@ ATTACKS: Mapping[str, dict[str, Any]] = {
     "min_max": {"name": "min_max"},
     "gauge": {"name": "gauge"},
 }
-DEFENCES = ("none", "screening", "both")
+DEFENCES = ("none", "screening", "both", "trimmed")
 CLIENTS, NEWCOMERS = 20, 4
 SHARE = 0.2
 
@@ -31,7 +31,8 @@ class Case:
 
     attack: a name of `ATTACKS`, or `CLEAN`.
     share: of the bank's clients that attack.
-    defence: a name of `DEFENCES`; "both" is screening, and rounds by multi_krum.
+    defence: a name of `DEFENCES`; "both" is screening, and rounds by multi_krum; "trimmed" is
+        neither, but generators that leave out and cut samples.
     deal: each client a task of its own ("tasks"), or four clients a task that share its examples
         alike ("iid") or by class ("dirichlet").
     """
@@ -51,26 +52,32 @@ class Case:
 def cases(part: str, seeds: tuple[int, ...]) -> list[Case]:
     """The federations of one part of the bench.
 
-    attacks: each attack by a fifth of the clients, against each defence.
-    shares: two attacks by ever more clients. shards: the same two where clients share a task.
+    attacks: each attack by a fifth of the clients, against screening and a robust rule.
+    trimming: the same against generators that learn robustly. shares: two attacks by ever more
+    clients. shards: the same two where clients share a task.
     """
     two = ("sign_flip", "backdoor")
+    each = [(attack, SHARE, "tasks") for attack in ATTACKS]
     kinds: dict[str, list[tuple[str, float, str]]] = {
-        "attacks": [(attack, SHARE, "tasks") for attack in ATTACKS],
+        "attacks": each,
+        "trimming": each,
         "shares": [(attack, share, "tasks") for attack in two for share in (0.1, 0.3, 0.4)],
         "shards": [(attack, SHARE, deal) for attack in two for deal in ("iid", "dirichlet")],
     }
     deals = dict.fromkeys(deal for _, _, deal in kinds[part])
     clean = [(CLEAN, 0.0, deal) for deal in deals] if part != "shares" else []
-    return [
-        Case(attack, share, defence, deal, seed)
+    against = ("trimmed",) if part == "trimming" else DEFENCES[:3]
+    planned = [
+        (attack, share, defence, deal)
         for attack, share, deal in [*clean, *kinds[part]]
-        for defence in DEFENCES
-        for seed in seeds
+        for defence in against
     ]
+    if part == "trimming":  # what its losses are counted from
+        planned.insert(0, (CLEAN, 0.0, "none", "tasks"))
+    return [Case(*case, seed) for case in planned for seed in seeds]
 
 
-PARTS = ("attacks", "shares", "shards")
+PARTS = ("attacks", "trimming", "shares", "shards")
 
 
 def config_of(case: Case) -> RunConfig:
@@ -102,6 +109,8 @@ def config_of(case: Case) -> RunConfig:
     if not alone:
         skew = {"partition": "dirichlet", "alpha": 0.3} if case.deal == "dirichlet" else {}
         raw["shards"] = {"per_task": 4, "min_examples": 2, **skew}
+    if case.defence == "trimmed":
+        raw["learning"] = {"trim": SHARE, "cap": 1.5}
     if case.defence == "both":
         raw["warm_start"]["aggregation"] = {"name": "multi_krum", "share": SHARE}
     if case.attack != CLEAN:
