@@ -82,6 +82,7 @@ bench-main: $(VENV)/.core  ## measure the claims of results/main.json
 	@$(BIN)/fedlora bench main
 
 bench-comm: $(VENV)/.core  ## measure the claims of results/comm.json
+	@$(BIN)/python scripts/fetch_data.py --only clothing_reviews
 	@$(BIN)/fedlora bench comm
 
 .cache/pfl/.peer: simulations/peers/install_pfl.sh constraints.txt

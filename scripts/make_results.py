@@ -6,6 +6,7 @@ whole; what it shows is said in the first:
     <!-- claims main -->                               the claims of results/main.json
     <!-- rows main: method, accuracy | table=task -->  these columns of its rows with table = task
     <!-- rows main: method, bytes | bytes -->     these columns of its rows that have bytes
+    <!-- picture comm_vision: what it shows -->   results/comm_vision.svg, where a bench has drawn it
     <!-- end -->
 
 A bench that docs/RESULTS.md does not name yet gets a section at its end. With --check nothing is
@@ -24,7 +25,7 @@ from fedlora.results import BenchResults, Claim, read_all
 ROOT = Path(__file__).parent.parent
 RESULTS_PAGE = ROOT / "docs" / "RESULTS.md"
 PAGES = (RESULTS_PAGE, ROOT / "README.md")
-BLOCK = re.compile(r"(<!-- (claims|rows) (.+?) -->\n).*?(<!-- end -->)", re.S)
+BLOCK = re.compile(r"(<!-- (claims|rows|picture) (.+?) -->\n).*?(<!-- end -->)", re.S)
 
 Benches = Mapping[str, BenchResults]
 Cell = str | bool | int | float | None
@@ -58,6 +59,8 @@ def render(text: str, benches: Benches) -> str:
     def fill(found: re.Match[str]) -> str:
         head, kind, what, end = found.groups()
         name, _, selection = what.partition(":")
+        if kind == "picture":
+            return head + picture_block(name, selection.strip()) + end
         bench = benches.get(name)
         if bench is None:
             return head + end
@@ -65,6 +68,12 @@ def render(text: str, benches: Benches) -> str:
         return f"{head}\n{table}\n\n{end}"
 
     return BLOCK.sub(fill, text)
+
+
+def picture_block(name: str, says: str) -> str:
+    """A drawing that a bench has left beside its results; nothing where there is none."""
+    file = ROOT / "results" / f"{name}.svg"
+    return f"\n![{says}](../results/{file.name})\n\n" if file.is_file() else ""
 
 
 def claims_block(bench: BenchResults) -> str:

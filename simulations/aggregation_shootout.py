@@ -9,13 +9,13 @@ clients have ranks 1, 2 and 4. After each round every client says how well it is
 from rich.console import Console
 from rich.table import Table
 
-from fedlora.bench.comm.cases import MIXED, method
+from fedlora.bench.comm.cases import MIXED, SMALLEST, mixed
 from fedlora.bench.comm.curve import at_bytes, curve
+from fedlora.bench.comm.families import VISION
 from fedlora.cli.console import watching
 
 # The methods that can mix ranks, and averaging at the rank that every client has.
-federations = {name: method(name, [1, 2, 4]) for name in MIXED}
-federations["fedavg at rank 1"] = method("fedavg", [1])
+federations = {name: mixed(VISION, name) for name in (*MIXED, SMALLEST)}
 
 # The rounds, in this process; each curve is accuracy against bytes.
 with watching() as observer:

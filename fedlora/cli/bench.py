@@ -38,8 +38,15 @@ def main_bench(out: OutOption = Path("results/main.json"), json: AsJson = False)
 
 @app.command("comm")
 def comm_bench(
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="exactness, wire, links, vision, text or language alone; all when absent."
+        ),
+    ] = None,
     out: OutOption = Path("results/comm.json"),
-    seeds: Annotated[int, typer.Option(min=1, help="Seeds of every federation.")] = 5,
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds of every federation, at most.")] = 5,
+    workers: WorkersOption = None,
     json: AsJson = False,
 ) -> None:
     """Measure aggregation methods and codecs: exactness, accuracy and bytes."""
@@ -47,7 +54,7 @@ def comm_bench(
     from fedlora.results import claims_table
 
     with watching() as observer:
-        results = bench_comm(out, observer, range(seeds))
+        results = bench_comm(out, observer, only or (), seeds, workers)
     show(claims_table([results]), json)
 
 

@@ -10,8 +10,12 @@ from fedlora.config import RuntimeConfig
 from fedlora.runtime.log_observer import Retelling
 from fedlora.runtime.loopback import COUNTERS, NAME, loopback
 from fedlora.runtime.processes import flower_environment
+from fedlora.runtime.relay import totals
 from fedlora.runtime.submission import submit, write_app
 from fedlora.server.observer import Observer
+
+RELAYS = "relays"
+"""In deployment/run.json, what each node's relay has passed on, beside Flower's own record."""
 
 COMPONENTS = {
     "serverapp": "fedlora.runtime.serverapp:app",
@@ -45,6 +49,8 @@ def run(
         with _place(runtime, home, logs) as env:
             log = logs / "serverapp.log"
             record = submit(app, runtime.address or NAME, env, log, Retelling(observer))
+        if counters:
+            record[RELAYS] = totals(Path(counters))
     atomic.write_text(logs / "run.json", json.dumps(record, indent=1))
 
 

@@ -26,7 +26,7 @@ def relays(nodes: int, port: int, counters: Path) -> Iterator[list[int]]:
         counters: a file that gets (nodes, 2) int64 totals, down and up, for a `Meter` to read.
     """
     np.zeros((nodes, 2), np.int64).tofile(counters)
-    totals = np.memmap(counters, np.int64, "r+", shape=(nodes, 2))
+    passed = np.memmap(counters, np.int64, "r+", shape=(nodes, 2))
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="relays", daemon=True)
     thread.start()
@@ -36,7 +36,7 @@ def relays(nodes: int, port: int, counters: Path) -> Iterator[list[int]]:
             lambda reader, writer: _connect(reader, writer, port, row), "127.0.0.1", 0
         )
 
-    servers = [asyncio.run_coroutine_threadsafe(listen(row), loop).result() for row in totals]
+    servers = [asyncio.run_coroutine_threadsafe(listen(row), loop).result() for row in passed]
     try:
         yield [server.sockets[0].getsockname()[1] for server in servers]
     finally:
@@ -44,7 +44,7 @@ def relays(nodes: int, port: int, counters: Path) -> Iterator[list[int]]:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
-        totals.flush()
+        passed.flush()
 
 
 class Meter:
@@ -63,6 +63,12 @@ class Meter:
         new = now - self._taken[node]
         self._taken[node] = now
         return int(new[_DOWN]), int(new[_UP])
+
+
+def totals(counters: Path) -> list[dict[str, int]]:
+    """All that each node's relay has passed on, `down` to the node and `up` from it."""
+    counted = np.fromfile(counters, np.int64).reshape(-1, 2).tolist()
+    return [{"down": row[_DOWN], "up": row[_UP]} for row in counted]
 
 
 def divide(total: int, weights: Sequence[int]) -> list[int]:

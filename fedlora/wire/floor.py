@@ -1,12 +1,8 @@
-"""The fewest bytes that could have said the same, to hold the counted ones against."""
+"""The fewest bytes that could have said the same, and the seconds that bytes take on a link."""
+
+from dataclasses import dataclass
 
 from fedlora.adapter import AdapterSpec
-
-LINK_UP, LINK_DOWN = 10e6, 1e9
-"""Bits a second of the simulated links."""
-
-DELAY = 0.05
-"""Seconds that a message is under way whatever its size."""
 
 
 def exact_floor(spec: AdapterSpec) -> int:
@@ -19,6 +15,22 @@ def exact_floor(spec: AdapterSpec) -> int:
     return 4 * (values + spec.head_size)
 
 
-def seconds_on_link(up: int, down: int) -> float:
-    """Wall time of one exchange of a client whose link is asymmetric, transmission alone."""
-    return 2 * DELAY + 8 * up / LINK_UP + 8 * down / LINK_DOWN
+@dataclass(frozen=True)
+class Link:
+    """A client's link of its own.
+
+    up, down: bits a second.
+    delay: seconds that a message is under way whatever its size, each way.
+    """
+
+    up: float
+    down: float
+    delay: float
+
+    def seconds(self, up: float, down: float) -> float:
+        """Wall time of one exchange of so many bytes, transmission alone."""
+        return 2 * self.delay + 8 * up / self.up + 8 * down / self.down
+
+
+HOME = Link(up=10e6, down=1e9, delay=0.05)
+GIGABIT = Link(up=1e9, down=1e9, delay=0.0)

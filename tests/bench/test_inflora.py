@@ -5,16 +5,17 @@ from dataclasses import replace
 
 import pytest
 
-from fedlora.bench.inflora import lives, plan
+from fedlora.bench.inflora import plan
 from fedlora.bench.inflora.bench import BETAS, SEEDS, TUNING_SEEDS, families_of
 from fedlora.bench.inflora.claims import federated_claims, stream_claims
 from fedlora.bench.inflora.cost import cost, growth
 from fedlora.bench.inflora.families import DIGITS, FAMILIES, PRETRAINED, save_untrained
 from fedlora.bench.inflora.invariants import invariants
-from fedlora.bench.inflora.lives import Lives
+from fedlora.bench.inflora.lives import Streams
 from fedlora.bench.inflora.streams import Case, live
 from fedlora.bench.inflora.summary import means
 from fedlora.bench.kept import Kept
+from fedlora.bench.lives import CLOCK
 from fedlora.errors import FedloraError
 from fedlora.server.observer import Silent
 
@@ -133,9 +134,9 @@ def test_what_was_lived_before_an_interruption_is_not_lived_again(tmp_path, monk
     cases = [Case(SMALL, "mine", "inflora", seed, 0.9) for seed in (1, 2)]
     for case in cases:
         kept.put(case.name, {"seed": case.seed})
-    kept.put(lives.CLOCK, {"seconds": 1000.0})
-    again = Lives(tmp_path, kept, 1, Silent())
-    assert again.rows("", cases, table="t") == [{"table": "t", "seed": s} for s in (1, 2)]
+    kept.put(CLOCK, {"seconds": 1000.0})
+    again = Streams(tmp_path, kept, 1, Silent())
+    assert again.told("", cases, table="t") == [{"table": "t", "seed": s} for s in (1, 2)]
     assert 1000 <= again.seconds < 1100
 
 

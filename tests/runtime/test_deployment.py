@@ -1,6 +1,7 @@
 """A real SuperLink and real SuperNodes on the loopback."""
 
 import json
+import time
 
 import psutil
 import pytest
@@ -12,12 +13,20 @@ from fedlora.report.run_folder import json_lines
 from fedlora.run_folder import seed_folder
 from fedlora.runtime import deployment
 from fedlora.runtime import run as running
-from fedlora.runtime.loopback import NAME, loopback
+from fedlora.runtime.framing import PACK, Framing
+from fedlora.runtime.loopback import COUNTERS, NAME, loopback
+from fedlora.runtime.relay import totals
 from fedlora.runtime.submission import submit, write_app
 from fedlora.server.observer import Silent
+from fedlora.wire.ledger import Entry
 from tests.runtime.echo import small_config
+from tests.runtime.ledger_app import CLIENTS, ROUNDS, VALUES
 from tests.runtime.tiny_run import tiny_run
 
+LEDGER = {
+    "serverapp": "tests.runtime.ledger_app:server",
+    "clientapp": "tests.runtime.ledger_app:client",
+}
 ECHO = {
     "serverapp": "tests.runtime.echo_app:server",
     "clientapp": "tests.runtime.echo_app:client",
@@ -60,6 +69,33 @@ def test_a_run_that_fails_says_why_in_one_line(tmp_path):
     ):
         submit(app, NAME, env, tmp_path / "run.log", print)
     assert "FedloraError" in (tmp_path / "run.log").read_text()
+
+
+def test_the_ledger_of_a_deployment_is_what_its_relays_counted(tmp_path):
+    """Claim A7: every byte on the sockets is a frame, framing as documented, or in no line yet."""
+    (tmp_path / "home").mkdir()
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "config.yaml").write_text(dump(small_config(nodes=1, timeout=300.0)))
+    counters = tmp_path / "home" / COUNTERS
+    where = {"config": "", "overrides": "", "folder": str(run), "counters": str(counters)}
+    write_app(run / "app", where, LEDGER)
+    began = time.monotonic()
+    with loopback(1, tmp_path / "home", tmp_path) as env:
+        submit(run / "app", NAME, env, tmp_path / "run.log", print)
+    framing = Framing(nodes=1, packs=ROUNDS, seconds=time.monotonic() - began)
+    entries = [Entry.from_line(line) for line in (run / "ledger.jsonl").read_text().splitlines()]
+    (relay,) = totals(counters)
+
+    assert len(entries) == 2 * ROUNDS * CLIENTS
+    for way in ("down", "up"):
+        own = [entry for entry in entries if entry.direction == way]
+        frames, sockets = (sum(getattr(e, n) for e in own) for n in ("serialised", "socket"))
+        assert sum(entry.payload for entry in own) == 4 * VALUES * ROUNDS * CLIENTS
+        # One frame more or less would be noticed.
+        assert framing.most(frames) < own[0].serialised
+        assert frames <= relay[way] <= frames + framing.most(frames)
+        assert relay[way] - PACK <= sockets <= relay[way]
 
 
 def test_a_superlink_that_cannot_be_reached_is_named(tmp_path, monkeypatch):

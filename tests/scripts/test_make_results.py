@@ -34,6 +34,18 @@ def test_every_claim_is_on_the_page_met_or_missed(benches):
     assert "old" not in page
 
 
+def test_a_drawing_is_shown_once_a_bench_has_made_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("scripts.make_results.ROOT", tmp_path)
+    page = "<!-- picture comm_vision: what it shows -->\n<!-- end -->\n"
+    assert render(page, {}) == page
+
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "comm_vision.svg").write_text("<svg/>")
+    shown = render(page, {})
+    assert "\n![what it shows](../results/comm_vision.svg)\n" in shown
+    assert render(shown, {}) == shown
+
+
 def test_only_the_rows_asked_for_are_shown(benches):
     page = render(PAGE.format("<!-- rows main: method, accuracy | table=task -->"), benches)
 

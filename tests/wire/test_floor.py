@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from fedlora.adapter import AdapterSpec, LayerSpec
-from fedlora.wire.floor import exact_floor, seconds_on_link
+from fedlora.wire.floor import GIGABIT, HOME, exact_floor
 
 
 def test_the_floor_is_the_dimension_of_matrices_of_a_rank():
@@ -19,5 +19,7 @@ def test_the_floor_is_the_dimension_of_matrices_of_a_rank():
 
 
 def test_a_slow_uplink_takes_its_time():
-    assert seconds_on_link(0, 0) == pytest.approx(0.1)
-    assert seconds_on_link(1_250_000, 0) == pytest.approx(1.1)
+    assert HOME.seconds(0, 0) == pytest.approx(0.1)
+    assert HOME.seconds(1_250_000, 0) == pytest.approx(1.1)
+    assert HOME.seconds(0, 1_250_000) == pytest.approx(0.11)
+    assert GIGABIT.seconds(1_250_000, 1_250_000) == pytest.approx(0.02)

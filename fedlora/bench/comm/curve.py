@@ -3,19 +3,16 @@
 import json
 import tempfile
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedlora.backbone import open_slot
 from fedlora.client.client import Client
 from fedlora.config import RunConfig
 from fedlora.errors import FedloraError
-from fedlora.roster import seats
 from fedlora.runtime.inprocess import InPacks
-from fedlora.server.asking import Asker
-from fedlora.server.context import ENVELOPE_BYTES, ServerContext
 from fedlora.server.describing import describe
+from fedlora.server.federation import open_context
 from fedlora.server.groups import PHASE
 from fedlora.server.journal import Journal
 from fedlora.server.observer import Silent
@@ -31,7 +28,8 @@ class Point:
     up, down: serialised bytes of all clients until they are so served, those of the message that
         serves them included.
     payload: bytes of values alone, both ways.
-    value: mean of the task's metric over clients, on their test data.
+    value: mean of the task's metric over clients, on their test data; its negative where less is
+        better, so that more is better always.
     """
 
     rounds: int
@@ -46,8 +44,10 @@ class Point:
         return self.up + self.down
 
 
-def curve(config: RunConfig, seed: int) -> list[Point]:
+def curve(config: RunConfig, seed: int, newcomers: bool = False) -> list[Point]:
     """Live the warm start of a run, whose clients say each round how well they are served.
+
+    newcomers: take part as well, and only they are looked at.
 
     Raises:
         FedloraError: the run does not score its rounds, or one of them fails.
@@ -55,35 +55,25 @@ def curve(config: RunConfig, seed: int) -> list[Point]:
     if not config.warm_start.score:
         raise FedloraError("warm_start.score: the bench needs it to be true")
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
         client = Client(config, seed)
-        journal = Journal(folder / "journal.sqlite")
+        journal = Journal(Path(scratch) / "journal.sqlite")
         transport = InPacks(client.handle_many, config.runtime.together)
-        asker = Asker(transport, journal, config.rounds, Silent(), ENVELOPE_BYTES)
-        context = ServerContext(
-            config=config,
-            seed=seed,
-            folder=folder,
-            seats=seats(config),
-            spec=open_slot(config.backbone, config.lora, config.runtime.device).spec,
-            codec=config.codec.build(),
-            journal=journal,
-            asker=asker,
-            observer=Silent(),
-        )
-        members = [seat for seat in context.seats if seat.role == "bank"]
+        context = open_context(config, seed, transport, Path(scratch), Silent(), journal)
+        members = [seat for seat in context.seats if newcomers or seat.role == "bank"]
         warm_start(context, describe(context, "describe", members))
-        points = _points(journal)
+        looked_at = {seat.client for seat in members if not newcomers or seat.role == "newcomer"}
+        points = _points(journal, looked_at)
         journal.close()
     return points
 
 
-def _points(journal: Journal) -> list[Point]:
-    entries = [e for line in journal.lines("ledger") if (e := Entry.from_line(line)).phase == PHASE]
+def _points(journal: Journal, clients: Collection[int]) -> list[Point]:
+    lines = map(Entry.from_line, journal.lines("ledger"))
+    entries = [e for e in lines if e.phase == PHASE and e.client in clients]
     values: dict[int, list[float]] = defaultdict(list)
     for line in map(json.loads, journal.lines("metrics")):
-        if line.get("phase") == PHASE and "value" in line:
-            values[line["round"]].append(next(v for k, v in line["value"].items() if k != "loss"))
+        if line.get("phase") == PHASE and "value" in line and line["client"] in clients:
+            values[line["round"]].append(reached(line["value"]))
     points = []
     for round, found in sorted(values.items()):
         down = [e for e in entries if e.direction == "down" and e.round <= round]
@@ -100,12 +90,18 @@ def _points(journal: Journal) -> list[Point]:
     return points
 
 
-def at_bytes(points: Sequence[Point], budget: int) -> float:
+def reached(scores: dict[str, float]) -> float:
+    """The metric among an objective's scores, as `Point.value` has it."""
+    (metric,) = scores.keys() - {"loss"}
+    return -scores[metric] if metric == "nll" else scores[metric]
+
+
+def at_bytes(points: Sequence[Point], budget: float) -> float:
     """The best value that is reached within a budget of bytes; the first one where none fits."""
     within = [point.value for point in points if point.bytes <= budget]
     return max(within) if within else points[0].value
 
 
-def bytes_to(points: Sequence[Point], value: float) -> int | None:
-    """The least bytes with which a value is reached; None where it never is."""
-    return min((point.bytes for point in points if point.value >= value), default=None)
+def first_at(points: Sequence[Point], value: float) -> Point | None:
+    """The point at which a value is first reached; None where it never is."""
+    return next((point for point in points if point.value >= value), None)

@@ -10,7 +10,7 @@ from fedlora.bench.inflora.claims import federated_claims, stream_claims
 from fedlora.bench.inflora.cost import cost, growth
 from fedlora.bench.inflora.families import FAMILIES, Family
 from fedlora.bench.inflora.invariants import invariants
-from fedlora.bench.inflora.lives import Lives
+from fedlora.bench.inflora.lives import Streams
 from fedlora.bench.inflora.summary import means
 from fedlora.bench.kept import Kept
 from fedlora.errors import FedloraError
@@ -47,7 +47,7 @@ def bench_inflora(
     families = families_of(names)
     kept = Kept.of_bench("inflora", Row)
     with tempfile.TemporaryDirectory() as models:
-        lives = Lives(Path(models), kept, workers, observer)
+        lives = Streams(Path(models), kept, workers, observer)
         claims, rows = invariants(), list[Row]()
         for family in families:
             more_claims, more_rows = _streams(family, lives)
@@ -81,17 +81,17 @@ def families_of(names: Sequence[str]) -> list[Family]:
     return [family for family in FAMILIES if not names or family.name in names]
 
 
-def _streams(family: Family, lives: Lives) -> tuple[list[Claim], list[Row]]:
+def _streams(family: Family, lives: Streams) -> tuple[list[Claim], list[Row]]:
     """One family: thresholds chosen, every method judged, on one machine and federated."""
     name = family.name
-    tried = lives.rows(f"{name}: thresholds", plan.tuning(family, TUNING_SEEDS), table="tuning")
+    tried = lives.told(f"{name}: thresholds", plan.tuning(family, TUNING_SEEDS), table="tuning")
     chosen = plan.choose(family, tried)
     cases = plan.central(family, SEEDS, chosen)
-    alone = lives.rows(f"{name}: one machine", cases, table="one machine")
+    alone = lives.told(f"{name}: one machine", cases, table="one machine")
     claims, rows = stream_claims(alone, name), [*tried, *alone, *means(alone)]
     if family.federated:
         cases = plan.federated(family, SEEDS, chosen, BETAS)
-        shared = lives.rows(f"{name}: federations", cases, table="federation")
+        shared = lives.told(f"{name}: federations", cases, table="federation")
         claims += federated_claims(shared, alone, name, BETAS)
         rows += [*shared, *means(shared)]
     return claims, rows

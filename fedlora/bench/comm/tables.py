@@ -1,0 +1,183 @@
+"""From curves to rows: what bytes bought, what they were beside their floor, how long they take."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import mean
+from typing import Any
+
+from fedlora.bench.comm.cases import NAMES, Table
+from fedlora.bench.comm.curve import Point, at_bytes, first_at
+from fedlora.bench.comm.families import Family
+from fedlora.evaluation.table import interval
+from fedlora.wire.floor import GIGABIT, HOME, Link
+
+Row = dict[str, Any]
+
+ONE_POINT = 0.01
+"""Less than uncompressed averaging reaches in the end is good enough to be the goal."""
+
+
+@dataclass(frozen=True)
+class Lived:
+    """All seeds of one name.
+
+    curves: one a seed.
+    clients: of the federation.
+    values: of a client's adapter, on average. floor: its fewest bytes.
+    """
+
+    curves: Sequence[Sequence[Point]]
+    clients: int
+    values: float
+    floor: float
+
+    @classmethod
+    def of(cls, rows: Sequence[Row]) -> "Lived":
+        """From the rows of its seeds."""
+        first = rows[0]
+        curves = [[Point(**point) for point in row["points"]] for row in rows]
+        return cls(curves, first["clients"], first["values"], first["floor"])
+
+    @property
+    def last(self) -> list[Point]:
+        """The end of each curve."""
+        return [curve[-1] for curve in self.curves]
+
+    @property
+    def mean(self) -> list[Point]:
+        """The curve of the means over seeds."""
+        return [
+            Point(
+                rounds=same[0].rounds,
+                up=round(mean(p.up for p in same)),
+                down=round(mean(p.down for p in same)),
+                payload=round(mean(p.payload for p in same)),
+                value=mean(p.value for p in same),
+            )
+            for same in zip(*self.curves, strict=True)
+        ]
+
+
+Everything = Mapping[Table, Mapping[str, Lived]]
+"""By table and name."""
+
+
+def goal_of(plain: Lived) -> float:
+    """What others must reach: the end of uncompressed federated averaging, less a point."""
+    return mean(point.value for point in plain.last) - ONE_POINT
+
+
+def budget_of(found: Mapping[str, Lived]) -> int:
+    """The most bytes that every name of a table has spent."""
+    return min(point.bytes for lived in found.values() for point in lived.last)
+
+
+def rows_of(family: Family, everything: Everything) -> Iterator[Row]:
+    """One row a name of every table of rounds."""
+    plain = everything["codec"]["none"]
+    goal = goal_of(plain)
+    for table, found in everything.items():
+        # Full fine-tuning is alone in its table: at equal bytes with averaging of adapters.
+        budget = budget_of({"none": plain} if table == "full" else found)
+        for name in NAMES[table]:
+            yield {
+                "table": table,
+                "family": family.name,
+                "name": name,
+                **_worth(family, found[name], budget, goal),
+                **_cost(found[name]),
+                **_to_goal(found[name], goal),
+            }
+
+
+def _worth(family: Family, lived: Lived, budget: int, goal: float) -> Row:
+    """Values as the metric has them, also where less is better."""
+    sign = -1 if family.metric == "nll" else 1
+    final = interval([sign * point.value for point in lived.last])
+    equal = interval([sign * at_bytes(curve, budget) for curve in lived.curves])
+    return {
+        "metric": family.metric,
+        "value": final.mean,
+        "low": final.low,
+        "high": final.high,
+        "equal MB": budget / 1e6,
+        "at equal bytes": equal.mean,
+        "equal low": equal.low,
+        "equal high": equal.high,
+        "goal": sign * goal,
+        "seeds": final.n,
+    }
+
+
+def _cost(lived: Lived) -> Row:
+    """Serialised bytes.
+
+    FlowerTune counts 2 x parameters x 4 bytes x clients x rounds, whatever travels. The floor is
+    that of float32 adapters sent whole both ways, so that a lossy codec may go below it.
+    """
+    turns = lived.clients * lived.last[0].rounds
+    up, down = (mean(getattr(point, way) for point in lived.last) for way in ("up", "down"))
+    return {
+        "up a round": round(up / turns),
+        "down a round": round(down / turns),
+        "MB": (up + down) / 1e6,
+        "payload MB": mean(point.payload for point in lived.last) / 1e6,
+        "floor MB": 2 * turns * lived.floor / 1e6,
+        "floor / bytes": 2 * turns * lived.floor / (up + down),
+        "FlowerTune's MB": 2 * 4 * turns * lived.values / 1e6,
+        "home link s a round": HOME.seconds(up / turns, down / turns),
+        "gigabit s a round": GIGABIT.seconds(up / turns, down / turns),
+    }
+
+
+def _to_goal(lived: Lived, goal: float) -> Row:
+    """Means over the seeds; nothing unless every seed reaches the goal."""
+    there = [first_at(curve, goal) for curve in lived.curves]
+    reached = [point for point in there if point is not None]
+    if len(reached) < len(there):
+        return dict.fromkeys(("MB up to the goal", "MB down to the goal", *_TIMES))
+    return {
+        "MB up to the goal": mean(point.up for point in reached) / 1e6,
+        "MB down to the goal": mean(point.down for point in reached) / 1e6,
+        **{
+            what: mean(_seconds(link, point, lived.clients) for point in reached)
+            for what, link in _TIMES.items()
+        },
+    }
+
+
+_TIMES = {"home link s to the goal": HOME, "gigabit s to the goal": GIGABIT}
+
+
+def _seconds(link: Link, point: Point, clients: int) -> float:
+    """Transmission alone: every client on a link of its own, one exchange a round."""
+    rounds = max(point.rounds, 1)
+    up, down = point.up / clients / rounds, point.down / clients / rounds
+    return rounds * link.seconds(up, down)
+
+
+def front(family: Family, everything: Everything) -> list[Row]:
+    """The points that nothing beats with fewer bytes, of all tables: means over seeds."""
+    sign = -1 if family.metric == "nll" else 1
+    points = [
+        (point, table, name)
+        for table, found in everything.items()
+        for name, lived in found.items()
+        for point in lived.mean
+    ]
+    best, rows = float("-inf"), []
+    for point, table, name in sorted(points, key=lambda p: (p[0].bytes, -p[0].value)):
+        if point.value > best:
+            best = point.value
+            rows.append(
+                {
+                    "table": "front",
+                    "family": family.name,
+                    "of": table,
+                    "name": name,
+                    "rounds": point.rounds,
+                    "MB": point.bytes / 1e6,
+                    "value": sign * point.value,
+                }
+            )
+    return rows

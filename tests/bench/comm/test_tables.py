@@ -1,0 +1,192 @@
+"""From curves to rows, claims and drawings."""
+
+from dataclasses import asdict, replace
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from fedlora.bench.comm.bench import bench_comm, measured
+from fedlora.bench.comm.cases import NAMES, TABLES
+from fedlora.bench.comm.claims import codec_claims, mixed_claim
+from fedlora.bench.comm.curve import Point
+from fedlora.bench.comm.families import LANGUAGE, VISION
+from fedlora.bench.comm.newcomers import newcomer_claim, newcomer_rows
+from fedlora.bench.comm.tables import Lived, front, rows_of
+from fedlora.errors import FedloraError
+from fedlora.server.observer import Silent
+
+KB = 1000
+
+
+def lived(*ends, step=100 * KB):
+    """Seeds of two rounds that end at these values, `step` bytes each way in each."""
+    curves = [
+        [Point(n, n * step, n * step, n * step, end * n / 2) for n in (0, 1, 2)] for end in ends
+    ]
+    return Lived(curves, clients=5, values=5 * KB, floor=10 * KB)
+
+
+def everything():
+    """Two seeds of all tables; int8 halves the bytes and costs a point, ffa is best."""
+    codec = {name: lived(0.8, 0.9) for name in NAMES["codec"]}
+    codec["int8"] = lived(0.79, 0.89, step=50 * KB)
+    mixed = {name: lived(0.7, 0.7) for name in NAMES["mixed"]}
+    mixed["flora"] = lived(0.75, 0.77, step=400 * KB)
+    mixed["hetlora"] = lived(0.72, 0.71)
+    one = {name: lived(0.8, 0.8) for name in NAMES["one rank"]}
+    one["ffa"] = lived(0.9, 0.9, step=60 * KB)
+    full = {name: lived(0.95, 0.95, step=10_000 * KB) for name in NAMES["full"]}
+    return {"codec": codec, "mixed": mixed, "one rank": one, "full": full}
+
+
+def test_a_row_says_what_bytes_bought():
+    rows = {(row["table"], row["name"]): row for row in rows_of(VISION, everything())}
+    plain, full = rows["codec", "none"], rows["full", "full fine-tuning"]
+
+    assert len(rows) == sum(len(NAMES[table]) for table in TABLES if table != "route")
+    assert plain["value"] == pytest.approx(0.85)
+    assert (plain["low"], plain["high"]) == pytest.approx((0.85 - 0.635, 0.85 + 0.635), abs=1e-3)
+    assert (plain["MB"], plain["up a round"]) == (0.4, 20 * KB)
+    assert plain["equal MB"] == 0.2  # all that int8 has spent
+    assert plain["at equal bytes"] == pytest.approx(0.425)
+    # Ten turns both ways of 10 KB each, in 400 KB.
+    assert plain["floor / bytes"] == pytest.approx(0.5)
+    assert plain["FlowerTune's MB"] == pytest.approx(2 * 4 * 10 * 5 * KB / 1e6)
+    assert plain["home link s a round"] == pytest.approx(0.1 + 0.016 + 0.00016)
+    # Full fine-tuning, at the bytes of averaging, has not begun.
+    assert full["at equal bytes"] == 0.0
+    assert full["MB up to the goal"] == 20.0
+
+
+def test_the_goal_is_reached_by_every_seed_or_not_at_all():
+    rows = {(row["table"], row["name"]): row for row in rows_of(VISION, everything())}
+    goal = rows["codec", "none"]["goal"]
+
+    assert goal == pytest.approx(0.84)
+    assert rows["codec", "none"]["MB up to the goal"] is None  # one seed ends at 0.8
+    ffa = rows["one rank", "ffa"]
+    assert (ffa["MB up to the goal"], ffa["MB down to the goal"]) == (0.12, 0.12)
+    assert ffa["gigabit s to the goal"] == pytest.approx(2 * 8 * 2 * 12 * KB / 1e9)
+
+
+def test_less_is_better_where_the_metric_says_so():
+    found = {table: dict(by) for table, by in everything().items()}
+    found["codec"]["none"] = lived(-3.0, -3.2)
+    row = next(iter(rows_of(LANGUAGE, found)))
+
+    assert (row["metric"], row["value"]) == ("nll", pytest.approx(3.1))
+    assert row["goal"] == pytest.approx(3.11)
+
+
+def test_nothing_on_the_front_is_beaten():
+    found = everything()
+    best = front(VISION, found)
+
+    assert [row["value"] for row in best] == sorted(row["value"] for row in best)
+    assert [row["MB"] for row in best] == sorted(row["MB"] for row in best)
+    for by in found.values():
+        for other in by.values():
+            for point in other.mean:
+                assert any(
+                    row["MB"] <= point.bytes / 1e6 and row["value"] >= point.value for row in best
+                )
+    assert best[-1]["name"] == "full fine-tuning"
+
+
+def test_codecs_are_judged_seed_by_seed_and_in_points():
+    int8, int4 = codec_claims(VISION, everything()["codec"])
+
+    assert int8.value == pytest.approx(1.0)
+    assert (int8.low, int8.high) == pytest.approx((1.0, 1.0))
+    assert not int8.met
+    assert int4.value == 0.0
+    assert codec_claims(LANGUAGE, everything()["codec"]) == []
+
+
+def test_the_winner_among_mixed_ranks_wins_at_equal_bytes():
+    claim = mixed_claim(VISION, everything()["mixed"])
+
+    # flora ends highest, but at the others' bytes it has not had a round.
+    assert "hetlora ahead of" in claim.what
+    assert claim.value == pytest.approx(1.5)
+
+
+def served(generated, warm, points):
+    return {
+        "served": {
+            "values": {"base": 0.1, "warm": warm, "generated": generated, "local": 0.9},
+            "up": 100.0,
+            "down": 900.0,
+            "adapter": 800.0,
+            "bank": 10**6,
+        },
+        "points": [asdict(point) for point in points],
+    }
+
+
+SLOW = [
+    Point(0, 0, 100, 0, 0.2),
+    Point(1, 10_000, 20_000, 0, 0.6),
+    Point(2, 20_000, 40_000, 0, 0.8),
+]
+
+
+def test_a_newcomers_bytes_are_held_against_the_cheaper_way_to_average():
+    claim = newcomer_claim(VISION, [served(0.7, 0.5, SLOW), served(0.5, 0.4, SLOW)])
+    assert claim.value == pytest.approx((60 + 30) / 2)
+    assert claim.met
+
+    # The finished average is as good: it takes fewer bytes than a generated adapter.
+    assert newcomer_claim(VISION, [served(0.7, 0.7, SLOW)]).value == pytest.approx(0.8)
+
+
+def test_a_rival_that_never_gets_there_gives_a_lower_bound_that_says_so():
+    claim = newcomer_claim(VISION, [served(0.85, 0.5, SLOW), served(0.7, 0.5, SLOW)])
+
+    assert claim.value == pytest.approx(60.0)
+    assert "lower bound: 1 of 2 seeds" in claim.what
+
+
+def test_newcomers_rows_name_every_way():
+    rows = {row["name"]: row for row in newcomer_rows(VISION, [served(0.7, 0.5, SLOW)])}
+
+    assert (rows["generated"]["kB up"], rows["generated"]["kB down"]) == (0.1, 0.9)
+    assert (rows["base model"]["kB down"], rows["trained alone"]["value"]) == (0, 0.9)
+    assert rows["federated average, downloaded"]["kB down"] == 0.8
+    assert rows["in 2 rounds of FedAvg"]["kB up"] == 20.0
+
+
+class Told:
+    """Stands for lives: what cases came to is known."""
+
+    def __init__(self):
+        self.asked = []
+
+    def rows(self, phase, planned):
+        self.asked.append(phase)
+        found = everything()
+        rows = {}
+        for case in planned:
+            if case.table == "route":
+                rows[case.name] = served(0.7, 0.5, SLOW)
+                continue
+            one = found[case.table][case.what]
+            facts = {"clients": one.clients, "values": one.values, "floor": one.floor}
+            rows[case.name] = {"points": [asdict(p) for p in one.curves[case.seed]], **facts}
+        return rows
+
+
+def test_a_family_becomes_rows_claims_and_a_drawing(tmp_path):
+    told = Told()
+    rows, claims = measured(replace(VISION, seeds=2), told, 5, tmp_path / "comm.json")
+
+    assert told.asked == [f"vision: {table}" for table in TABLES]
+    assert {row["table"] for row in rows} == {*TABLES[:-1], "front", "newcomer"}
+    assert [claim.id for claim in claims] == ["A3", "A3", "A2", "A5"]
+    drawing = ET.fromstring((tmp_path / "comm_vision.svg").read_text())
+    assert "full fine-tuning" in drawing.get("aria-label", "")
+
+
+def test_an_unknown_part_is_answered_with_the_nearest(tmp_path):
+    with pytest.raises(FedloraError, match="did you mean 'vision'"):
+        bench_comm(tmp_path / "comm.json", Silent(), only=["visoin"])
