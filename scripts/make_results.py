@@ -6,7 +6,7 @@ whole; what it shows is said in the first:
     <!-- claims main -->                               the claims of results/main.json
     <!-- rows main: method, accuracy | table=task -->  these columns of its rows with table = task
     <!-- rows main: method, bytes | bytes -->     these columns of its rows that have bytes
-    <!-- picture comm_vision: what it shows -->   results/comm_vision.svg, where a bench has drawn it
+    <!-- picture comm_vision: what it shows -->   results/comm_vision.svg, where there is one
     <!-- end -->
 
 A bench that docs/RESULTS.md does not name yet gets a section at its end. With --check nothing is

@@ -7,6 +7,7 @@ import torch
 from typing_extensions import override
 
 from fedlora.adapter import AdapterSpec, LoraAdapter
+from fedlora.adapter.place import check_place
 from fedlora.aggregation.contract import Aggregator, State, shares
 from fedlora.errors import FedloraError
 from fedlora.section import Section
@@ -55,10 +56,11 @@ def check_one_rank(adapter: LoraAdapter, spec: AdapterSpec) -> None:
     """Refuse an adapter whose factors cannot be laid beside those of a spec.
 
     Raises:
-        FedloraError: it is of another rank or base model.
+        FedloraError: it is of another rank, base model, layers, scaling or head.
     """
     if adapter.spec != spec:
+        check_place(adapter.spec, spec)
         raise FedloraError(
-            "warm_start.aggregation: this method averages adapters of one rank and one base"
-            " only; choose flexlora, flora, hetlora or product for several ranks"
+            "warm_start.aggregation: this method averages adapters of one rank only;"
+            " choose flexlora, flora, hetlora or product for several ranks"
         )

@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from fedlora.adapter import AdapterSpec, LoraAdapter
 from fedlora.adapter.product import norm
+from fedlora.adapter.span import check_same_place
 from fedlora.aggregation.contract import Aggregator, Duty, State
 from fedlora.aggregation.fedavg import mean_factors
 from fedlora.section import Section
@@ -50,6 +51,7 @@ class HetLora(Aggregator):
         weights: Sequence[float],
         controls: Sequence[LoraAdapter] = (),
     ) -> State:
+        check_same_place(sent)
         sizes = [norm(adapter) for adapter in sent]
         # In the first round of adapters that are all zero nobody has a norm.
         by_norm = [w * s for w, s in zip(weights, sizes, strict=True)] if any(sizes) else weights

@@ -78,6 +78,25 @@ def test_several_ranks_are_mixed_or_refused(method):
             method.aggregate(before(2), mixed, [1, 1], mixed)
 
 
+OTHERS = {
+    "another base model": AdapterSpec("1" * 64, SPEC.layers, 4.0),
+    "other targets": AdapterSpec("0" * 64, (SPEC.layers[0], LayerSpec("c", 8, 10, 2)), 4.0),
+    "fewer targets": AdapterSpec("0" * 64, SPEC.layers[:1], 4.0),
+    "another width": AdapterSpec("0" * 64, (SPEC.layers[0], LayerSpec("b", 8, 12, 2)), 4.0),
+    "another head": AdapterSpec("0" * 64, SPEC.layers, 4.0, head=(("bias", (3,)),)),
+}
+
+
+@pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS.keys())
+def test_an_adapter_of_another_place_is_refused_in_one_line(method, other):
+    state, strange = before(8), adapters(1, other)
+    sent = [*adapters(7), *strange]
+    with pytest.raises(FedloraError) as refused:
+        method.aggregate(state, sent, [1.0] * 8, sent)
+    assert "\n" not in str(refused.value)
+    assert state.round == 0
+
+
 @pytest.mark.parametrize("weights", [[], [0.0, 0.0], [1.0, -1.0]])
 def test_weights_that_mean_nothing_are_refused(weights: list[float]):
     with pytest.raises(FedloraError, match="at least one must be positive"):

@@ -89,7 +89,8 @@ def test_a_new_bench_gets_a_section(benches):
 def test_every_block_of_a_page_is_closed(page):
     text = page.read_text()
 
-    assert text.count("<!-- claims ") + text.count("<!-- rows ") == text.count("<!-- end -->")
+    begun = sum(text.count(f"<!-- {kind} ") for kind in ("claims", "rows", "picture"))
+    assert begun == text.count("<!-- end -->")
 
 
 @pytest.mark.parametrize(
