@@ -2,14 +2,29 @@
 
 from dataclasses import dataclass
 
-START = 64_000
-"""Bytes, in either direction, for a node to be known and to fetch a run and its app."""
-PACK = 16_000
-"""Bytes, in either direction, around the frames of one pack and its answer: the run's
-configuration, object ids, calls and their headers."""
-SECOND = 256
-"""Bytes, in either direction, that a node says each second while it waits: it polls every 3 s."""
-SHARE = 0.005
+from fedlora.wire.ledger import Direction
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """Bytes of one direction.
+
+    start: for a node to be known, and to fetch a run and its app.
+    pack: around the frames of one pack or its answer: the run's configuration, object ids, calls
+        and their headers.
+    second: that a node is connected; it polls every three.
+    """
+
+    start: int
+    pack: int
+    second: int
+
+
+ALLOWED: dict[Direction, Allowance] = {
+    "down": Allowance(start=16_000, pack=8_000, second=20),
+    "up": Allowance(start=48_000, pack=16_000, second=100),
+}
+SHARE = 0.001
 """Of the frames themselves: HTTP/2's headers, nine bytes for every 16 KiB, and chunks of 5 MiB."""
 
 
@@ -24,7 +39,8 @@ class Framing:
     packs: int
     seconds: float
 
-    def most(self, frames: int) -> int:
+    def most(self, way: Direction, frames: int) -> int:
         """Bytes that may pass in one direction beside so many bytes of frames."""
-        fixed = self.nodes * (START + SECOND * self.seconds) + self.packs * PACK
-        return int(fixed + SHARE * frames)
+        allowed = ALLOWED[way]
+        by_node = allowed.start + allowed.second * self.seconds
+        return int(self.nodes * by_node + self.packs * allowed.pack + SHARE * frames)

@@ -13,7 +13,7 @@ from fedlora.report.run_folder import json_lines
 from fedlora.run_folder import seed_folder
 from fedlora.runtime import deployment
 from fedlora.runtime import run as running
-from fedlora.runtime.framing import PACK, Framing
+from fedlora.runtime.framing import ALLOWED, Framing
 from fedlora.runtime.loopback import COUNTERS, NAME, loopback
 from fedlora.runtime.relay import totals
 from fedlora.runtime.submission import submit, write_app
@@ -88,14 +88,14 @@ def test_the_ledger_of_a_deployment_is_what_its_relays_counted(tmp_path):
     (relay,) = totals(counters)
 
     assert len(entries) == 2 * ROUNDS * CLIENTS
-    for way in ("down", "up"):
+    for way in ALLOWED:
         own = [entry for entry in entries if entry.direction == way]
         frames, sockets = (sum(getattr(e, n) for e in own) for n in ("serialised", "socket"))
         assert sum(entry.payload for entry in own) == 4 * VALUES * ROUNDS * CLIENTS
-        # One frame more or less would be noticed.
-        assert framing.most(frames) < own[0].serialised
-        assert frames <= relay[way] <= frames + framing.most(frames)
-        assert relay[way] - PACK <= sockets <= relay[way]
+        allowed = framing.most(way, frames)
+        assert allowed < own[0].serialised  # one frame more or less would be noticed
+        assert frames <= relay[way] <= frames + allowed
+        assert relay[way] - ALLOWED[way].pack <= sockets <= relay[way]
 
 
 def test_a_superlink_that_cannot_be_reached_is_named(tmp_path, monkeypatch):

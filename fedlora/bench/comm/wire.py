@@ -17,7 +17,7 @@ from fedlora.results import Claim
 from fedlora.run_folder import seed_folder
 from fedlora.runtime import run as running
 from fedlora.runtime.deployment import RELAYS
-from fedlora.runtime.framing import PACK, Framing
+from fedlora.runtime.framing import ALLOWED, Framing
 from fedlora.server.observer import Silent
 from fedlora.wire.floor import exact_floor
 from fedlora.wire.ledger import Direction, Entry
@@ -25,7 +25,7 @@ from fedlora.wire.ledger import Direction, Entry
 Row = dict[str, Any]
 
 DIRECTIONS: tuple[Direction, ...] = ("down", "up")
-NODES, RANK = 2, 16
+NODES, RANK = 2, 64
 
 
 def federation() -> RunConfig:
@@ -52,8 +52,8 @@ def wire(folder: Path) -> tuple[list[Row], list[Claim]]:
     relays = json.loads((folder / "deployment" / "run.json").read_text())[RELAYS]
     packs = NODES * len({(entry.phase, entry.round) for entry in entries})
     framing = Framing(NODES, packs, seconds)
-    summed = [_total(entries, way, relays, framing, spec) for way in DIRECTIONS]
-    return [*lines_of(entries, spec), *summed], [c for row in summed for c in _claims(row)]
+    summed = [total_of(entries, way, relays, framing, spec) for way in DIRECTIONS]
+    return [*lines_of(entries, spec), *summed], [c for row in summed for c in claims_of(row)]
 
 
 def lines_of(entries: Iterable[Entry], spec: AdapterSpec) -> Iterator[Row]:
@@ -90,24 +90,25 @@ def _counts(entries: Sequence[Entry], spec: AdapterSpec) -> Row:
     }
 
 
-def _total(
+def total_of(
     entries: Sequence[Entry],
     way: Direction,
     relays: Sequence[dict[str, int]],
     framing: Framing,
     spec: AdapterSpec,
 ) -> Row:
+    """One direction: the ledger's four counts beside the relays' and the framing that may be."""
     counts = _counts([entry for entry in entries if entry.direction == way], spec)
     return {
         "table": "wire total",
         "direction": way,
         **counts,
         "relay": sum(node[way] for node in relays),
-        "framing": framing.most(counts["serialised"]),
+        "framing": framing.most(way, counts["serialised"]),
     }
 
 
-def _claims(row: Row) -> list[Claim]:
+def claims_of(row: Row) -> list[Claim]:
     """What nobody accounts for, in both senses: bytes too many, and bytes that never passed."""
     way, beyond = row["direction"], row["relay"] - row["serialised"]
     unexplained = max(beyond - row["framing"], -beyond, 0)
@@ -127,7 +128,7 @@ def _claims(row: Row) -> list[Claim]:
             f"{way}: bytes at the relay that no line of the ledger has, after the last answer",
             unwritten,
             "<=",
-            NODES * PACK,
+            NODES * ALLOWED[way].pack,
             "bytes",
         ),
     ]
