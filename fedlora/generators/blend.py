@@ -1,6 +1,7 @@
 """Generators that answer with a linear combination of the bank's own adapters."""
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -41,6 +42,16 @@ class Blend(Generator):
     def learn(self, products: Tensor) -> None:
         """Choose what the config left open, into `self.facts`; products (t, t) of the DeltaW_t."""
 
+    def train(self, products: Tensor, *, seed: int, workdir: Path, progress: Progress) -> None:
+        """Train what has to be trained, after `learn`; nothing here."""
+
+    def trained(self) -> dict[str, Tensor]:
+        """What `train` came to; nothing here."""
+        return {}
+
+    def recover(self, tensors: Mapping[str, Tensor]) -> None:
+        """The inverse of `trained`; raises KeyError or RuntimeError where it is incomplete."""
+
     def apart(self) -> tuple[Tensor, float]:
         """Squared distances of the bank's tasks (t, t), and their usual size.
 
@@ -64,6 +75,7 @@ class Blend(Generator):
         self._hold(at_one_rank(bank.adapters), shares, means.float(), Standard.of(means))
         self.facts = {}
         self.learn(products)
+        self.train(products, seed=seed, workdir=workdir, progress=progress)
         progress(self.facts)
 
     @override
@@ -89,6 +101,7 @@ class Blend(Generator):
             "condition_mean": self.standard.mean,
             "condition_spread": self.standard.spread,
         }
+        tensors |= self.trained()
         name = type(self).__module__.rpartition(".")[2]
         config = self.config.model_dump(mode="json")
         store.write(folder, store.Stored(name, config, self._span.spec, self.facts, tensors))
@@ -109,6 +122,11 @@ class Blend(Generator):
         standard = Standard(tensors["condition_mean"], tensors["condition_spread"])
         self._hold(adapters, tensors["shares"], tensors["conditions"], standard)
         self.facts = dict(stored.facts)
+        try:
+            self.recover(tensors)
+        except (KeyError, RuntimeError) as error:
+            line = " ".join(str(error).split())
+            raise FedloraError(f"{folder / store.MODEL}: incomplete ({line}); fit again") from None
         return self
 
     def _hold(

@@ -17,6 +17,7 @@ from tests.generators.linear_family import SPEC, linear_family
 
 NAMES = registry.names("generators")
 QUICK: dict[str, dict[str, Any]] = {
+    "corrected": {"folds": 2, "training": {"epochs": 40, "learning_rate": 5e-3}},
     "cvae": {"training": {"epochs": 60, "save_every": 20}},
     "hyperconv": {
         "training": {"epochs": 80},
@@ -29,7 +30,7 @@ QUICK: dict[str, dict[str, Any]] = {
     },
 }
 CONDITIONAL = [name for name in NAMES if name != "mean"]
-LEARNED = ("cvae", "hyperconv", "icm", "kriging", "ridge")
+LEARNED = ("corrected", "cvae", "hyperconv", "icm", "kriging", "ridge")
 
 FAMILY = linear_family()
 

@@ -1,6 +1,5 @@
 """Adapters as coordinates on the principal components of the bank's DeltaW."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Self
@@ -13,21 +12,17 @@ from fedlora.adapter import AdapterSpec, LoraAdapter
 from fedlora.adapter.lora import tensor_shapes
 from fedlora.adapter.product import gram
 from fedlora.adapter.span import AdapterSpan
-from fedlora.errors import FedloraError
+from fedlora.generators.components import Components
 from fedlora.generators.representation.contract import Representation
 
 # A component is itself an update of high rank: it is kept to this many ranks a layer.
 BASIS_RANK = 16
-# Below this share of the bank's squared norm, what differs between adapters is rounding.
-LEAST_SPREAD = 1e-10
 
 
 class DeltaPca(Representation):
     """DeltaW = mean + unit * sum_j x_j component_j, components orthonormal in product space.
 
-    They come from the Gram matrix of the bank, (n, n), as in kernel PCA (Schoelkopf et al. 1998,
-    equation 15), so no DeltaW is formed and the choice of factors does not matter. The mean and
-    the components are kept as adapters of rank 16 (or the layer's own limit).
+    The mean and the components are kept as adapters of rank 16 (or the layer's own limit).
     """
 
     def __init__(self, spec: AdapterSpec, basis: list[LoraAdapter], unit: float) -> None:
@@ -37,22 +32,11 @@ class DeltaPca(Representation):
     @override
     @classmethod
     def of(cls, adapters: Sequence[LoraAdapter], components: int) -> tuple[Self, Tensor]:
-        n, spec = len(adapters), adapters[0].spec
-        products = gram(adapters)
-        centred = products - products.mean(0) - products.mean(1, keepdim=True) + products.mean()
-        energy, vectors = torch.linalg.eigh(centred)
-        energy, vectors = energy.flip(0), vectors.flip(1)
-        if energy.sum() <= LEAST_SPREAD * products.trace():
-            raise FedloraError(
-                "all adapters of the bank are the same: fine-tune them on different tasks"
-            )
-        kept = min(components, int((energy > LEAST_SPREAD * energy[0]).sum()))
-        energy, vectors = energy[:kept], _signed(vectors[:, :kept])
-        unit = math.sqrt(float(centred.trace()) / n)
+        spec, found = adapters[0].spec, Components.of(gram(adapters), components)
         span, wide = AdapterSpan(adapters), _basis_spec(spec)
-        rows = [torch.full((n,), 1 / n, dtype=torch.float64), *(vectors / energy.sqrt()).T]
-        basis = [span.combine(weights, wide) for weights in rows]
-        return cls(spec, basis, unit), (vectors * energy.sqrt() / unit).float()
+        mean = torch.full((len(adapters),), 1 / len(adapters), dtype=torch.float64)
+        basis = [span.combine(weights, wide) for weights in (mean, *found.weights.T)]
+        return cls(spec, basis, found.unit), found.points.float()
 
     @property
     @override
@@ -91,9 +75,3 @@ def _basis_spec(spec: AdapterSpec) -> AdapterSpec:
         for one in spec.layers
     )
     return replace(spec, layers=layers)
-
-
-def _signed(vectors: Tensor) -> Tensor:
-    """Columns whose largest entry is positive, since an eigenvector has no sign of its own."""
-    largest = vectors.gather(0, vectors.abs().argmax(0, keepdim=True))
-    return torch.where(largest < 0, -vectors, vectors)
