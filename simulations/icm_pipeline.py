@@ -13,9 +13,10 @@ from fedlora.client.trial import score
 from fedlora.config import RunConfig, from_dict
 from fedlora.finetune.local import fresh
 from fedlora.finetune.task_vector import task_vector
+from fedlora.generators.saved import load_generator
 from fedlora.pipeline.learn import train_generator
 from fedlora.pipeline.train import train_adapters
-from fedlora.pipeline.workshop import Workshop, load_generator
+from fedlora.pipeline.workshop import Workshop
 from fedlora.server.observer import Silent
 
 RANK = 4

@@ -14,9 +14,10 @@ from fedlora.client.trial import score
 from fedlora.config import RunConfig, from_dict
 from fedlora.evaluation.table import interval
 from fedlora.finetune.local import fresh
+from fedlora.generators.saved import load_generator
 from fedlora.pipeline.learn import train_generator
 from fedlora.pipeline.train import train_adapters
-from fedlora.pipeline.workshop import Workshop, load_generator
+from fedlora.pipeline.workshop import Workshop
 from fedlora.results import BenchResults, Claim, write_results
 from fedlora.server.observer import Observer
 

@@ -54,10 +54,14 @@ def generate(
     from fedlora.backbone import open_slot
     from fedlora.cli.place import folder_of, settings_of
     from fedlora.client.own_task import describe
-    from fedlora.pipeline.workshop import load_generator
+    from fedlora.generators.saved import load_generator
+    from fedlora.pipeline.workshop import is_workshop
+    from fedlora.server.in_service import folder_in_service
 
-    config = settings_of(place)
-    generator = load_generator(folder_of(place, seed) / "generator")
+    config, folder = settings_of(place), folder_of(place, seed)
+    generator = load_generator(folder_in_service(config, folder))
+    if rank is None and not is_workshop(place):
+        rank = config.lora.rank
     vector = describe(config, task, data, text, label, task_vector, prompts)
     seen = generator.sees(vector.unsqueeze(0), config.task_vector.prompts)
     drawn = config.seeds[0] if seed is None else seed

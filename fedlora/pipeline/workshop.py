@@ -1,16 +1,13 @@
 """The folder that the pipeline's steps share."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedlora import atomic, registry
+from fedlora import atomic
 from fedlora import config as configuration
 from fedlora.bank import Bank
 from fedlora.config import RunConfig
 from fedlora.errors import FedloraError
-from fedlora.generators import store
-from fedlora.generators.contract import Generator
 
 CONFIG = "config.yaml"
 
@@ -79,20 +76,3 @@ class Workshop:
 def is_workshop(folder: Path) -> bool:
     """Whether a folder is the pipeline's; a run's has a folder for each seed instead."""
     return (folder / CONFIG).is_file() and not any(folder.glob("seed-*"))
-
-
-def load_generator(folder: Path) -> Generator:
-    """A generator whose name its folder alone knows.
-
-    Raises:
-        FedloraError: there is none, or a damaged one.
-    """
-    card = folder / store.CARD
-    if not card.is_file():
-        raise FedloraError(f"{folder}: no generator yet; run fedlora generator train")
-    try:
-        name = str(json.loads(card.read_text(encoding="utf-8"))["name"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise FedloraError(f"{card}: damaged ({error}); train the generator again") from None
-    generator: Generator = registry.find("generators", name).load(folder)
-    return generator

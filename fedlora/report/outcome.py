@@ -55,7 +55,8 @@ def line(of: list[Line], name: str) -> Line | None:
 def strongest_rival(run: RunFolder, of: list[Line]) -> Line | None:
     """The best of the others that need no training, on tasks that the generated adapter has.
 
-    The shuffled condition is no rival: it is the generator itself, misled.
+    The shuffled condition is no rival: it is the generator itself, misled. Nor is what the trial
+    chose: it is one of the others, or the generator.
     """
     generated = line(of, "generated")
     sign = 1.0 if run.results.higher_is_better else -1.0
@@ -63,7 +64,7 @@ def strongest_rival(run: RunFolder, of: list[Line]) -> Line | None:
         (sign * found.value.mean, found)
         for found in of
         if found.method.needs == Needs.NOTHING
-        and found.method.name not in ("generated", "shuffled")
+        and found.method.name not in ("generated", "shuffled", "chosen")
         and found.value.mean is not None
         and generated is not None
         and set(found.tasks) & set(generated.tasks)

@@ -15,6 +15,7 @@ from fedlora.report.run_folder import RunFolder, read
 from fedlora.report.sentences import comparisons, headline
 from fedlora.report.stream import pictures, words
 from fedlora.report.stream.told import read_told
+from fedlora.report.trial import choices
 
 
 def build(run: Path) -> Path:
@@ -56,7 +57,7 @@ def _context(run: RunFolder) -> dict[str, Any]:
     return {
         "run": run,
         "headline": headline(run, found),
-        "comparisons": comparisons(run, found),
+        "comparisons": [*comparisons(run, found), *choices(run)],
         "notice": facts.notice(run),
         "tiles": facts.tiles(run, found),
         "groups": [

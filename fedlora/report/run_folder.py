@@ -43,6 +43,15 @@ class SeedFolder:
             raise FedloraError(f"{path}: not a list of tasks; delete it and resume the run")
         return [record for record in found if isinstance(record, dict)]
 
+    @cached_property
+    def trial(self) -> Record:
+        """The bank's own trial of who is to serve; empty where none was held."""
+        path = self.path / "trial.json"
+        found = _json(path) if path.is_file() else {}
+        if not isinstance(found, dict):
+            raise FedloraError(f"{path}: not a trial; delete it and resume the run")
+        return found
+
 
 @dataclass(frozen=True)
 class RunFolder:

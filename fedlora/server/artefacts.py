@@ -3,7 +3,6 @@
 import shutil
 
 from fedlora.adapter import LoraAdapter, peft_folder
-from fedlora.adoption.given import Given
 from fedlora.backbone import open_slot
 from fedlora.bank import Bank, Record
 from fedlora.bank.naming import folder_name
@@ -13,9 +12,15 @@ from fedlora.server.offering import Candidates
 
 
 def write_adapters(
-    context: ServerContext, bank: Bank, candidates: Candidates, newcomers: list[Described]
+    context: ServerContext,
+    bank: Bank,
+    candidates: Candidates,
+    newcomers: list[Described],
+    method: str,
 ) -> None:
     """adapters/: a folder for every adapter of the bank and for what each newcomer received.
+
+    method: the one in service.
 
     newcomers/ keeps what they received beside their task vectors, as a bank that nobody learns
     from: the report draws both on one map.
@@ -30,8 +35,6 @@ def write_adapters(
         )
         facts = f"Task: {record.task}. Fine-tuned by client {record.client}."
         _write(context, name, bank.load(record.digest), facts)
-    policy = context.config.adoption.policy.build()
-    method = policy.title if isinstance(policy, Given) else "generated"
     arrived = Bank.open(context.folder / "newcomers", context.spec, create=True)
     for newcomer in newcomers:
         seat, adapter = newcomer.seat, candidates[newcomer.seat.client][method]

@@ -20,12 +20,14 @@ from fedlora.server.describing import describe
 from fedlora.server.export import export
 from fedlora.server.growing import grow, starts
 from fedlora.server.hardening import hardened
+from fedlora.server.in_service import keep_in_service, method_in_service
 from fedlora.server.journal import Journal
 from fedlora.server.judging import judge
 from fedlora.server.learning import digest, learn
 from fedlora.server.observer import Observer
 from fedlora.server.offering import Offering
 from fedlora.server.serving import make_candidates, serve
+from fedlora.server.trial import hold_trial
 from fedlora.server.warm_start import warm_start
 from fedlora.wire.exchange import Transport
 
@@ -70,13 +72,17 @@ def _live(context: ServerContext) -> Bank:
     bank = collect(context, begun or (warm.starts if warm else {}), members)
     known = hardened(context, bank.training_bank(ROUNDS), None if begun else start)
     learned = learn(context, known)
+    chosen = hold_trial(context, known)
     if grown:
         learned["grown"] = grown
+    serving = method_in_service(context.config, chosen)
+    keep_in_service(context.folder, serving, learned.get(serving))
     arriving = [seat for seat in context.seats if seat.role == "newcomer"]
     newcomers = describe(context, "arrive", arriving) if arriving else []
     candidates = make_candidates(context, learned, start, newcomers) if newcomers else {}
-    reached = serve(context, Offering(context, learned, candidates, known), newcomers, bank)
-    write_adapters(context, bank, candidates, newcomers)
+    offering = Offering(context, learned, candidates, known, chosen)
+    reached = serve(context, offering, newcomers, bank)
+    write_adapters(context, bank, candidates, newcomers, serving)
     judge(context, candidates, newcomers, reached)
     return bank
 

@@ -6,6 +6,7 @@ from functools import cached_property
 
 from fedlora import seeding
 from fedlora.adapter import LoraAdapter
+from fedlora.adoption.chosen import CHOSEN
 from fedlora.adoption.contract import Hand, Neighbour, Offer, Policy
 from fedlora.errors import FedloraError
 from fedlora.generators.contract import Generator, TrainingBank
@@ -24,6 +25,7 @@ class Offering:
     learned: fitted generators by method name.
     candidates: what each method has made for each newcomer, and the table judges.
     bank: what the generators learned from.
+    chosen: the method that won the bank's trial, if one was held.
     """
 
     def __init__(
@@ -32,8 +34,9 @@ class Offering:
         learned: Mapping[str, Generator],
         candidates: Candidates,
         bank: TrainingBank,
+        chosen: str | None = None,
     ) -> None:
-        self._context = context
+        self._context, self._chosen = context, chosen
         self._learned, self._candidates, self._bank = learned, candidates, bank
 
     @span("generator")
@@ -42,6 +45,8 @@ class Offering:
         made = self._candidates[newcomer.seat.client]
 
         def method(name: str, sample: int) -> LoraAdapter:
+            if name == CHOSEN and self._chosen is not None:
+                name = self._chosen
             if name not in made:
                 raise FedloraError(f"adoption: no method '{name}' was learned in this run")
             if not sample or name not in self._learned:

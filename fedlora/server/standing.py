@@ -6,16 +6,18 @@ from typing import Any
 
 import torch
 
-from fedlora import registry, seeding
+from fedlora import seeding
 from fedlora.adapter import AdapterSpec
 from fedlora.adapter.place import check_place
 from fedlora.backbone import open_slot
 from fedlora.config import RunConfig
 from fedlora.errors import FedloraError
 from fedlora.generators.contract import Generator
+from fedlora.generators.saved import load_generator
 from fedlora.run_folder import seed_folder
 from fedlora.server.context import ENVELOPE_BYTES
 from fedlora.server.describing import MOST_VALUES
+from fedlora.server.in_service import folder_in_service
 from fedlora.server.screening import screen
 from fedlora.server.serving import value_of
 from fedlora.wire.message import Message, decode, encode
@@ -34,13 +36,12 @@ class Standing:
         Raises:
             FedloraError: the run has no generator yet.
         """
-        learned = seed_folder(folder, seed) / "generator"
+        learned = folder_in_service(config, seed_folder(folder, seed))
         if not learned.is_dir():
             raise FedloraError(
                 f"{folder}: has learned no generator for seed {seed}; finish the run"
             )
-        part = registry.find(config.generator.room, config.generator.name)
-        self._generator: Generator = part.load(learned)
+        self._generator: Generator = load_generator(learned)
         self._config, self._seed = config, seed
         self._codec: Any = config.codec.build()
         device = config.runtime.device
@@ -65,7 +66,9 @@ class Standing:
         if not 1 <= len(vector) <= MOST_VALUES:
             raise FedloraError(f"task vector of more than {MOST_VALUES} values")
         seed = seeding.derive(self._seed, "sample")
-        (adapter,) = self._generator.sample(vector[None], seed=seed)
+        asked = self._generator.sees(vector[None], self._config.task_vector.prompts)
+        rank = self._config.lora.rank
+        (adapter,) = self._generator.sample(asked, seed=seed, rank=rank)
         check_place(spec, adapter.spec)
         screen(adapter, adapter.spec, self._config.rounds.max_norm)
         tensors = {"adapter.generated": self._codec.encode(adapter)}

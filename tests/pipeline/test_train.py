@@ -11,9 +11,10 @@ from fedlora.config import GeneratorPart
 from fedlora.errors import FedloraError
 from fedlora.finetune.local import put
 from fedlora.finetune.trainer import Trainer
+from fedlora.generators.saved import load_generator
 from fedlora.pipeline import train
 from fedlora.pipeline.learn import train_generator
-from fedlora.pipeline.workshop import Workshop, load_generator
+from fedlora.pipeline.workshop import Workshop
 from fedlora.server.observer import Silent
 from tests.pipeline.small import workshop, workshop_config
 

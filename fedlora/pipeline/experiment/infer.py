@@ -13,9 +13,9 @@ from fedlora.backbone.text_encoder import TextEncoder, open_encoder
 from fedlora.errors import FedloraError
 from fedlora.generators.contract import Generator
 from fedlora.generators.hyperconv import HyperConv
+from fedlora.generators.saved import load_generator
 from fedlora.pipeline.experiment import settings
 from fedlora.pipeline.experiment.run import CONFIG, FINAL
-from fedlora.pipeline.workshop import load_generator
 
 
 def open_model(folder: Path) -> tuple[Generator, TextEncoder]:

@@ -1,0 +1,52 @@
+"""Whichever method foretells the bank's own tasks best, each left out in turn."""
+
+from typing import Literal
+
+from pydantic import Field
+from typing_extensions import override
+
+from fedlora.adapter import LoraAdapter
+from fedlora.adoption.contract import Hand, Offer, Policy, Trial
+from fedlora.adoption.offers import only
+from fedlora.section import Section
+
+CHOSEN = "chosen"
+"""The name under which a hand holds the method that won."""
+
+
+class ChosenConfig(Section):
+    """Which methods are tried; of equals, the one named first serves."""
+
+    among: tuple[Literal["generated", "mean", "nearest", "topk", "ridge"], ...] = Field(
+        ("topk", "nearest", "ridge", "generated"), min_length=1
+    )
+    folds: int = Field(
+        4, ge=2, description="fits of every method, each without a share of the bank's tasks"
+    )
+
+
+class Chosen(Policy):
+    """The newcomer gets the adapter of one method, which a trial on the bank has chosen.
+
+    The trial is the server's, before it serves, and needs no client: see `fedlora.server.trial`.
+    """
+
+    Config = ChosenConfig
+
+    @property
+    @override
+    def methods(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(self.config.among))
+
+    @property
+    @override
+    def title(self) -> str:
+        return CHOSEN
+
+    @override
+    def offer(self, hand: Hand) -> Offer:
+        return Offer({CHOSEN: hand.method(CHOSEN, 0)})
+
+    @override
+    def choose(self, offer: Offer, trial: Trial) -> LoraAdapter:
+        return only(offer)
