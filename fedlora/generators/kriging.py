@@ -93,7 +93,7 @@ class Kriging(Blend):
     def _solve(self, conditions: Tensor) -> tuple[Tensor, Tensor]:
         """Weights (m, t) and kriging variances (m,) of a new observation, noise included."""
         noise = self.facts["noise"]
-        system = _bordered(self._covariance(noise))
+        system = bordered(self._covariance(noise))
         towards = self._kernel(conditions.double(), self.known.double())
         right = torch.cat([towards, torch.ones_like(towards[:, :1])], dim=1)
         solved = torch.linalg.solve(system, right.T).T
@@ -102,17 +102,22 @@ class Kriging(Blend):
         return solved[:, :-1], own + noise - (solved * right).sum(1)
 
     def _left_out(self, noise: float) -> tuple[Tensor, Tensor]:
-        """For each task, foretold from the others: its miss as weights (t, t), and the variance.
-
-        Both follow from one inverse (Dubrule 1983): miss = (Q y)_t / Q_tt, variance = 1 / Q_tt.
-        """
-        tasks = len(self.known)
-        inverse = torch.linalg.inv(_bordered(self._covariance(noise)))[:tasks, :tasks]
-        diagonal = inverse.diagonal()
-        return inverse / diagonal.unsqueeze(1), 1 / diagonal
+        return left_out(self._covariance(noise))
 
 
-def _bordered(covariance: Tensor) -> Tensor:
+def left_out(covariance: Tensor) -> tuple[Tensor, Tensor]:
+    """For each task, foretold from the others: its miss as weights (t, t), and the variance (t,).
+
+    Both follow from one inverse (Dubrule 1983): miss = (Q y)_t / Q_tt, variance = 1 / Q_tt.
+    covariance: (t, t) of observations, noise included.
+    """
+    tasks = len(covariance)
+    inverse = torch.linalg.inv(bordered(covariance))[:tasks, :tasks]
+    diagonal = inverse.diagonal()
+    return inverse / diagonal.unsqueeze(1), 1 / diagonal
+
+
+def bordered(covariance: Tensor) -> Tensor:
     """The matrix of ordinary kriging's system: weights must sum to one."""
     tasks = len(covariance)
     ones = torch.ones(tasks, 1, dtype=covariance.dtype)

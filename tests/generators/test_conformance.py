@@ -30,7 +30,7 @@ QUICK: dict[str, dict[str, Any]] = {
     },
 }
 CONDITIONAL = [name for name in NAMES if name != "mean"]
-LEARNED = ("corrected", "cvae", "hyperconv", "icm", "kriging", "ridge")
+LEARNED = ("compositional", "corrected", "cvae", "hyperconv", "icm", "kriging", "ridge")
 
 FAMILY = linear_family()
 
