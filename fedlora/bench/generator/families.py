@@ -28,17 +28,29 @@ FAMILIES: dict[str, dict[str, Any]] = {
 }
 """In the first a neighbour shares one of two factors; the second is a sparse grid of three."""
 
+GROWTH: dict[str, dict[str, Any]] = {
+    "grown": {"name": "kriging", "noise": 0.3},
+    "composed": {"name": "compositional", "noise": 0.3},
+}
+"""By what rounds can be generated for."""
 
-def config(family: str, seed: int, *, grown: bool) -> RunConfig:
-    """One bank: tasks and training follow from the seed; `grown` says how rounds are used."""
+
+def config(family: str, seed: int, way: str | None) -> RunConfig:
+    """One bank: tasks and training follow from the seed.
+
+    way: how rounds are used after the first, one of `GROWTH`; None for plain averaging.
+    """
+    growth: dict[str, Any] = {"rounds": 0}
+    if way is not None:
+        growth = {"rounds": ROUNDS - FIRST, "train": _ROUND, "generator": GROWTH[way]}
     raw = {
         "name": "bench",
         "seeds": [seed],
         "backbone": {"name": "tiny_vit"},
         "lora": {"rank": 4, "alpha": 8},
         "tasks": {**FAMILIES[family], "held_out": HELD_OUT, "splits": _SPLITS, "seed": seed},
-        "warm_start": {"rounds": FIRST if grown else ROUNDS, "train": _ROUND},
-        "growth": {"rounds": ROUNDS - FIRST if grown else 0, "train": _ROUND},
+        "warm_start": {"rounds": FIRST if way else ROUNDS, "train": _ROUND},
+        "growth": growth,
         "finetune": {"epochs": 4, "batch_size": 16, "learning_rate": 5e-3},
         "task_vector": {"samples": 96, "features": ["early"]},
         "runtime": {"training": "batched", "group": 12},

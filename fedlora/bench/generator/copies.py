@@ -1,0 +1,56 @@
+"""Whether generated adapters are copies, and whether they are as strong as trained ones."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from fedlora.adapter import LoraAdapter
+from fedlora.adapter.product import cross_gram, norm
+from fedlora.adapter.spectrum import effective_rank
+
+Copies = dict[str, dict[str, float | None]]
+
+
+def copies(
+    bank: Sequence[LoraAdapter],
+    made: Mapping[str, Sequence[LoraAdapter]],
+    trained: Sequence[LoraAdapter],
+) -> list[Copies]:
+    """Of each newcomer, by method, what its adapter is like in product space.
+
+    nearest: distance to the nearest adapter of the bank, in the mean distance of a bank's adapter
+        to its own nearest (arXiv 2506.07998): 0 is a lookup, 1 as new as the bank's are to each
+        other.
+    norm, rank: Frobenius norm and effective rank, as shares of those of the newcomer's own trained
+        adapter; None where that changes nothing.
+
+    Args:
+        bank: n adapters.
+        made: m adapters by method, one for each newcomer.
+        trained: the newcomers' own, m.
+    """
+    usual = float(_nearest(bank, bank, itself=True).mean())
+    size, spread = [norm(a) for a in trained], [effective_rank(a) for a in trained]
+    found: list[Copies] = [{} for _ in trained]
+    for method, adapters in made.items():
+        nearest = (_nearest(adapters, bank) / usual).tolist()
+        for place, adapter in enumerate(adapters):
+            found[place][method] = {
+                "nearest": nearest[place],
+                "norm": norm(adapter) / size[place] if size[place] else None,
+                "rank": effective_rank(adapter) / spread[place] if spread[place] else None,
+            }
+    return found
+
+
+def _nearest(
+    adapters: Sequence[LoraAdapter], bank: Sequence[LoraAdapter], itself: bool = False
+) -> Tensor:
+    """Distances (m,) from each adapter to the nearest of the bank; not to itself."""
+    own = torch.tensor([norm(adapter) ** 2 for adapter in adapters], dtype=torch.float64)
+    theirs = torch.tensor([norm(adapter) ** 2 for adapter in bank], dtype=torch.float64)
+    squares = own.unsqueeze(1) + theirs - 2 * cross_gram(adapters, bank)
+    if itself:
+        squares.fill_diagonal_(torch.inf)
+    return squares.amin(1).clamp_min(0.0).sqrt()
