@@ -41,7 +41,7 @@ class Correction:
     @torch.no_grad()
     def extra(self, own: Tensor, apart: Tensor, base: Tensor) -> Tensor:
         """Weights (m, t) float64 to add to those of the mean; the arguments of `around`."""
-        delta = self.network(*self.around.around(own, apart, base))
+        delta: Tensor = self.network(*self.around.around(own, apart, base))
         return delta.double() @ self.around.directions.T
 
 

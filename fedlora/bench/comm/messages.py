@@ -6,7 +6,7 @@ from fedlora.adapter import AdapterSpec, LayerSpec, LoraAdapter
 from fedlora.bench.comm.claims import plain_claim
 from fedlora.config import CodecPart
 from fedlora.results import Claim
-from fedlora.wire.message import Message, encode, payload
+from fedlora.wire.message import JSON, Message, encode, payload
 
 SIZES = ((12, 768, 2), (12, 768, 8), (24, 768, 8), (48, 768, 16))
 """Blocks, width and rank."""
@@ -23,7 +23,7 @@ def message_claims() -> list[Claim]:
             data = CodecPart(name=name).build().encode(adapter)
             if len(data) < 100_000:
                 continue
-            meta = {"task": "t" * 32, "curve": [1.0]}
+            meta: dict[str, JSON] = {"task": "t" * 32, "curve": [1.0]}
             message = Message("train", {"adapter.trained": data}, meta)
             share = payload(message) / len(encode(message))
             what = f"payload / serialised, {name}, {len(data) / 1e3:,.0f} KB"
