@@ -42,7 +42,7 @@ class Compositional(Kriging):
     tensor, with effects of their combinations beside these. A newcomer's cell is told by its task
     vector: p(cell | c) is proportional to exp(-sum_j (c_j - c_j(cell))^2 / (2 s_j^2)) over the
     main directions j of task vectors, s_j^2 the mean squared error of c_j over tasks left out.
-    Where names tell nothing that tasks share, this is kriging.
+    Where names tell nothing that tasks share, this is kriging; `foretold_error` is so in any case.
     """
 
     Config = CompositionalConfig

@@ -12,6 +12,7 @@ from fedlora.adapter.product import distance, mean_delta, norm
 from fedlora.errors import FedloraError
 from fedlora.generators.contract import TrainingBank
 from fedlora.generators.ridge import Ridge, RidgeConfig
+from fedlora.generators.trimming import rows_of
 from fedlora.server.context import ServerContext
 from fedlora.server.journal import Journal
 from fedlora.server.observer import Silent
@@ -57,15 +58,6 @@ def told(folder: Path) -> dict[str, Any]:
     return found
 
 
-def without(bank: TrainingBank, task: str) -> TrainingBank:
-    kept = [row for row, name in enumerate(bank.tasks) if name != task]
-    return TrainingBank(
-        [bank.adapters[row] for row in kept],
-        bank.conditions[kept],
-        [bank.tasks[row] for row in kept],
-    )
-
-
 def test_each_task_is_foretold_from_the_others_and_the_best_method_serves(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.sqlite")
     here = context(tmp_path, journal, folds=8)
@@ -79,7 +71,8 @@ def test_each_task_is_foretold_from_the_others_and_the_best_method_serves(tmp_pa
         rows = [row for row, name in enumerate(BANK.tasks) if name == task]
         own = mean_delta([BANK.adapters[row] for row in rows], [0.5, 0.5], rank=8)
         alone = Ridge(RidgeConfig())
-        alone.fit(without(BANK, task), seed=0, workdir=tmp_path, progress=lambda losses: None)
+        rest = [row for row, name in enumerate(BANK.tasks) if name != task]
+        alone.fit(rows_of(BANK, rest), seed=0, workdir=tmp_path, progress=lambda losses: None)
         (made,) = alone.sample(BANK.conditions[rows].mean(0, keepdim=True), seed=0)
         slow = (distance(made, own) / norm(own)) ** 2
         assert found["ridge"][task] == pytest.approx(slow, rel=1e-3)
@@ -116,7 +109,7 @@ def test_a_method_that_cannot_learn_from_a_part_is_left_out(tmp_path: Path) -> N
 
     assert hold_trial(here, two) in ("mean", "nearest")
     assert list(told(tmp_path)["errors"]) == ["mean", "nearest"]
-    assert "ridge is left out" in here.observer.notes[0]
+    assert "leaves ridge out" in here.observer.notes[0]
     with pytest.raises(FedloraError, match="too small to choose by"):
         hold_trial(context(tmp_path / "b", Journal(tmp_path / "b.sqlite"), among=["ridge"]), two)
     journal.close()
