@@ -1,6 +1,7 @@
 """Rounds of every method on real clients: the same wherever they run, however often killed."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,11 @@ from fedlora.server.journal import Journal
 from fedlora.server.observer import Silent
 from fedlora.server.warm_start import warm_start
 from fedlora.wire.exchange import Reply, Request
+from fedlora.wire.message import decode, encode
 from tests.conftest import merged, small_config
+
+ADAPTER = 4096
+"""Values of an adapter of rank 2 for the tiny ViT."""
 
 MIXED = ("flexlora", "flora", "hetlora", "product")
 
@@ -44,6 +49,35 @@ class Scattered(InProcess):
                 raise KeyboardInterrupt
             self.left -= 1
             yield reply
+
+
+def changed(frame: bytes, values: torch.Tensor) -> bytes:
+    """An answer with other bytes in the place of its adapter."""
+    message = decode(frame, ENVELOPE_BYTES)
+    return encode(replace(message, tensors={"adapter.trained": values.view(torch.uint8)}))
+
+
+LIES = [
+    lambda frame: frame[:-3],
+    lambda frame: frame + bytes(2 * ENVELOPE_BYTES),
+    lambda frame: changed(frame, torch.zeros(100_000)),
+    lambda frame: changed(frame, torch.full((ADAPTER,), float("nan"))),
+]
+
+
+class Lying(InProcess):
+    """Every client answers honestly so often in all, and then each with a lie of its own."""
+
+    def __init__(self, config: RunConfig, honest: int) -> None:
+        self.left = honest
+        super().__init__(Client(config, 0).handle)
+
+    def exchange(self, requests: Sequence[Request]) -> Iterator[Reply]:
+        for reply in super().exchange(requests):
+            self.left -= 1
+            assert reply.frame is not None
+            lie = LIES[reply.client](reply.frame) if self.left < 0 else reply.frame
+            yield replace(reply, frame=lie)
 
 
 @pytest.fixture(autouse=True)
@@ -110,6 +144,23 @@ def test_a_method_is_the_same_on_one_process_on_many_and_after_a_kill(name, tmp_
         assert start.spec.layers[0].rank == seats(config)[client].rank
         # Who never sees an `up` cannot hand one out.
         assert (start.up[start.spec.layers[0].name].norm() > 0) == (name != "fedsa")
+
+
+def test_when_every_answer_of_a_round_is_refused_the_round_before_stays(tmp_path):
+    config = config_of("fedavg")
+    undisturbed = live(context_of(config, tmp_path / "a", InProcess(Client(config, 0).handle)))
+    context = context_of(config, tmp_path / "b", Lying(config, honest=8))
+    with pytest.raises(FedloraError, match="warm start 2: 0 of 4 clients answered") as refused:
+        live(context)
+    reasons = [lost.reason for lost in context.journal.lost()]
+    context.journal.close()
+
+    assert "\n" not in str(refused.value)
+    for reason, says in zip(reasons, ("frame", "frame", "400000 bytes", "NaN"), strict=True):
+        assert says in reason
+    again = Scattered(config)
+    assert same(undisturbed, live(context_of(config, tmp_path / "b", again)))
+    assert again.count == 8  # two rounds of four; the first was not asked again
 
 
 def test_ranks_that_were_pruned_in_a_round_are_known_only_after_it(tmp_path, monkeypatch):

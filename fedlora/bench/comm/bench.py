@@ -25,7 +25,7 @@ from fedlora.server.observer import Observer
 
 SEEDS = 5
 EXACTNESS, WIRE, LINKS = "exactness", "wire", "links"
-PARTS = (EXACTNESS, WIRE, LINKS, *(family.name for family in FAMILIES))
+SMALL_PARTS = (EXACTNESS, WIRE, LINKS)
 
 Part = tuple[list[Row], list[Claim]]
 
@@ -47,7 +47,7 @@ def bench_comm(
     Args:
         out: the results file.
         observer: told how far it is.
-        only: parts of `PARTS`; all where there are none.
+        only: names of `SMALL_PARTS` and of families; all where there are none.
         seeds: of every federation, at most.
         workers: processes at once; the number of cores when None.
         families: that there are.
@@ -55,14 +55,16 @@ def bench_comm(
     Raises:
         FedloraError: a part is unknown, a federation fails, or the results cannot be written.
     """
+    by_name = {family.name: family for family in families}
+    parts = [*SMALL_PARTS, *by_name]
     for name in only:
-        if name not in PARTS:
-            raise FedloraError(f"--only {name}: no such part; {nearest(name, list(PARTS))}")
+        if name not in parts:
+            raise FedloraError(f"--only {name}: no such part; {nearest(name, parts)}")
     kept: Kept[Row] = Kept.of_bench("comm", Row)
     lives = Lives(live, kept, workers, observer)
     rows: list[Row] = []
     claims: list[Claim] = []
-    for name in only or PARTS:
+    for name in only or parts:
         if name == EXACTNESS:
             found = _exactness(observer)
         elif name == WIRE:
@@ -71,8 +73,7 @@ def bench_comm(
             observer.phase("shaped links", 1)
             found = link_rows(families, observer), []
         else:
-            (family,) = (family for family in families if family.name == name)
-            found = measured(family, lives, seeds, out)
+            found = measured(by_name[name], lives, seeds, out)
         rows += found[0]
         claims = sorted([*claims, *found[1]], key=lambda claim: claim.id)
         command = _command(only, seeds)

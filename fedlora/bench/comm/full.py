@@ -37,7 +37,7 @@ def full_curve(config: RunConfig, seed: int, rate: float) -> list[Point]:
     desks = [client.desk(seat.client) for seat in seats]
     for desk in desks:
         put(desk.objective, fresh(desk.objective, seed))  # `up` is zero: the base model itself
-    points, up, down, values = [], 0, 0, 0
+    points, up, down, values = list[Point](), 0, 0, 0
     with unfrozen(desks[0]) as base:
         common = _read({**base, **desks[0].objective.head()})
         for round in range(1, config.warm_start.rounds + 1):

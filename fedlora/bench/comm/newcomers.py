@@ -6,7 +6,7 @@ from typing import Any
 from fedlora.bench.comm.claims import interval_claim
 from fedlora.bench.comm.curve import Point, first_at
 from fedlora.bench.comm.families import Family
-from fedlora.evaluation.table import interval
+from fedlora.evaluation.table import Interval, interval
 from fedlora.results import Claim
 
 Row = dict[str, Any]
@@ -18,7 +18,7 @@ TIMES_FEWER = 20.0
 def newcomer_rows(family: Family, lived: Sequence[Row]) -> list[Row]:
     """One row a way: what newcomers reach, and what one of them sends and gets for it."""
     sign = -1 if family.metric == "nll" else 1
-    ways = {
+    ways: dict[str, tuple[str, str | None, str | None]] = {
         "base model": ("base", None, None),
         AVERAGE: ("warm", None, "adapter"),
         "generated": ("generated", "up", "down"),
@@ -65,7 +65,7 @@ def _needed(row: Row) -> tuple[float, bool]:
     return (min(enough), True) if enough else (points[-1].bytes, False)
 
 
-def _row(family: Family, name: str, found: Any, sizes: Sequence[float]) -> Row:
+def _row(family: Family, name: str, found: Interval, sizes: Sequence[float]) -> Row:
     up, down = sizes
     return {
         "table": "newcomer",

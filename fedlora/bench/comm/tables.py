@@ -165,7 +165,7 @@ def front(family: Family, everything: Everything) -> list[Row]:
         for name, lived in found.items()
         for point in lived.mean
     ]
-    best, rows = float("-inf"), []
+    best, rows = float("-inf"), list[Row]()
     for point, table, name in sorted(points, key=lambda p: (p[0].bytes, -p[0].value)):
         if point.value > best:
             best = point.value
