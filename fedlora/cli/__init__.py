@@ -8,6 +8,7 @@ from fedlora.cli.adapters import app as adapters_app
 from fedlora.cli.bank import app as bank_app
 from fedlora.cli.bank_import import import_adapters
 from fedlora.cli.bench import app as bench_app
+from fedlora.cli.coverage import show_coverage
 from fedlora.cli.deploy import app as deploy_app
 from fedlora.cli.errors import one_line_errors
 from fedlora.cli.evaluate import evaluate
@@ -29,6 +30,7 @@ for command in (run, task_vector, generate, evaluate, report, results, tasks, ge
     app.command()(command)
 app.add_typer(adapters_app, name="adapters")
 bank_app.command("import")(import_adapters)
+bank_app.command("coverage")(show_coverage)
 bank_app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(bank_app, name="bank")
 app.add_typer(generator_app, name="generator")

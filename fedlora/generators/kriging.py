@@ -40,6 +40,9 @@ class Kriging(Blend):
     Config = KrigingConfig
     least_tasks = 2
 
+    left_out_errors: tuple[Tensor, Tensor]
+    """Foretold and real |error|^2 (t,) of the tasks left out, as `foretold_error`; after a fit."""
+
     @override
     def learn(self, products: Tensor) -> None:
         if not bool(self.known.any()):
@@ -56,20 +59,25 @@ class Kriging(Blend):
             if error < best:
                 best = error
                 # what a unit of variance meant on the bank, in squared norms of an adapter
-                unit = float(errors.mean() / variances.mean() / products.diagonal().mean())
+                size = products.diagonal().mean()
+                unit = float(errors.mean() / variances.mean() / size)
+                self.left_out_errors = variances * unit, errors / size
                 self.facts |= {"noise": noise, "left_out_error": error, "error_unit": unit}
 
     @override
     def weigh(self, conditions: Tensor) -> Tensor:
-        return self._solve(conditions)[0]
+        return self._solve(conditions, self.known)[0]
 
-    def foretold_error(self, conditions: Tensor) -> Tensor:
+    def foretold_error(self, conditions: Tensor, joined: Tensor | None = None) -> Tensor:
         """Expected |error|^2 of DeltaW for task vectors (m, c), in mean squared norms of the bank.
 
         The kriging variance (Cressie 1993, equation 3.2.16) times what a unit of it came to over
         the bank's tasks, each foretold from the others.
+
+        joined: (j, c), further task vectors, as if adapters of theirs were in the bank.
         """
-        _, variances = self._solve(self.standard(conditions))
+        known = self.known if joined is None else torch.cat([self.known, self.standard(joined)])
+        _, variances = self._solve(self.standard(conditions), known)
         return variances * self.facts["error_unit"]
 
     def _scales(self) -> dict[str, float]:
@@ -86,15 +94,15 @@ class Kriging(Blend):
         whole: Tensor = local + self.config.linear * (one @ two.T) / self.facts["size"]
         return whole
 
-    def _covariance(self, noise: float) -> Tensor:
-        known = self.known.double()
+    def _covariance(self, noise: float, known: Tensor) -> Tensor:
+        known = known.double()
         return self._kernel(known, known) + noise * torch.eye(len(known), dtype=torch.float64)
 
-    def _solve(self, conditions: Tensor) -> tuple[Tensor, Tensor]:
+    def _solve(self, conditions: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
         """Weights (m, t) and kriging variances (m,) of a new observation, noise included."""
         noise = self.facts["noise"]
-        system = bordered(self._covariance(noise))
-        towards = self._kernel(conditions.double(), self.known.double())
+        system = bordered(self._covariance(noise, known))
+        towards = self._kernel(conditions.double(), known.double())
         right = torch.cat([towards, torch.ones_like(towards[:, :1])], dim=1)
         solved = torch.linalg.solve(system, right.T).T
         sizes: Tensor = (conditions.double() ** 2).sum(1) / self.facts["size"]
@@ -102,7 +110,7 @@ class Kriging(Blend):
         return solved[:, :-1], own + noise - (solved * right).sum(1)
 
     def _left_out(self, noise: float) -> tuple[Tensor, Tensor]:
-        return left_out(self._covariance(noise))
+        return left_out(self._covariance(noise, self.known))
 
 
 def left_out(covariance: Tensor) -> tuple[Tensor, Tensor]:

@@ -67,7 +67,7 @@ def test_the_left_out_misses_are_those_of_a_system_without_the_task() -> None:
 
 def _system_without(generator: Kriging, place: int) -> torch.Tensor:
     rest = [i for i in range(16) if i != place]
-    kernel = generator._covariance(0.3)[rest][:, rest]
+    kernel = generator._covariance(0.3, generator.known)[rest][:, rest]
     ones = torch.ones(15, 1, dtype=torch.float64)
     return torch.cat(
         [torch.cat([kernel, ones], 1), torch.cat([ones.T, torch.zeros(1, 1).double()], 1)]

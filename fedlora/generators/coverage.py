@@ -1,0 +1,78 @@
+"""Where a bank is thin, and which further task would help most."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fedlora.generators.kriging import Kriging
+
+
+@dataclass(frozen=True)
+class Spot:
+    """One task, in the bank or not, and how well the bank knows what lies around it.
+
+    nearest: squared distance to the nearest other task of the bank; 1 is what is usual there.
+    foretold: expected |error|^2 of DeltaW by kriging from the other tasks of the bank, in mean
+        squared norms of the bank's adapters.
+    missed: what that error really was; None of a task whose adapter is not in the bank.
+    gain: by how much the mean foretold error of the other tasks outside would fall if this one
+        joined the bank; None in the bank, and where no other is outside.
+    """
+
+    task: str
+    in_bank: bool
+    nearest: float
+    foretold: float
+    missed: float | None
+    gain: float | None
+
+
+def coverage(
+    kriging: Kriging, bank: Sequence[str], tasks: Sequence[str], outside: Tensor
+) -> list[Spot]:
+    """The tasks outside, most helpful first, then those of the bank, the least sure first.
+
+    Args:
+        kriging: fitted to the bank in this process.
+        bank: names of the bank's tasks, each once, in name order.
+        tasks: names of the tasks outside, m.
+        outside: (m, c) their task vectors.
+    """
+    apart, usual = kriging.apart()
+    foretold, missed = kriging.left_out_errors
+    known = [
+        Spot(name, True, float(near / usual), float(told), float(real), None)
+        for name, near, told, real in zip(bank, apart.amin(1), foretold, missed, strict=True)
+    ]
+    others = [_outside(kriging, name, outside, place, usual) for place, name in enumerate(tasks)]
+    return [
+        *sorted(others, key=lambda spot: -(spot.gain or 0.0)),
+        *sorted(known, key=lambda spot: -spot.foretold),
+    ]
+
+
+def calibration(spots: Sequence[Spot]) -> float | None:
+    """Rank correlation of foretold and real errors over the bank's tasks (Spearman 1904).
+
+    None where there are fewer than three.
+    """
+    pairs = [(spot.foretold, spot.missed) for spot in spots if spot.missed is not None]
+    if len(pairs) < 3:
+        return None
+    ranks = torch.tensor(pairs, dtype=torch.float64).argsort(0).argsort(0).double()
+    away = ranks - ranks.mean(0)
+    return float((away[:, 0] @ away[:, 1]) / away.square().sum(0).prod().sqrt())
+
+
+def _outside(kriging: Kriging, task: str, outside: Tensor, place: int, usual: float) -> Spot:
+    own = outside[place : place + 1]
+    rest = torch.cat([outside[:place], outside[place + 1 :]])
+    gain = None
+    if len(rest):
+        after = kriging.foretold_error(rest, joined=own)
+        gain = float((kriging.foretold_error(rest) - after).mean())
+    apart = torch.cdist(kriging.standard(own).double(), kriging.known.double()) ** 2
+    foretold = float(kriging.foretold_error(own))
+    return Spot(task, False, float(apart.min()) / usual, foretold, None, gain)
