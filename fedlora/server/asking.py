@@ -86,6 +86,8 @@ class Asker:
             requests = [Request(c, f, self.work.get(c, 1.0)) for c, f in frames.items()]
             for reply in self.transport.exchange(requests):
                 client = reply.client
+                if client not in frames or client in known:
+                    continue  # nobody asked it, or it has answered: one answer a round
                 error = self._receive(phase, round, messages[client], frames[client], reply, check)
                 known[client] = error
                 if error:

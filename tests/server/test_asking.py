@@ -176,3 +176,29 @@ def test_what_all_clients_say_is_what_stops_the_run(tmp_path):
     with pytest.raises(FedloraError, match=r"^lora.targets: none of them \(said by every"):
         asker.ask("describe", 0, {c: Message("train") for c in range(3)}, lambda *_: None)
     journal.close()
+
+
+def test_one_answer_a_round_counts_and_only_of_those_asked(tmp_path):
+    class Eager:
+        """A transport over which a client answers again, and one that nobody asked answers too."""
+
+        def exchange(self, requests):
+            for request in requests:
+                yield Reply(request.client, encode(Message("train", {}, {"turn": 1})))
+                yield Reply(request.client, encode(Message("train", {}, {"turn": 2})))
+                yield Reply(request.client, None, "boom")
+            yield Reply(7, encode(Message("train")))
+
+    journal = Journal(tmp_path / "journal.sqlite")
+    asker = Asker(Eager(), journal, RoundsConfig(), Silent(), 1 << 20)
+    answers = asker.ask("warm_start", 1, {c: Message("train") for c in (0, 1)}, lambda *_: None)
+
+    assert {client: answer.meta for client, answer in answers.items()} == {
+        0: {"turn": 1},
+        1: {"turn": 1},
+    }
+    entries = [Entry.from_line(line) for line in journal.lines("ledger")]
+    assert sorted((e.client, e.direction) for e in entries) == [
+        (c, d) for c in (0, 1) for d in ("down", "up")
+    ]
+    journal.close()
