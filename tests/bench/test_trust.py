@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from fedlora import results
-from fedlora.bench.trust import bench
+from fedlora.bench.trust import bench, kill_runs
 from fedlora.bench.trust.bench import bench_trust
-from fedlora.bench.trust.claims import accuracy_claims, fuzz_claims
+from fedlora.bench.trust.claims import accuracy_claims, fuzz_claims, run_claims
 from fedlora.bench.trust.fuzz import fuzz, targets
 from fedlora.bench.trust.fuzz_target import Target
+from fedlora.bench.trust.kill_runs import interrupt_runs
 from fedlora.bench.trust.kills import kill_writers
 from fedlora.bench.trust.parts import Part
 from fedlora.bench.trust.plan import ATTACKS, PARTS, cases, config_of
@@ -54,6 +55,22 @@ def test_a_bank_survives_its_writers(tmp_path: Path):
     survived = kill_writers(tmp_path / "bank", 5, 0)
     assert (survived.kills, survived.opened, survived.missing) == (5, 5, 0)
     assert survived.acknowledged >= 5
+
+
+def test_runs_survive_kills_and_full_disks(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(kill_runs, "SHARES", (0.5,))
+    found = interrupt_runs(tmp_path, 1, 0)
+    assert (found.kills, found.opened, found.resumed) == (1, 1, 1)
+    assert found.told == found.full  # both are None where no disk can be mounted
+    assert all(claim.met is not False for claim in run_claims([asdict(found)])[1:])
+
+
+def test_a_run_that_did_not_come_back_is_a_missed_claim():
+    row = {"kills": 50, "opened": 50, "resumed": 49, "full": None, "told": None}
+    claims = run_claims([row])
+    assert [claim.met for claim in claims] == [True, True, False, None]
+    assert "root" in claims[-1].reason
+    assert run_claims([row | {"full": 5, "told": 4}])[-1].met is False
 
 
 def test_every_planned_federation_is_a_valid_run_of_its_own_name():

@@ -101,5 +101,21 @@ def kill_claims(rows: Sequence[Row]) -> list[Claim]:
     ]
 
 
+def run_claims(rows: Sequence[Row]) -> list[Claim]:
+    """T4: what became of runs that were killed, or whose disk ran full."""
+    (row,) = rows
+    kills = float(row["kills"])
+    facts = [
+        _fact("T4", "runs killed at work", kills, "", ">=", 50.0),
+        _fact("T4", "banks of killed runs, all adapters whole", row["opened"], "", ">=", kills),
+        _fact("T4", "killed runs resumed to equal hashes", row["resumed"], "", ">=", kills),
+    ]
+    what = "runs on a full disk that said so in one line and went on once there was room"
+    if row["full"] is None:
+        reason = "no disk could be mounted: needs Linux and root"
+        return [*facts, Claim(id="T4", what=what, value=None, sense=">=", target=1, reason=reason)]
+    return [*facts, _fact("T4", what, row["told"], "", ">=", float(row["full"]))]
+
+
 def _fact(claim: str, what: str, value: float, unit: str, sense: Any, target: float) -> Claim:
     return Claim(id=claim, what=what, value=value, unit=unit, sense=sense, target=target)

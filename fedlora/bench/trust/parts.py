@@ -12,9 +12,10 @@ import torch
 
 from fedlora.bank import Bank, Record
 from fedlora.bench.kept import Kept
-from fedlora.bench.trust.claims import accuracy_claims, fuzz_claims, kill_claims
+from fedlora.bench.trust.claims import accuracy_claims, fuzz_claims, kill_claims, run_claims
 from fedlora.bench.trust.fuzz import fuzz, targets
 from fedlora.bench.trust.fuzz_target import ADAPTER
+from fedlora.bench.trust.kill_runs import interrupt_runs
 from fedlora.bench.trust.kills import kill_writers
 from fedlora.bench.trust.lives import live
 from fedlora.bench.trust.plan import PARTS as FEDERATIONS
@@ -24,7 +25,7 @@ from fedlora.errors import FedloraError
 from fedlora.results import Claim
 from fedlora.server.observer import Observer
 
-INPUTS, KILLS = 1_000_000, 200
+INPUTS, KILLS, RUNS = 1_000_000, 200, 50
 BANK = "a bank that refuses"
 """The row of the fuzzing that tells of a bank."""
 
@@ -126,6 +127,14 @@ def _killed(session: Session) -> list[Row]:
     return [asdict(survived)]
 
 
+def _interrupted(session: Session) -> list[Row]:
+    session.observer.phase("runs", 1)
+    with tempfile.TemporaryDirectory() as scratch:
+        found = interrupt_runs(Path(scratch), RUNS, 0)
+    session.observer.advance()
+    return [asdict(found)]
+
+
 PARTS: Mapping[str, Part] = {
     **{
         name: Part(partial(_lived, live, partial(cases, name)), accuracy_claims)
@@ -134,4 +143,5 @@ PARTS: Mapping[str, Part] = {
     "privacy": Part(partial(_lived, live_private, private_cases), privacy_claims),
     "fuzz": Part(_fuzzed, fuzz_claims),
     "kills": Part(_killed, kill_claims),
+    "runs": Part(_interrupted, run_claims),
 }
