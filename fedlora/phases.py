@@ -6,6 +6,7 @@ PHASES = (
     "warm_start",
     "growth",
     "finetune",
+    "vouch",
     "generator",
     "arrive",
     "adopt",

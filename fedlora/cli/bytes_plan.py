@@ -38,7 +38,7 @@ class BytesPlan:
         return self._weigh((self.config.codec_up or self.config.codec).build(), rank, parts)
 
     def training(self) -> int:
-        """Bytes of the warm start, of growth and of fine-tuning, both ways."""
+        """Bytes of the warm start, of growth, of fine-tuning and of what peers try, both ways."""
         config = self.config
         grown = len(self.ranks) * config.growth.rounds * (self.down() + self.up())
         samples = min(config.finetune.checkpoints, config.finetune.epochs) * config.finetune.repeats
@@ -47,7 +47,14 @@ class BytesPlan:
             for rank in self.ranks
         )
         warm = sum(self._round(number) for number in range(1, config.warm_start.rounds + 1))
-        return warm + grown + tuned
+        return warm + grown + tuned + self._tried()
+
+    def _tried(self) -> int:
+        """Bytes of the adapters that peers try before they enter the bank."""
+        screening = self.config.screening
+        if not screening.enabled or not screening.least <= len(self.ranks) <= screening.most:
+            return 0
+        return screening.peers * sum(map(self.down, self.ranks))
 
     def serving(self) -> int:
         """Bytes of what newcomers get, and of what they give back."""

@@ -9,6 +9,7 @@ from fedlora.client.desk import Desk
 from fedlora.client.few_labels import FewLabels
 from fedlora.client.protecting import vector_of
 from fedlora.client.trial import local_methods, score
+from fedlora.client.vouching import vouch
 from fedlora.client.workplace import Workplace
 from fedlora.config import AdoptionConfig, RunConfig
 from fedlora.errors import FedloraError
@@ -102,4 +103,5 @@ ACTIONS: dict[str, Callable[[Workplace, Message], Message]] = {
     "describe": describe,
     "adopt": adopt,
     "evaluate": evaluate,
+    "vouch": vouch,
 }

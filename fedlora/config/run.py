@@ -192,6 +192,8 @@ def _misfit_of_privacy(config: RunConfig) -> str | None:
         )
     if privacy and privacy.clients and (misfit := _misfit_of_client_privacy(config)):
         return misfit
+    if privacy and config.screening.peers:
+        return "screening.peers: what peers say of adapters is not covered by privacy; set it to 0"
     if not privacy or not privacy.examples:
         return None
     if config.finetune.patience or config.warm_start.train.patience or config.growth.train.patience:

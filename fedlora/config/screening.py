@@ -26,3 +26,9 @@ class ScreeningConfig(Section):
         2000, ge=1, description="clients up to which changes are compared with similar tasks'"
     )
     neighbours: int = Field(5, ge=1, description="similar tasks that a change is compared with")
+    peers: int = Field(
+        0, ge=0, le=15, description="clients that try each adapter on their own examples; none at 0"
+    )
+    vouched: float = Field(
+        6.0, gt=0, description="limit for how much less than others' it is worth to its peers"
+    )

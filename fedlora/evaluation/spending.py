@@ -49,8 +49,12 @@ def spent(config: RunConfig, seeds: Sequence[tuple[Lines, Lines]]) -> list[dict[
         used = epsilon(noise, [Steps(1.0, rounds * len(seeds))], privacy.clients.delta)
         found.append((privacy.clients, used))
     return [
-        {"protects": budget.key.removeprefix("privacy."), "epsilon": used}
-        | {"delta": budget.delta, "budget": budget.epsilon}
+        {
+            "protects": budget.key.removeprefix("privacy."),
+            "epsilon": used,
+            "delta": budget.delta,
+            "budget": budget.epsilon,
+        }
         for budget, used in found
     ]
 

@@ -33,7 +33,7 @@ def left_out_losses(bank: TrainingBank, foretell: Foretell, folds: int) -> Tenso
     Raises:
         FedloraError: a part of the bank cannot be learned from.
     """
-    owners = list(bank.clients or bank.tasks)
+    owners: list[int | str] = [*(bank.clients or bank.tasks)]
     places = {owner: place for place, owner in enumerate(sorted(set(owners), key=str))}
     count = min(folds, len(places))
     losses = torch.zeros(len(owners), dtype=torch.float64)

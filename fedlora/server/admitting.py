@@ -14,6 +14,7 @@ from fedlora.server.vetting import Suspect, vet
 PHASE = "screening"
 
 Samples = Sequence[tuple[Record, LoraAdapter]]
+Further = Callable[[Sequence[Described]], dict[int, str]]
 
 
 def admit(
@@ -23,6 +24,7 @@ def admit(
     members: Sequence[Described],
     samples: Callable[[Described], Samples],
     starts: Mapping[int, LoraAdapter],
+    further: Further | None = None,
 ) -> None:
     """Put the answers of a phase into the bank, but for those that stand out.
 
@@ -36,13 +38,18 @@ def admit(
         members: those who answered, in the order of their clients.
         samples: what one of them gives to the bank.
         starts: what they trained on from, by client, where that is known.
+        further: asked of those that do not stand out whom else to keep out, and why.
     """
 
     def judge() -> dict[int, str]:
         arrived = _arrived(members, samples, starts)
-        return vet(context.config.screening, arrived, _known(bank))
+        reasons = vet(context.config.screening, arrived, _known(bank))
+        if further is None or not context.config.screening.enabled:
+            return reasons
+        return reasons | further([m for m in members if m.seat.client not in reasons])
 
     verdicts = decided(context.journal, f"{PHASE} {phase}", 0, judge)
+    context.observer.phase("bank", len(members))
     quarantine = Quarantine(context.folder / FOLDER)
     for member in members:
         client = member.seat.client

@@ -1,6 +1,7 @@
 """Phase three: every client fine-tunes for its own task, and the bank keeps what comes back."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from fedlora.adapter import LoraAdapter
 from fedlora.adapter.resize import resize
@@ -9,6 +10,7 @@ from fedlora.errors import FedloraError
 from fedlora.server.admitting import Samples, admit
 from fedlora.server.context import ServerContext
 from fedlora.server.describing import Described
+from fedlora.server.vouching import vouched
 from fedlora.wire.message import Message
 
 PHASE = "finetune"
@@ -57,14 +59,13 @@ def collect(
             made[id(start)] = context.message("train", "finetune", adapters)
         asked[client.seat.client] = made[id(start)]
     answers = context.asker.ask(PHASE, 0, asked, check)
-    context.observer.phase("bank", len(answers))
     members = [client for client in clients if client.seat.client in answers]
 
     def samples(member: Described) -> Samples:
         client = member.seat.client
         return _records(context, client, answers[client], context.screened)
 
-    admit(context, bank, PHASE, members, samples, starts)
+    admit(context, bank, PHASE, members, samples, starts, partial(vouched, context, samples))
     context.journal.conclude(PHASE, 0, bank.digest(ROUNDS).encode())
     return bank
 

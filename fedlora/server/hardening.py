@@ -1,6 +1,7 @@
 """What generators learn from where a few of the bank's clients may lie."""
 
 from functools import partial
+from typing import Any
 
 from torch import Tensor
 
@@ -37,8 +38,9 @@ def hardened(context: ServerContext, bank: TrainingBank, start: LoraAdapter | No
 
     reasons = decided(context.journal, PHASE, 0, judge)
     for number, (at, reason) in enumerate(reasons.items()):
-        told = {"task": bank.tasks[at], "sample": at, "reason": reason}
-        told |= {"client": bank.clients[at]} if bank.clients else {}
+        told: dict[str, Any] = {"task": bank.tasks[at], "sample": at, "reason": reason}
+        if bank.clients:
+            told["client"] = bank.clients[at]
         context.journal.add_metrics(PHASE, number, told)
     return rows_of(seen, [at for at in range(len(seen.adapters)) if at not in reasons])
 

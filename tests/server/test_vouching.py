@@ -1,0 +1,97 @@
+"""What peers find worse on their own examples than they find others' is kept out of the bank."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+
+from fedlora.bank.quarantine import FOLDER, Quarantine
+from fedlora.cli.bytes_plan import BytesPlan
+from fedlora.client.client import Client
+from fedlora.errors import FedloraError
+from fedlora.server.asking import Asker
+from fedlora.server.vouching import FLOOR, _far_below, peers_of
+from fedlora.wire.message import Message, encode
+from tests.conftest import merged, small_config
+from tests.server.test_admitting import SHORT, lines, live
+
+BLIND = {"size": 1e9, "spectrum": 1e9, "agreement": 1e9, "same_task": 1e9}
+PEERS = {
+    # Nearly what the base model was pretrained on, so that there is something to be spoilt.
+    "tasks": {
+        "factors": {"rotation": [-4, -2, 0, 2, 4], "contrast": [0.9, 1.0]},
+        "splits": {"validation": 24},
+    },
+    "attackers": {"attack": {"name": "gaussian", "ratio": 300.0}, "share": 0.1},
+    "screening": {**BLIND, "peers": 3},
+}
+
+
+def test_what_no_other_measure_sees_peers_see_and_a_kill_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    config = small_config(**merged(SHORT, PEERS))
+    (attacker,) = Client(config, 0).siege.clients
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Asker, "refuse", killed)
+        with pytest.raises(KeyboardInterrupt):
+            live(config, tmp_path / "killed")
+    assert live(config, tmp_path / "killed") == live(config, tmp_path / "whole")
+
+    (held,) = Quarantine(tmp_path / "whole" / FOLDER)
+    assert held.record.client == attacker
+    assert "on its peers' examples it is worth -" in held.reason
+    asked = [x for x in lines(tmp_path / "whole" / "ledger.jsonl") if x["phase"] == "vouch"]
+    down = [x for x in asked if x["direction"] == "down"]
+    assert {x["purpose"] for x in down} == {"adapter"}
+    sent = sum(int(str(x["payload"])) for x in down)
+    assert sent == planned(3) - planned(0) > 0
+
+
+def planned(peers: int) -> int:
+    config = small_config(**merged(SHORT, {**PEERS, "screening": {"peers": peers}}))
+    return BytesPlan(config, [2] * 9, 1, Client(config, 0).slot.spec).training()
+
+
+@pytest.mark.parametrize("count", [1, 3, 7])
+def test_everybody_is_tried_by_the_nearest_that_have_room(count: int):
+    draw = torch.Generator().manual_seed(count)
+    vectors = [torch.randn(4, generator=draw) for _ in range(20)]
+    chosen = peers_of(vectors, count)
+    load = Counter(peer for own in chosen for peer in own)
+    assert all(at not in own and len(set(own)) == count for at, own in enumerate(chosen))
+    assert max(load.values()) <= 2 * count
+    scaled = torch.stack(vectors) / torch.stack(vectors).std(0)
+    first = torch.cdist(scaled[:1], scaled)[0].argsort()[1 : count + 1]
+    assert chosen[0] == first.tolist()  # nobody had anything to try yet
+
+
+def test_a_task_in_the_middle_of_all_is_not_overrun():
+    angles = torch.linspace(0, 6, 12)
+    around = torch.stack([angles.cos(), angles.sin()], dim=1)
+    load = Counter(peer for own in peers_of([torch.zeros(2), *around], 2) for peer in own)
+    assert load[0] <= 4
+
+
+def test_who_is_a_little_worse_is_not_kept_out():
+    worth = {client: 0.1 + 0.01 * client for client in range(8)}
+    assert _far_below(worth, 6.0) == {}
+    assert _far_below({**worth, 9: 0.135 - 5.9 * FLOOR}, 6.0) == {}
+    assert list(_far_below({**worth, 9: -0.5}, 6.0)) == [9]
+    assert _far_below({**worth, 9: 0.9}, 6.0) == {}  # better than others is no reason
+
+
+def test_a_client_tries_nothing_in_a_run_that_has_no_peers():
+    client = Client(small_config(), 0)
+    with pytest.raises(FedloraError, match=r"screening\.peers is 0"):
+        client.handle(0, encode(Message("adapter", {}, {"action": "vouch"})))
+
+
+def test_peers_and_privacy_exclude_each_other():
+    with pytest.raises(FedloraError, match=r"screening\.peers: .* not covered by privacy"):
+        small_config(screening={"peers": 3}, privacy={"examples": {}})
