@@ -21,7 +21,7 @@ def evaluate(
 ) -> None:
     """Score adapters beside the base model, on a task's test split or on your own data.
 
-    Example: fedlora evaluate RUN_DIR --adapter my_adapter --task rotation=40,contrast=0.5
+    Example: fedlora evaluate RUN_DIR --adapter my_adapter --task rotation=0,contrast=0.7
     """
     from fedlora.adapter import peft_folder
     from fedlora.cli.place import settings_of

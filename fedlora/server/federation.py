@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import time
 from pathlib import Path
 
 import torch
@@ -52,12 +51,11 @@ def federate(
     """
     torch.set_num_threads(config.runtime.threads)  # sums depend on it, in their last bits
     journal = Journal(folder / "checkpoints" / "journal.sqlite")
-    started = time.perf_counter()
     try:
         context = open_context(config, seed, transport, folder, observer, journal)
         bank = _live(context)
     finally:
-        journal.add_seconds(time.perf_counter() - started)
+        journal.keep_time()
         export(journal, folder)
         journal.close()
     _write_facts(context, bank.digest())

@@ -6,6 +6,7 @@ here, asking only for the rest.
 """
 
 import json
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +49,7 @@ class Journal:
             FedloraError: the file is not a journal, or the disk refuses it.
         """
         self._file = JournalFile(file)
+        self._counted = time.perf_counter()
 
     def close(self) -> None:
         """Release the file."""
@@ -80,6 +82,7 @@ class Journal:
 
     def seal(self) -> None:
         """Wait until all that was written is on the disk."""
+        self.keep_time()
         self._file.seal()
 
     def lost(self) -> list[Lost]:
@@ -174,12 +177,14 @@ class Journal:
             ),
         )
 
-    def add_seconds(self, seconds: float) -> None:
-        """Add the wall time of one process; one that is killed adds nothing."""
-        self.conclude("seconds", 0, str(self.seconds() + seconds).encode())
+    def keep_time(self) -> None:
+        """Add the wall time since the last call, or since the journal was opened."""
+        now = time.perf_counter()
+        self.conclude("seconds", 0, str(self.seconds() + now - self._counted).encode())
+        self._counted = now
 
     def seconds(self) -> float:
-        """Wall time of all processes so far."""
+        """Wall time of all processes; of one that was killed, up to its last sealed round."""
         return float(self.outcome("seconds", 0) or b"0")
 
     def lines(self, file: str) -> list[str]:

@@ -41,11 +41,15 @@ def read_records(path: Path) -> list[Row]:
     return rows
 
 
+_OTHER = "name another as the source's text, label, choices or groups, or by --text and --label"
+
+
 def column_of(row: dict[str, Any], key: str, place: str) -> Any:
     """A row's value, refused when it is missing or empty."""
     if row.get(key) is None or row[key] == "":
         there = ", ".join(sorted(str(name) for name in row))
-        raise FedloraError(f"{place}: no value for '{key}'; the columns are {there}")
+        remedy = "fill it, or leave the row out" if key in row else _OTHER
+        raise FedloraError(f"{place}: no value for '{key}'; the columns are {there}: {remedy}")
     return row[key]
 
 
@@ -105,6 +109,8 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
         table = parquet.read_table(path)
     except pa.ArrowInvalid as error:
         reason = str(error).splitlines()[0]
-        raise FedloraError(f"{path}: not a readable Parquet file ({reason})") from error
+        raise FedloraError(
+            f"{path}: not a readable Parquet file ({reason}); write it again"
+        ) from error
     for number, row in enumerate(table.to_pylist(), start=1):
         yield f"{path} row {number}", row

@@ -60,3 +60,22 @@ def test_a_file_that_is_no_journal_is_one_line_with_a_remedy(tmp_path: Path) -> 
     (tmp_path / "journal.sqlite").write_bytes(b"no database" * 100)
     with pytest.raises(FedloraError, match=r"journal.sqlite' is damaged .*delete it and resume"):
         Journal(tmp_path / "journal.sqlite")
+
+
+def test_time_counts_over_processes_and_up_to_the_last_sealed_round_of_one_that_was_killed(
+    tmp_path, monkeypatch
+):
+    clock = 100.0
+    monkeypatch.setattr("fedlora.server.journal.time.perf_counter", lambda: clock)
+    killed = Journal(tmp_path / "journal.sqlite")
+    clock += 7
+    killed.seal()
+    clock += 1000
+    killed.close()
+    again = Journal(tmp_path / "journal.sqlite")
+    clock += 2
+    again.seal()
+    clock += 1
+    again.keep_time()
+    assert again.seconds() == 10
+    again.close()

@@ -1,7 +1,6 @@
 """The story of a continual run as the server lives it: describe, then step after step."""
 
 import json
-import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -49,12 +48,11 @@ def federate_stream(
     """
     torch.set_num_threads(config.runtime.threads)
     journal = Journal(folder / "checkpoints" / "journal.sqlite")
-    started = time.perf_counter()
     context = _context(config, continual, seed, transport, folder, observer, journal)
     try:
         steps, fingerprint = _live(context)
     finally:
-        journal.add_seconds(time.perf_counter() - started)
+        journal.keep_time()
         export(journal, folder)
         journal.close()
     atomic.write_text(folder / "stream.json", json.dumps(steps, indent=1))
