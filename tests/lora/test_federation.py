@@ -159,7 +159,7 @@ def test_the_shipped_configuration_serves_newcomers(tmp_path, more):
 
 
 # Those that learn by gradient descent, in a few epochs.
-QUICK = {"cvae": {"training": {"epochs": 3}}}
+QUICK = {name: {"training": {"epochs": 3}} for name in ("cvae", "icm", "corrected")}
 # Each once; the longer list goes on beside the quickest of the other.
 PAIRS = [
     (aggregator or "fedavg", generator or "ridge")

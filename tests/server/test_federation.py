@@ -207,7 +207,7 @@ def test_a_score_that_cannot_be_is_refused(config: RunConfig, tmp_path: Path):
 def test_a_round_that_failed_is_asked_again(config: RunConfig, tmp_path: Path):
     whole = live(config, tmp_path / "whole")
     strict = small_config(rounds={"min_answers": 1.0})
-    with pytest.raises(FedloraError, match=r"finetune 0: 5 of 6 clients answered"):
+    with pytest.raises(FedloraError, match=r"finetune: 5 of 6 clients answered"):
         live(strict, tmp_path / "failed", Tampered(strict, 3, "finetune", FAULTS["raises"]))
     assert (tmp_path / "failed" / "ledger.jsonl").stat().st_size > 0
     assert live(strict, tmp_path / "failed") == whole
