@@ -1,4 +1,4 @@
-"""What a bank must be before anything is learned from it."""
+"""What a bank must be before anything is learned from it, and parts of it."""
 
 from collections.abc import Sequence
 
@@ -39,3 +39,13 @@ def task_shares(tasks: Sequence[str]) -> Tensor:
     names = sorted(set(tasks))
     member = torch.tensor([[float(task == name) for task in tasks] for name in names])
     return member.double() / member.double().sum(1, keepdim=True)
+
+
+def rows_of(bank: TrainingBank, rows: Sequence[int]) -> TrainingBank:
+    """Some samples of a bank."""
+    return TrainingBank(
+        [bank.adapters[at] for at in rows],
+        bank.conditions[list(rows)],
+        [bank.tasks[at] for at in rows],
+        [bank.clients[at] for at in rows] if bank.clients else None,
+    )

@@ -10,6 +10,7 @@ from torch import Tensor
 from fedlora.adapter import LoraAdapter
 from fedlora.adapter.product import distance, norm
 from fedlora.adapter.span import AdapterSpan
+from fedlora.generators.bank import rows_of
 from fedlora.generators.contract import TrainingBank
 
 Foretell = Callable[[TrainingBank, Tensor], Sequence[LoraAdapter]]
@@ -53,16 +54,6 @@ def worst(losses: Tensor, share: float) -> list[int]:
     """
     order = torch.argsort(losses, descending=True, stable=True)
     return sorted(order[: math.floor(share * len(losses))].tolist())
-
-
-def rows_of(bank: TrainingBank, rows: Sequence[int]) -> TrainingBank:
-    """Some samples of a bank."""
-    return TrainingBank(
-        [bank.adapters[at] for at in rows],
-        bank.conditions[list(rows)],
-        [bank.tasks[at] for at in rows],
-        [bank.clients[at] for at in rows] if bank.clients else None,
-    )
 
 
 def capped(bank: TrainingBank, start: LoraAdapter | None, cap: float) -> TrainingBank:

@@ -7,8 +7,9 @@ from torch import Tensor
 
 from fedlora import seeding
 from fedlora.adapter import LoraAdapter
+from fedlora.generators.bank import rows_of
 from fedlora.generators.contract import TrainingBank
-from fedlora.generators.trimming import capped, left_out_losses, rows_of, worst
+from fedlora.generators.trimming import capped, left_out_losses, worst
 from fedlora.server.context import ServerContext
 from fedlora.server.learning import fit
 from fedlora.server.verdicts import decided

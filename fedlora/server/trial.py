@@ -11,8 +11,8 @@ from fedlora.adapter.span import AdapterSpan
 from fedlora.adoption.chosen import Chosen
 from fedlora.config import GeneratorPart
 from fedlora.errors import FedloraError
+from fedlora.generators.bank import rows_of
 from fedlora.generators.contract import TrainingBank
-from fedlora.generators.trimming import rows_of
 from fedlora.server.context import ServerContext
 from fedlora.server.learning import fit
 

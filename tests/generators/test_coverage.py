@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from fedlora.adapter.product import distance, norm
+from fedlora.generators.bank import rows_of
 from fedlora.generators.coverage import Spot, calibration, coverage
 from fedlora.generators.kriging import Kriging, KrigingConfig
-from fedlora.generators.trimming import rows_of
 from tests.generators.linear_family import linear_family
 
 FAMILY = linear_family(tasks=12, samples=1)

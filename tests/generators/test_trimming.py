@@ -8,10 +8,11 @@ import torch
 
 from fedlora.adapter import LoraAdapter
 from fedlora.adapter.product import distance, gram, norm
+from fedlora.generators.bank import rows_of
 from fedlora.generators.contract import TrainingBank
 from fedlora.generators.kriging import Kriging, KrigingConfig
 from fedlora.generators.ridge import Ridge, RidgeConfig
-from fedlora.generators.trimming import capped, left_out_losses, rows_of, worst
+from fedlora.generators.trimming import capped, left_out_losses, worst
 from tests.adapters import random_adapter
 from tests.generators.linear_family import linear_family
 

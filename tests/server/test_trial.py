@@ -10,9 +10,9 @@ import torch
 
 from fedlora.adapter.product import distance, mean_delta, norm
 from fedlora.errors import FedloraError
+from fedlora.generators.bank import rows_of
 from fedlora.generators.contract import TrainingBank
 from fedlora.generators.ridge import Ridge, RidgeConfig
-from fedlora.generators.trimming import rows_of
 from fedlora.server.context import ServerContext
 from fedlora.server.journal import Journal
 from fedlora.server.observer import Silent
