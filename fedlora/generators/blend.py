@@ -102,14 +102,13 @@ class Blend(Generator):
             "condition_spread": self.standard.spread,
         }
         tensors |= self.trained()
-        name = type(self).__module__.rpartition(".")[2]
-        config = self.config.model_dump(mode="json")
-        store.write(folder, store.Stored(name, config, self._span.spec, self.facts, tensors))
+        config, spec = self.config.model_dump(mode="json"), self._span.spec
+        store.write(folder, store.Stored(self.name(), config, spec, self.facts, tensors))
 
     @classmethod
     @override
     def load(cls, folder: Path) -> Self:
-        stored = store.read(folder, cls.__module__.rpartition(".")[2])
+        stored = store.read(folder, cls.name())
         self = cls(cls.Config.model_validate(stored.config))
         tensors = stored.tensors
         names = tensor_shapes(stored.spec)
@@ -125,8 +124,7 @@ class Blend(Generator):
         try:
             self.recover(tensors)
         except (KeyError, RuntimeError) as error:
-            line = " ".join(str(error).split())
-            raise FedloraError(f"{folder / store.MODEL}: incomplete ({line}); fit again") from None
+            raise store.incomplete(folder, error) from None
         return self
 
     def _hold(

@@ -53,6 +53,11 @@ class Generator(ABC):
     def __init__(self, config: Any) -> None:
         self.config = config
 
+    @classmethod
+    def name(cls) -> str:
+        """In the registry: that of its file."""
+        return cls.__module__.rpartition(".")[2]
+
     def sees(self, conditions: Tensor, prompts: int) -> Tensor:
         """Conditions (m, prompts * w) as this generator takes them: whole, or their mean (m, w).
 

@@ -12,7 +12,6 @@ from typing_extensions import override
 from fedlora.adapter import AdapterSpec, LoraAdapter
 from fedlora.adapter.canonical import canonicalise
 from fedlora.adapter.resize import at_one_rank, resize
-from fedlora.errors import FedloraError
 from fedlora.generators import store
 from fedlora.generators.bank import check_bank
 from fedlora.generators.condition import Projection
@@ -117,19 +116,18 @@ class HyperConv(Generator):
         }
         config, spec = self.config.model_dump(mode="json"), self._scale.tokeniser.spec
         facts = self.facts | {"width": self._width, "group": self._group}
-        store.write(folder, store.Stored("hyperconv", config, spec, facts, store.join(parts)))
+        store.write(folder, store.Stored(self.name(), config, spec, facts, store.join(parts)))
 
     @classmethod
     @override
     def load(cls, folder: Path) -> Self:
-        stored = store.read(folder, "hyperconv")
+        stored = store.read(folder, cls.name())
         self = cls(HyperConvConfig.model_validate(stored.config))
         parts = store.parts(stored.tensors)
         try:
             self._hold(Tokeniser(stored.spec, self.config.tokens), parts, stored.facts)
         except (KeyError, RuntimeError) as error:
-            line = " ".join(str(error).split())
-            raise FedloraError(f"{folder / store.MODEL}: incomplete ({line}); fit again") from None
+            raise store.incomplete(folder, error) from None
         return self
 
     def _hold(

@@ -15,7 +15,6 @@ from typing_extensions import override
 from fedlora import seeding
 from fedlora.adapter import AdapterSpec, LoraAdapter
 from fedlora.adapter.resize import at_one_rank
-from fedlora.errors import FedloraError
 from fedlora.generators import store
 from fedlora.generators.bank import check_bank
 from fedlora.generators.condition import Projection
@@ -127,12 +126,12 @@ class Latent(Generator):
             "norms": self._norms.tensors() if self._norms else {},
         }
         config, tensors = self.config.model_dump(mode="json"), store.join(parts)
-        store.write(folder, store.Stored(self._name(), config, self._spec, self.facts, tensors))
+        store.write(folder, store.Stored(self.name(), config, self._spec, self.facts, tensors))
 
     @classmethod
     @override
     def load(cls, folder: Path) -> Self:
-        stored = store.read(folder, cls._name())
+        stored = store.read(folder, cls.name())
         self = cls(cls.Config.model_validate(stored.config))
         parts = store.parts(stored.tensors)
         try:
@@ -143,15 +142,10 @@ class Latent(Generator):
             network.load_state_dict(parts["network"])
             norms = Norms.load(parts["norms"]) if self.config.norms == "foretold" else None
         except (KeyError, RuntimeError) as error:
-            line = " ".join(str(error).split())
-            raise FedloraError(f"{folder / store.MODEL}: incomplete ({line}); fit again") from None
+            raise store.incomplete(folder, error) from None
         self._hold(stored.spec, project, ranks, representation, network.eval(), norms)
         self.facts = dict(stored.facts)
         return self
-
-    @classmethod
-    def _name(cls) -> str:
-        return cls.__module__.rpartition(".")[2]
 
     def _decode(self, points: Tensor, conditions: Tensor, rank: int | None) -> list[LoraAdapter]:
         """Adapters of points (m, k); stretched as the bank's own rank needs it, at any rank."""

@@ -35,6 +35,12 @@ class Stored:
     tensors: Mapping[str, Tensor]
 
 
+def incomplete(folder: Path, error: Exception) -> FedloraError:
+    """The one line for a generator whose tensors are not all there, or of other shapes."""
+    line = " ".join(str(error).split())
+    return FedloraError(f"{folder / MODEL}: incomplete ({line}); fit again")
+
+
 def write(folder: Path, stored: Stored) -> None:
     """Write both files, the folder whole or not at all.
 
