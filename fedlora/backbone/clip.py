@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,9 @@ TEMPLATES = ("a photo of a {}.",)
 
 # Where image settings are saved: alone, or with the tokenizer's as newer transformers do.
 PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
+
+# A tokenizer's words are in one of these.
+TOKENIZER_FILES = ("tokenizer.json", "vocab.json")
 
 # Of the pixels that CLIP was trained on, for models without either.
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -156,7 +158,8 @@ def load_clip(where: str, dtype: torch.dtype = torch.float32) -> ClipTowers:
     """The towers in a folder or hub id that `locate` gave.
 
     Raises:
-        OSError, ValueError: its files are missing or damaged, or it is no CLIP.
+        ValueError: it is no CLIP.
+        Exception: its files are missing or damaged; transformers raises many kinds.
     """
     described = AutoConfig.from_pretrained(where)
     if not isinstance(described, CLIPConfig):
@@ -167,13 +170,9 @@ def load_clip(where: str, dtype: torch.dtype = torch.float32) -> ClipTowers:
 
 def _tokenizer(where: str) -> Any | None:
     """The model's tokenizer; None where there is none."""
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(where)
-    except (OSError, ValueError, KeyError, TypeError):  # transformers has no one error for "none"
+    if not any(_file(where, name) for name in TOKENIZER_FILES):
         return None
-    # without its files transformers may also make one that knows no word
-    known = set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens)
-    return tokenizer if known else None
+    return AutoTokenizer.from_pretrained(where)
 
 
 def image_input(config: Any, where: str | None = None) -> ImageInput:
@@ -192,7 +191,15 @@ def _processor_settings(where: str) -> dict[str, Any]:
     """What was saved of the image processor; empty where nothing was."""
     saved: dict[str, Any] = {}
     for name in PROCESSOR_FILES:
-        with suppress(OSError):  # no such file there
-            found = json.loads(Path(str(cached_file(where, name))).read_text("utf-8"))
+        if (file := _file(where, name)) is not None:
+            found = json.loads(file.read_text("utf-8"))
             saved |= found.get("image_processor", found)
     return saved
+
+
+def _file(where: str, name: str) -> Path | None:
+    """A file of a folder or of a hub id; None if it has no such file."""
+    try:
+        return Path(str(cached_file(where, name)))
+    except OSError:
+        return None

@@ -46,7 +46,7 @@ def load_florence(where: str, dtype: torch.dtype) -> tuple[Any, Any, Florence]:
 
     Raises:
         FedloraError: a file that says how images are prepared is missing or says something else.
-        OSError, ValueError: its files are missing or damaged.
+        Exception: its files are missing or damaged; transformers raises many kinds.
     """
     model: Any = Florence2ForConditionalGeneration.from_pretrained(where, dtype=dtype)
     tokenizer = AutoTokenizer.from_pretrained(where)

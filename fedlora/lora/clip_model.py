@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fedlora.backbone.clip import TEMPLATES, ClipTowers, fill, load_clip, name_rows
-from fedlora.backbone.weights import locate, unloadable
+from fedlora.backbone.weights import loading, locate
 from fedlora.errors import FedloraError
 from fedlora.lora.examples import class_numbers, prepared_images
 from fedlora.lora.received import check_count, fitting
@@ -184,10 +184,9 @@ def open_towers(model_name: str) -> ClipTowers:
     Raises:
         FedloraError: it cannot be found or read, or is no CLIP.
     """
-    try:
-        return load_clip(locate(model_name, key="model_name"))
-    except (OSError, ValueError) as error:
-        raise unloadable("model_name", model_name, error, "tiny_clip") from None
+    where = locate(model_name, key="model_name")
+    with loading("model_name", model_name, "tiny_clip"):
+        return load_clip(where)
 
 
 def _check_classes(

@@ -1,11 +1,16 @@
 """A base model is the same model wherever it is loaded."""
 
+import shutil
+
+import pytest
 import torch
 from transformers import AutoTokenizer, BertConfig, BertForMaskedLM
 
 from fedlora.backbone import load_base
 from fedlora.backbone.weights import locate
 from fedlora.config import BackboneConfig
+from fedlora.errors import FedloraError
+from fedlora.lora import FederatedCLIPModel
 
 
 def test_a_checkpoint_without_a_pooler_is_one_base_model_in_every_process(tmp_path):
@@ -21,3 +26,30 @@ def test_a_checkpoint_without_a_pooler_is_one_base_model_in_every_process(tmp_pa
 
     assert one.model.pooler.dense.weight.shape == (8, 8)
     assert one.digest == other.digest
+
+
+@pytest.mark.parametrize(("name", "spoil"), [
+    ("tiny_vit", "config.json"),
+    ("tiny_vit", "model.safetensors"),
+    ("tiny_clip", "model.safetensors"),
+    ("tiny_clip", "tokenizer.json"),
+    ("minilm", "tokenizer.json"),
+])  # fmt: skip
+def test_a_folder_with_a_file_cut_off_is_one_line(name, spoil, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(locate(name), folder)
+    file = folder / spoil
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+    with pytest.raises(FedloraError, match=r"^backbone\.name: '.*' cannot be loaded \(") as caught:
+        load_base(BackboneConfig(name=str(folder)))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_clip_cut_off_is_one_line_for_who_names_it_in_a_script(tmp_path):
+    shutil.copytree(locate("tiny_clip"), tmp_path / "clip")
+    weights = tmp_path / "clip" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+
+    with pytest.raises(FedloraError, match=r"^model_name: '.*' cannot be loaded"):
+        FederatedCLIPModel(str(tmp_path / "clip"), 3)
