@@ -10,7 +10,6 @@ from fedlora.adapter.lora import LoraAdapter
 from fedlora.adapter.spec import AdapterSpec
 
 _CLASSES = {
-    None: "AutoModelForImageClassification",
     "CAUSAL_LM": "AutoModelForCausalLM",
     "SEQ_CLS": "AutoModelForSequenceClassification",
     "SEQ_2_SEQ_LM": "AutoModelForImageTextToText",
@@ -78,11 +77,26 @@ def model_card(adapter: LoraAdapter, base: str, task_type: str | None, facts: st
         rank=ranks[0] if len(ranks) == 1 else f"{ranks[0]} to {ranks[-1]}",
         rslora=", divided by the root of the rank (rsLoRA)" if spec.rslora else "",
         head=", ".join(f"`{name}` {list(shape)}" for name, shape in spec.head) or "none",
-        model_class=_CLASSES.get(task_type, "AutoModel"),
+        model_class=_model_class(base, task_type),
         labels=_labels(spec, task_type),
         plain=_PLAIN if task_type == "CAUSAL_LM" else "",
     )
     return str(ModelCard(text))
+
+
+def _model_class(base: str, task_type: str | None) -> str:
+    """What loads the module that the layers' names are paths in."""
+    if task_type is not None:
+        return _CLASSES.get(task_type, "AutoModel")
+    from transformers import AutoConfig  # takes seconds
+
+    try:
+        described = AutoConfig.from_pretrained(base, local_files_only=True)
+    except (OSError, ValueError):  # not on this machine
+        return "AutoModelForImageClassification"
+    # An image classifier made of a CLIP has a head of its own, and no projection.
+    clip = described.model_type == "clip"
+    return "CLIPVisionModelWithProjection" if clip else "AutoModelForImageClassification"
 
 
 def _labels(spec: AdapterSpec, task_type: str | None) -> str:

@@ -248,6 +248,22 @@ def test_a_head_of_other_labels_than_the_model_s_is_loaded_as_the_card_says(
         assert torch.equal(as_the_card_says(tmp_path / "a")(pixel_values=images).logits, ours)
 
 
+def test_a_clip_s_adapter_is_loaded_into_its_vision_tower_and_projection(tmp_path: Path) -> None:
+    slot = AdapterSlot(
+        load_base(BackboneConfig(name="tiny_clip")),
+        LoraSection(rank=2, targets=("q_proj", "visual_projection")),
+        torch.device("cpu"),
+    )
+    adapter = random_adapter(slot.spec, scale=0.1)
+    peft_folder.save(adapter, tmp_path / "a", slot.base.reference, slot.base.task_type)
+
+    slot.write(adapter)
+    images = torch.rand(2, 3, 28, 28)
+    with torch.no_grad():
+        ours = slot.model(pixel_values=images).image_embeds
+        assert torch.equal(as_the_card_says(tmp_path / "a")(pixel_values=images).image_embeds, ours)
+
+
 def test_a_text_encoder_s_adapter_is_loaded_without_the_head_of_its_labels(tmp_path: Path) -> None:
     base = load_base(BackboneConfig(name="minilm"))
     slot = AdapterSlot(base, LoraSection(rank=2), torch.device("cpu"))
