@@ -9,7 +9,7 @@ from fedlora.config import CLIP_TARGETS, Component
 from fedlora.errors import FedloraError
 from fedlora.lora.clip_model import FederatedCLIPModel
 from fedlora.lora.config import LoRAConfig
-from fedlora.lora.targets import adaptable_layers, check_targets, matches
+from fedlora.lora.targets import adaptable_layers, check_targets, matches, unfit_layers
 from fedlora.lora.wrapper import LoRAWrapper
 from fedlora.registry import nearest
 
@@ -70,10 +70,9 @@ class CLIPLoRAWrapper(LoRAWrapper):
             component = OWN_COMPONENT.get(target)
             if component and component not in parts:
                 raise FedloraError(f"target_components: add '{component}', which '{target}' is of")
-        if towers or given != "auto":
-            check_targets(
-                [*single, *(name for names in inside.values() for name in names)], targets
-            )
+        if towers or targets != CLIP_TARGETS:  # which are the towers' alone
+            everywhere = [*single, *(name for names in inside.values() for name in names)]
+            check_targets(everywhere, targets, unfit_layers(model))
         chosen = set(single)
         for part, names in inside.items():
             found = {n for n in names if any(matches(n, target) for target in targets)}

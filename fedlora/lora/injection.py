@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 
 from fedlora.lora.config import LoRAConfig
-from fedlora.lora.optimizers import adopt, held_by, release
+from fedlora.lora.optimizers import Adoption
 from fedlora.lora.targets import exactly
 
 
@@ -45,12 +45,10 @@ class Injection:
         self.trained = tuple(
             name for name, t in state.items() if t.requires_grad or not isinstance(t, Parameter)
         )
-        self._optimizers = held_by(model)
-        self._joined = {
+        self._adoption = Adoption(model, {
             weight: [p for n, p in model.get_submodule(name).named_parameters() if "lora_" in n]
             for name, weight in zip(layers, weights, strict=True)
-        }
-        adopt(self._optimizers, self._joined)
+        })  # fmt: skip
         # As they were: what a disabled adapter must leave, and an enabled one takes back.
         self._aside = {
             name: state[name].detach().clone() for name in self.trained if "lora_" not in name
@@ -90,7 +88,7 @@ class Injection:
         """Add the adapter to the weights, take its layers out, and unfreeze what was frozen."""
         self.enable(True)
         self._tuner.merge_and_unload()
-        release(self._optimizers, self._joined)
+        self._adoption.undo()
         for name, parameter in self.model.named_parameters():
             parameter.requires_grad_(self._required[name])
 

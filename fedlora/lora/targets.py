@@ -24,16 +24,37 @@ def adaptable_layers(model: nn.Module, root: str = "") -> dict[str, nn.Module]:
         model: whose layers.
         root: a submodule to look at or below.
     """
-    closed = [f"{name}." for name, m in model.named_modules() if isinstance(m, _CLOSED)]
+    unfit = unfit_layers(model)
     return {
         name: layer
         for name, layer in model.named_modules()
         if isinstance(layer, ADAPTABLE)
-        and isinstance(getattr(layer, "weight", None), nn.Parameter)  # not one that is computed
-        and getattr(layer, "groups", 1) == 1
+        and name not in unfit
         and (not root or name == root or name.startswith(f"{root}."))
-        and not any(name.startswith(prefix) for prefix in closed)
     }
+
+
+def unfit_layers(model: nn.Module) -> dict[str, str]:
+    """Full name -> why PEFT's adapter would be passed by in that layer, or could not be merged."""
+    closed = tuple(f"{name}." for name, m in model.named_modules() if isinstance(m, _CLOSED))
+    names: dict[int, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        names.setdefault(id(parameter), []).append(name)
+    unfit = {}
+    for name, layer in model.named_modules(remove_duplicate=False):
+        if not isinstance(layer, ADAPTABLE):
+            continue
+        weight = getattr(layer, "weight", None)
+        shared = [other for other in names.get(id(weight), ()) if other != f"{name}.weight"]
+        if not isinstance(weight, nn.Parameter):
+            unfit[name] = "its weight is computed"
+        elif shared:
+            unfit[name] = f"its weight is that of '{shared[0]}' too"
+        elif getattr(layer, "groups", 1) != 1:
+            unfit[name] = "it is a convolution in groups"
+        elif name.startswith(closed):
+            unfit[name] = "its module reads the weight without calling the layer"
+    return unfit
 
 
 def automatic(layers: Mapping[str, nn.Module]) -> list[str]:
@@ -45,36 +66,46 @@ def automatic(layers: Mapping[str, nn.Module]) -> list[str]:
     return [name for name, layer in layers.items() if isinstance(layer, (nn.Linear, Conv1D))]
 
 
-def find_layers(
-    layers: Mapping[str, nn.Module], targets: Literal["auto"] | Sequence[str]
-) -> list[str]:
+def find_layers(model: nn.Module, targets: Literal["auto"] | Sequence[str]) -> list[str]:
     """Full names of the layers that the targets name.
 
     Raises:
-        FedloraError: a target names none of them; the message has the nearest name.
+        FedloraError: a target names none that can be adapted; the message has the nearest name.
     """
+    layers = adaptable_layers(model)
     if targets == "auto":
         found = automatic(layers)
         if not found:
             raise FedloraError("target_modules: the model has no linear layer that LoRA can adapt")
         return found
-    check_targets(layers, targets)
+    check_targets(layers, targets, unfit_layers(model))
     return [name for name in layers if any(matches(name, target) for target in targets)]
 
 
-def check_targets(layers: Iterable[str], targets: Sequence[str]) -> None:
+def check_targets(layers: Iterable[str], targets: Sequence[str], unfit: Mapping[str, str]) -> None:
     """Refuse a target that names no layer, or an empty list.
 
+    Args:
+        layers: full names of those that can be adapted.
+        targets: what was asked for.
+        unfit: as `unfit_layers` gives it.
+
     Raises:
-        FedloraError: which, with the nearest name.
+        FedloraError: which, and why it is not fit, or the nearest name.
     """
     names = list(layers)
     if not targets:
         raise FedloraError("target_modules: the list is empty; name a layer, or write auto")
     for target in targets:
-        if not any(matches(name, target) for name in names):
-            hint = nearest(target, sorted({_ending(name) for name in names} or {"auto"}))
-            raise FedloraError(f"target_modules: no layer is called '{target}'; {hint}")
+        if any(matches(name, target) for name in names):
+            continue
+        for name, why in unfit.items():
+            if matches(name, target):
+                raise FedloraError(
+                    f"target_modules: '{name}' cannot be adapted, since {why}; leave it out"
+                )
+        hint = nearest(target, sorted({_ending(name) for name in names} or {"auto"}))
+        raise FedloraError(f"target_modules: no layer is called '{target}'; {hint}")
 
 
 def matches(name: str, target: str) -> bool:

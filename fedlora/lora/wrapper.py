@@ -12,7 +12,7 @@ from fedlora.errors import FedloraError
 from fedlora.lora.config import LoRAConfig
 from fedlora.lora.injection import Injection, has_adapter
 from fedlora.lora.received import check_count, fitting
-from fedlora.lora.targets import adaptable_layers, find_layers
+from fedlora.lora.targets import find_layers
 
 INTERFACE = ("get_parameters", "set_parameters", "train_step", "evaluate")
 
@@ -202,7 +202,7 @@ class LoRAWrapper(nn.Module):
         return self.federated_model(*inputs, **named)
 
     def _find_layers(self) -> list[str]:
-        return find_layers(adaptable_layers(self.federated_model), self.lora_config.target_modules)
+        return find_layers(self.federated_model, self.lora_config.target_modules)
 
     def _changed(self) -> None:
         """Tell a model that wants to know (`parameters_changed`) that its tensors have changed."""

@@ -1,5 +1,7 @@
 """Wrapped, any federated model keeps its ways."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -93,6 +95,69 @@ def test_the_model_s_own_optimiser_forgets_the_adapter_when_it_is_merged():
     assert not torch.equal(model.first.weight, before)
 
 
+class Deeper(Plain):
+    """Its optimiser is in a dictionary."""
+
+    def __init__(self):
+        super().__init__()
+        self.parts = {"optimizer": torch.optim.Adam(self.parameters(), 0.05)}
+        del self.optimizer, self.schedule
+
+    def train_step(self, data, labels):
+        loss = functional.cross_entropy(self(data), labels)
+        self.parts["optimizer"].zero_grad()
+        loss.backward()
+        self.parts["optimizer"].step()
+        return loss.item()
+
+
+def test_an_optimiser_that_the_model_keeps_deeper_trains_the_adapter_until_it_is_merged():
+    plain, x, y = Deeper(), *data()
+    wrapper = LoRAWrapper(Deeper(), LoRAConfig(r=3)).apply_lora_to_federated_model()
+    optimizer = wrapper.federated_model.parts["optimizer"]
+
+    before, *_, after = [wrapper.train_step(x, y) for _ in range(60)]
+    assert after < before / 2
+    assert len(optimizer.param_groups[0]["params"]) == 8
+
+    model = wrapper.merge_and_unload()
+    assert optimizer.param_groups[0]["params"] == list(model.parameters())
+    assert len(optimizer.state) == 0
+    model.train_step(x, y)
+    assert not torch.equal(model.first.weight, plain.first.weight)
+
+
+def test_an_optimiser_from_before_wrapping_trains_the_adapter_and_no_other_one_does():
+    model, other, (x, y) = Plain(), Plain(), data()
+    ours = torch.optim.Adam([{"params": model.first.parameters(), "lr": 0.01},
+                             {"params": model.second.parameters(), "lr": 0.1}])  # fmt: skip
+    others = torch.optim.Adam(other.parameters())
+    wrapper = LoRAWrapper(model, LoRAConfig(r=3)).apply_lora_to_federated_model()
+    before = wrapper.get_parameters()
+    for optimizer, one in ((ours, wrapper), (others, other)):
+        functional.cross_entropy(one(x), y).backward()
+        optimizer.step()
+
+    assert [len(group["params"]) for group in ours.param_groups] == [4, 4]
+    assert len(others.param_groups[0]["params"]) == 4
+    changed = [np.abs(a - b).max() for a, b in zip(wrapper.get_parameters(), before, strict=True)]
+    assert changed == pytest.approx([0, 0.01, 0, 0.1], abs=1e-4)  # down has no gradient yet
+
+
+def test_a_copy_of_a_wrapped_model_trains_and_is_merged_by_itself():
+    wrapper, (x, y) = adapted(), data()
+    wrapper.train_step(x, y)
+    before = wrapper.get_parameters()
+
+    copied = copy.deepcopy(wrapper)
+    copied.train_step(x, y)
+    merged = copied.merge_and_unload()
+
+    assert len(merged.optimizer.param_groups[0]["params"]) == 4
+    assert len(wrapper.optimizer.param_groups[0]["params"]) == 8
+    assert all(np.array_equal(a, b) for a, b in zip(before, wrapper.get_parameters(), strict=True))
+
+
 @pytest.mark.parametrize(("bias", "tensors"), [("none", 4), ("lora_only", 6), ("all", 6)])
 def test_what_trains_is_what_travels(bias, tensors):
     wrapper, (x, y) = adapted(bias=bias), data()
@@ -154,9 +219,24 @@ def test_layers_that_peft_cannot_adapt_and_take_out_again_are_left_alone():
             self.computed = nn.utils.parametrizations.weight_norm(nn.Linear(2, 2))
 
     assert LoRAWrapper(Odd()).target_layers() == ["first", "second"]
-    for name in ("grouped", "computed"):
-        with pytest.raises(FedloraError, match=f"no layer is called '{name}'"):
+    for name, why in (("grouped", "it is a convolution in groups"), ("computed", "is computed")):
+        with pytest.raises(FedloraError, match=f"'{name}' cannot be adapted, since .*{why}; leave"):
             LoRAWrapper(Odd(), LoRAConfig(r=3, target_modules=[name])).target_layers()
+
+
+def test_layers_that_share_a_weight_are_left_alone():
+    class Tied(Plain):
+        def __init__(self):
+            super().__init__()
+            self.words = nn.Embedding(8, 6)
+            self.unembed = nn.Linear(6, 8, bias=False)
+            self.unembed.weight = self.words.weight
+            self.again = self.twice = nn.Linear(6, 6)
+
+    assert LoRAWrapper(Tied()).target_layers() == ["first", "second"]
+    for name, other in (("words", "unembed"), ("unembed", "words"), ("twice", "again")):
+        with pytest.raises(FedloraError, match=f"its weight is that of '{other}.weight' too"):
+            LoRAWrapper(Tied(), LoRAConfig(target_modules=[name])).target_layers()
 
 
 class Normalised(Plain):
@@ -214,7 +294,9 @@ def test_layers_that_are_read_and_never_called_are_left_alone():
             self.block = nn.TransformerEncoderLayer(4, 2, 8)
 
     assert LoRAWrapper(Encoder()).target_layers() == ["first", "second"]
-    with pytest.raises(FedloraError, match="no layer is called 'linear1'"):
+    with pytest.raises(
+        FedloraError, match=r"'block\.linear1' cannot be adapted, since its module reads"
+    ):
         LoRAWrapper(Encoder(), LoRAConfig(target_modules=["linear1"])).target_layers()
 
 

@@ -10,7 +10,7 @@ import yaml
 from transformers import ViTConfig, ViTForImageClassification
 
 from fedlora.config import load
-from fedlora.lora.targets import adaptable_layers, find_layers
+from fedlora.lora.targets import find_layers
 
 ROOT = Path(__file__).parents[2]
 ORIGINAL = {
@@ -60,7 +60,7 @@ def test_a_configuration_of_the_original_becomes_one_of_ours(tmp_path):
     vit = ViTForImageClassification(
         ViTConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8)
     )
-    assert find_layers(adaptable_layers(vit), config.lora.targets)
+    assert find_layers(vit, config.lora.targets)
 
 
 @pytest.mark.parametrize(
