@@ -31,15 +31,22 @@ def arguments(description: str, target: Path, threads: int) -> argparse.Namespac
     parser.add_argument("--target", type=Path, default=target)
     parser.add_argument("--threads", type=int, default=threads)
     given = parser.parse_args()
+    if not (given.folder / _file("train", "images")).is_file():
+        parser.error(f"{given.folder}: holds no {_file('train', 'images')}; fetch the data first")
     torch.set_num_threads(given.threads)
     torch.manual_seed(SEED)
     return given
 
 
+def _file(prefix: str, what: str) -> str:
+    axes = {"images": 3, "labels": 1}
+    return f"{prefix}-{what}-idx{axes[what]}-ubyte.gz"
+
+
 def read_split(folder: Path, prefix: str) -> tuple[Tensor, Tensor]:
     """Images (n, 1, 28, 28) float32 in [0, 1] and labels (n,) int64."""
-    images = read_idx(folder / f"{prefix}-images-idx3-ubyte.gz")
-    labels = read_idx(folder / f"{prefix}-labels-idx1-ubyte.gz")
+    images = read_idx(folder / _file(prefix, "images"))
+    labels = read_idx(folder / _file(prefix, "labels"))
     pixels = torch.from_numpy(images.astype(np.float32) / 255).unsqueeze(1)
     return pixels, torch.from_numpy(labels.astype(np.int64))
 

@@ -123,15 +123,21 @@ class ClipTowers:
             return name_rows(self.model, tokens, len(names))
 
 
-def fill(templates: Sequence[str], names: Sequence[str]) -> list[str]:
-    """Every name in every template, the templates of a name side by side.
+def check_templates(templates: Sequence[str]) -> None:
+    """Refuse what is no list of prompts with a place for a class name.
 
     Raises:
-        FedloraError: a template has no place for a name.
+        FedloraError: which.
     """
+    if isinstance(templates, str) or not isinstance(templates, Sequence) or not templates:
+        raise FedloraError('templates: give a list of prompts, such as ["a photo of a {}."]')
     for template in templates:
-        if "{}" not in template:
-            raise FedloraError(f"prompt '{template}': put {{}} where the class name belongs")
+        if not isinstance(template, str) or "{}" not in template:
+            raise FedloraError(f"templates: put {{}} where the class name belongs in {template!r}")
+
+
+def fill(templates: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Every name in every template, the templates of a name side by side."""
     return [template.replace("{}", name) for name in names for template in templates]
 
 

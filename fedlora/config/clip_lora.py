@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
+from fedlora.config.model import Listed, Template
 from fedlora.errors import FedloraError
 from fedlora.section import Section, parse
 
@@ -38,9 +39,12 @@ class LoRAFields(Section):
 
     @field_validator("target_modules", mode="before")
     @classmethod
-    def _refuse_one_name(cls, given: Any) -> Any:
+    def _take_names(cls, given: Any) -> Any:
         if isinstance(given, str) and given != "auto":
             raise ValueError(f"write [{given}], a list of names, or auto")
+        names = given if isinstance(given, list | tuple) else (given,)
+        if not all(isinstance(name, str) for name in names):
+            raise ValueError(f"write a list of names, or auto, not {given!r}")
         return given
 
 
@@ -50,10 +54,10 @@ class ClipModelSection(Section):
     type: Literal["clip_lora"]
     model_name: str
     num_classes: int = Field(ge=2)
-    class_names: tuple[str, ...] | None = Field(
+    class_names: Listed[str] | None = Field(
         None, description="of the head; a run's tasks bring their own"
     )
-    templates: tuple[str, ...] = Field(
+    templates: Listed[Template] = Field(
         ("a photo of a {}.",), min_length=1, description="prompts for class names, averaged"
     )
     trainable_head: bool | None = Field(None, description="when absent, only without class names")
@@ -63,14 +67,7 @@ class ClipLoraSection(LoRAFields):
     """The adapter, and whether there is one."""
 
     enabled: bool = True
-    target_components: tuple[Component, ...] = Field(("encoder",), min_length=1)
-
-    @field_validator("target_components", mode="before")
-    @classmethod
-    def _take_a_list(cls, given: Any) -> Any:
-        if isinstance(given, str):
-            raise ValueError(f"write [{given}], a list of names")
-        return given
+    target_components: Listed[Component] = Field(("encoder",), min_length=1)
 
 
 class ClipLora(Section):

@@ -1,10 +1,31 @@
 """What is adapted and how: the frozen base model and its LoRA."""
 
-from typing import Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from fedlora.section import Section
+
+T = TypeVar("T")
+
+
+def _no_single_name(given: Any) -> Any:
+    if isinstance(given, str):
+        raise ValueError(f"write [{given}], a list")
+    return given
+
+
+def _with_a_place(template: str) -> str:
+    if "{}" not in template:
+        raise ValueError(f"put {{}} where the class name belongs in '{template}'")
+    return template
+
+
+Listed = Annotated[tuple[T, ...], BeforeValidator(_no_single_name)]
+"""A list, where one name alone is an easy mistake."""
+
+Template = Annotated[str, AfterValidator(_with_a_place)]
+"""A prompt with a place for a class name."""
 
 
 class BackboneConfig(Section):
@@ -16,7 +37,7 @@ class BackboneConfig(Section):
     num_classes: int | None = Field(
         None, ge=2, description="with a CLIP: how many classes every task must have"
     )
-    prompts: tuple[str, ...] = Field(
+    prompts: Listed[Template] = Field(
         ("a photo of a {}.",), min_length=1, description="what a CLIP reads class names in"
     )
 

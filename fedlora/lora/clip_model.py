@@ -1,6 +1,8 @@
 """An image classifier on a CLIP with the four methods of a federated model."""
 
 from collections.abc import Sequence
+from numbers import Integral
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,7 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fedlora.backbone.clip import TEMPLATES, ClipTowers, fill, load_clip, name_rows
+from fedlora.backbone.clip import (
+    TEMPLATES,
+    ClipTowers,
+    check_templates,
+    fill,
+    load_clip,
+    name_rows,
+)
 from fedlora.backbone.weights import loading, locate
 from fedlora.errors import FedloraError
 from fedlora.lora.examples import class_numbers, prepared_images
@@ -40,7 +49,7 @@ class FederatedCLIPModel(nn.Module):
 
     def __init__(
         self,
-        model_name: str | ClipTowers,
+        model_name: str | Path | ClipTowers,
         num_classes: int,
         class_names: Sequence[str] | None = None,
         templates: Sequence[str] = TEMPLATES,
@@ -49,20 +58,21 @@ class FederatedCLIPModel(nn.Module):
     ) -> None:
         super().__init__()
         _check_classes(num_classes, class_names, trainable_head)
-        if isinstance(templates, str) or not templates:
-            raise FedloraError('templates: give a list of prompts, such as ["a photo of a {}."]')
-        towers = open_towers(model_name) if isinstance(model_name, str) else model_name
+        if not isinstance(learning_rate, int | float) or not learning_rate > 0:
+            raise FedloraError(f"learning_rate={learning_rate!r}: give a number above 0")
+        check_templates(templates)
+        towers = model_name if isinstance(model_name, ClipTowers) else open_towers(model_name)
         self.clip = towers.model
         self.images = towers.images
         self.reference = towers.reference
-        self.num_classes = num_classes
+        self.num_classes = int(num_classes)
         self.class_names = None if class_names is None else tuple(class_names)
         self.trainable_head = class_names is None if trainable_head is None else trainable_head
         self.learning_rate = learning_rate
         self.clip.requires_grad_(True)
         for frozen in (self.clip.text_model, self.clip.text_projection, self.clip.logit_scale):
             frozen.requires_grad_(False)
-        self.classifier = nn.Linear(self.clip.config.projection_dim, num_classes)
+        self.classifier = nn.Linear(self.clip.config.projection_dim, self.num_classes)
         self.classifier.to(self.clip.dtype).requires_grad_(self.trainable_head)
         nn.init.zeros_(self.classifier.weight)
         nn.init.zeros_(self.classifier.bias)
@@ -178,24 +188,30 @@ class FederatedCLIPModel(nn.Module):
         return pixels, truth
 
 
-def open_towers(model_name: str) -> ClipTowers:
+def open_towers(model_name: str | Path) -> ClipTowers:
     """Load a CLIP by name.
 
     Raises:
-        FedloraError: it cannot be found or read, or is no CLIP.
+        FedloraError: it is no name, cannot be found or read, or is no CLIP.
     """
+    if not isinstance(model_name, str | Path):
+        raise FedloraError(
+            f"model_name: give the name of a CLIP or its folder, not {type(model_name).__name__}"
+        )
+    model_name = str(model_name)
     where = locate(model_name, key="model_name")
     with loading("model_name", model_name, "tiny_clip"):
         return load_clip(where)
 
 
 def _check_classes(
-    num_classes: int, names: Sequence[str] | None, trainable_head: bool | None
+    num_classes: object, names: Sequence[str] | None, trainable_head: bool | None
 ) -> None:
-    if not isinstance(num_classes, int) or num_classes < 2:
+    if isinstance(num_classes, bool) or not isinstance(num_classes, Integral) or num_classes < 2:
         raise FedloraError(f"num_classes={num_classes!r}: give a whole number of at least two")
     if names is not None and (
         isinstance(names, str)
+        or not isinstance(names, Sequence)
         or not all(isinstance(name, str) and name for name in names)
         or len(set(names)) < len(names)
     ):

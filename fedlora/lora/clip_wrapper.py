@@ -1,6 +1,7 @@
 """The wrapper for CLIP: adapters in the towers, the projections, the head."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import get_args
 
 from typing_extensions import override
@@ -112,7 +113,7 @@ class CLIPLoRAWrapper(LoRAWrapper):
 
 
 def quick_clip_lora(
-    model_name: str,
+    model_name: str | Path,
     num_classes: int,
     lora_r: int = 16,
     class_names: Sequence[str] | None = None,
@@ -127,11 +128,11 @@ def quick_clip_lora(
 
 
 def _check_components(wanted: Sequence[str], trainable_head: bool) -> None:
-    if isinstance(wanted, str) or not wanted:
+    if isinstance(wanted, str) or not isinstance(wanted, Sequence) or not wanted:
         raise FedloraError("target_components: give a list, such as [encoder]")
     for component in wanted:
         if component not in COMPONENTS:
-            hint = nearest(component, list(COMPONENTS))
+            hint = nearest(str(component), list(COMPONENTS))
             raise FedloraError(f"target_components: no component is called '{component}'; {hint}")
     if "text_encoder" in wanted and (trainable_head or "classifier" in wanted):
         raise FedloraError(

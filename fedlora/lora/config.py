@@ -49,8 +49,9 @@ class LoRAConfig(LoRAFields):
 
         The usual sizes are 8 / 16, 16 / 32 and 32 / 64.
         """
-        alpha = 2 * r if lora_alpha is None else lora_alpha
-        return cls(r=r, lora_alpha=alpha, target_modules=CLIP_TARGETS)
+        rank = cls(r=r).r
+        alpha = 2 * rank if lora_alpha is None else lora_alpha
+        return cls(r=rank, lora_alpha=alpha, target_modules=CLIP_TARGETS)
 
     @classmethod
     def for_classification_head(cls, r: int = 8, lora_alpha: float = 16) -> Self:

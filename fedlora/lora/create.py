@@ -36,6 +36,8 @@ def create_model(
     raw = config if isinstance(config, Mapping) else merged(Path(config), ())
     try:
         own = {name: section for name, section in raw.items() if name not in OF_A_RUN}
+        if own.keys() <= {"backbone", "lora"}:
+            raise FedloraError("model: missing; write type: clip_lora, model_name and num_classes")
         return _build(parse(ClipLora, own))
     except FedloraError as error:
         raise FedloraError(f"{origin}: {error}") from None

@@ -13,9 +13,9 @@ def prepared_images(data: Any, images: ImageInput) -> Tensor:
     """The images (n, channels, size, size) as a tensor.
 
     Raises:
-        FedloraError: they are of another size, have other channels, or are not finite.
+        FedloraError: they are no numbers, of another size, have other channels, or are not finite.
     """
-    pixels = torch.as_tensor(data)
+    pixels = _tensor(data, "images")
     taken = (images.channels, images.size, images.size)
     if tuple(pixels.shape[1:]) != taken:
         raise FedloraError(
@@ -33,7 +33,7 @@ def class_numbers(labels: Any, images: int, num_classes: int) -> Tensor:
     Raises:
         FedloraError: they are no integers, not one for each image, or of a class there is not.
     """
-    truth = torch.as_tensor(labels)
+    truth = _tensor(labels, "labels")
     if truth.is_floating_point() or truth.ndim != 1:
         raise FedloraError(
             f"labels of {truth.dtype} and shape {tuple(truth.shape)}: give (n,) integers"
@@ -47,3 +47,10 @@ def class_numbers(labels: Any, images: int, num_classes: int) -> Tensor:
             " count from 0; raise num_classes or mend the labels"
         )
     return truth.to(torch.int64)
+
+
+def _tensor(values: Any, what: str) -> Tensor:
+    try:
+        return torch.as_tensor(values)
+    except (TypeError, ValueError, RuntimeError):
+        raise FedloraError(f"{what}: give numbers, in a tensor or an array") from None

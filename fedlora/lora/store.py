@@ -28,9 +28,11 @@ class LoRAConfigManager:
         """Write NAME.json, whole or not at all; one of that name is replaced.
 
         Raises:
-            FedloraError: the name is not one, or the file cannot be written.
+            FedloraError: the name or the configuration is not one, or the file cannot be written.
         """
         path = Path(folder) / f"{checked(name)}.json"
+        if not isinstance(config, LoRAConfig):
+            raise FedloraError(f"config: give a LoRAConfig, not {type(config).__name__}")
         atomic.write_text(path, config.model_dump_json(indent=2) + "\n")
         return path
 
@@ -142,7 +144,9 @@ def checked(name: str) -> str:
     Raises:
         FedloraError: it is not.
     """
-    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}", name):
+    if not isinstance(name, str):
+        raise FedloraError(f"name: give a string, not {type(name).__name__}")
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}", name):
         raise FedloraError(
             f"name '{name}': use letters, digits, '_', '-' and '.', no path, at most 80"
         )

@@ -22,14 +22,15 @@ class LoRAWrapper(nn.Module):
 
     The wrapper has the model's four methods and passes on every attribute that it has not itself,
     so a training script sees no difference: `train_step` and `evaluate` are the model's own, and
-    an optimiser that the model made for itself goes on with the adapter.
+    an optimiser that held the adapted weights goes on with the adapter.
 
     Args:
         model: a torch module with `get_parameters`, `set_parameters`, `train_step`, `evaluate`.
         lora_config: rank, layers and the rest; its defaults when left out.
 
     Raises:
-        FedloraError: the model is no module, lacks one of the methods, or is wrapped already.
+        FedloraError: the model is no module, lacks one of the methods, or is wrapped already, or
+            the configuration is none.
     """
 
     def __init__(self, model: nn.Module, lora_config: LoRAConfig | None = None) -> None:
@@ -42,6 +43,11 @@ class LoRAWrapper(nn.Module):
             )
         if isinstance(model, LoRAWrapper) or has_adapter(model):
             raise FedloraError("the model has an adapter already; merge_and_unload() it first")
+        if not isinstance(lora_config, LoRAConfig | None):
+            raise FedloraError(
+                "lora_config: give a LoRAConfig, such as LoRAConfig(r=8), not a"
+                f" {type(lora_config).__name__}"
+            )
         self.lora_config = lora_config or LoRAConfig()
         self._injection: Injection | None = None
         self.federated_model = model
@@ -128,7 +134,11 @@ class LoRAWrapper(nn.Module):
             (stop or part.gradient_checkpointing_disable)()
 
     def merge_and_unload(self) -> nn.Module:
-        """Add the adapter to the weights and give the model back as it was before wrapping."""
+        """Add the adapter to the weights and give the model back as it was before wrapping.
+
+        Outputs stay as they are, up to rounding, unless `forward` reads a weight that it also
+        calls as a layer.
+        """
         self.injection.merge()
         self._injection = None
         self._changed()

@@ -5,6 +5,7 @@ import json
 import pickle
 import shutil
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -262,6 +263,17 @@ def test_a_head_alone_has_its_preset():
 def test_a_model_that_does_not_fit_is_named(tmp_path):
     with pytest.raises(FedloraError, match="Plain is no FederatedCLIPModel"):
         CLIPLoRAWrapper(Plain())
+    with pytest.raises(FedloraError, match="model_name: give the name of a CLIP or its folder"):
+        FederatedCLIPModel(None, 3)
+    for parts in ([3], 5, None):
+        with pytest.raises(FedloraError, match="target_components: "):
+            CLIPLoRAWrapper(clip(), LoRAConfig(), parts)
+    for settings in ({"r": 4}, 4):
+        with pytest.raises(FedloraError, match="lora_config: give a LoRAConfig, such as"):
+            CLIPLoRAWrapper(clip(), settings)
+    for rank in (None, "many"):
+        with pytest.raises(FedloraError, match="r: must be a valid integer"):
+            LoRAConfig.for_clip_model(rank)
     with pytest.raises(FedloraError, match=r"\(a model of type 'vit', no CLIP\); without"):
         FederatedCLIPModel("tiny_vit", 2)
     with pytest.raises(FedloraError, match="model_name: 'nobody/nothing' cannot be loaded"):
@@ -336,20 +348,25 @@ def test_classes_that_disagree_are_named_before_anything_trains():
     model, (pixels, labels) = clip(), batch()
     with pytest.raises(FedloraError, match="num_classes=5, but class_names has 4"):
         FederatedCLIPModel("tiny_clip", 5, NAMES)
-    for classes in (1, "5"):
+    assert type(FederatedCLIPModel("tiny_clip", np.int64(5)).num_classes) is int
+    for classes in (1, "5", True, None):
         with pytest.raises(FedloraError, match="a whole number of at least two"):
             FederatedCLIPModel("tiny_clip", classes)
-    for names in ("abcd", ["a", "b", "c", ""], ["a", "b", "c", "c"], ["a", "b", "c", None]):
+    for names in ("abcd", ["a", "b", "c", ""], ["a", "b", "c", "c"], ["a", "b", "c", None], 4):
         with pytest.raises(FedloraError, match="class_names: give a list of names"):
             FederatedCLIPModel("tiny_clip", 4, names)
-    for templates in ([], "a photo of a {}."):
+    for templates in ([], "a photo of a {}.", None):
         with pytest.raises(FedloraError, match="templates: give a list of prompts"):
             clip(templates=templates)
     for images in (torch.zeros(1, 3, 8, 8, dtype=torch.uint8), [[0.5]]):
         with pytest.raises(FedloraError, match="images: give a tensor of floats"):
             model.prepare(images)
-    with pytest.raises(FedloraError, match=r"put \{\} where"):
-        clip(templates=["a photo"])
+    for template in ("a photo", 3):
+        with pytest.raises(FedloraError, match=r"templates: put \{\} where the class name"):
+            clip(templates=[template])
+    for rate in (0, "fast"):
+        with pytest.raises(FedloraError, match=r"learning_rate=.*: give a number above 0"):
+            clip(learning_rate=rate)
     before = model.get_parameters()
     for step in (model.train_step, model.evaluate):
         with pytest.raises(FedloraError, match="label 4 in the data, but num_classes=4"):
@@ -360,6 +377,9 @@ def test_classes_that_disagree_are_named_before_anything_trains():
             step(pixels[:, :1], labels)
         with pytest.raises(FedloraError, match="give \\(n,\\) integers"):
             step(pixels, labels.float())
+        for images, truth in ((None, labels), ("abc", labels), (pixels, None), (pixels, NAMES)):
+            with pytest.raises(FedloraError, match="give numbers, in a tensor or an array"):
+                step(images, truth)
         with pytest.raises(FedloraError, match="images hold NaN or infinity"):
             step(pixels * float("nan"), labels)
     assert all((a == b).all() for a, b in zip(before, model.get_parameters(), strict=True))
@@ -430,3 +450,10 @@ def test_a_learning_rate_changed_between_steps_counts_from_the_next_step_on():
 
     after = model.get_parameters()
     assert all((a == b).all() for a, b in zip(before, after, strict=True))
+
+
+@pytest.mark.parametrize(("part", "layer"), [
+    ("classifier", "classifier"), ("projection", "clip.visual_projection")
+])  # fmt: skip
+def test_the_preset_for_towers_goes_with_a_component_that_is_one_layer(part, layer):
+    assert CLIPLoRAWrapper(clip(), LoRAConfig.for_clip_model(), [part]).target_layers() == [layer]

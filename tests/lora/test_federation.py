@@ -19,6 +19,7 @@ from fedlora.finetune.local import fresh, put
 from fedlora.finetune.objectives import objective_for
 from fedlora.run_folder import seed_folder
 from fedlora.runtime import run as running
+from fedlora.section import parse
 from fedlora.server.observer import Silent
 from fedlora.tasks.contract import Examples
 from fedlora.tasks.sources.fashion_mnist import LABEL_NAMES, Config, FashionMnist
@@ -57,8 +58,8 @@ def test_prompts_are_averaged_and_matter():
     one, two = objective(), objective(prompts=["a photo of a {}.", "{}"])
     assert not torch.equal(one.weight, two.weight)
     assert torch.allclose(one.weight.norm(dim=1), two.weight.norm(dim=1), rtol=1e-5)
-    with pytest.raises(FedloraError, match="where the class name belongs"):
-        objective(prompts=["a photo"])
+    with pytest.raises(FedloraError, match=r"prompts\.0: put \{\} where the class name belongs"):
+        parse(BackboneConfig, TINY | {"prompts": ["a photo"]})
 
 
 def test_larger_images_and_colour_are_taken_too():

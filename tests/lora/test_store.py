@@ -137,7 +137,11 @@ def test_a_model_is_made_from_yaml(tmp_path):
     ("encoder, class", "encodr, class", r"mine\.yaml: lora\.target_components"),
     ("tiny_clip", "tiny_vit", r"mine\.yaml: model\.model_name: .*no CLIP"),
     ("r: 4", "target_modules: [nothing]", r"mine\.yaml: lora\.target_modules: "),
-    ("model:", "modle:", r"mine\.yaml: "),
+    ("model:", "modle:", r"mine\.yaml: modle: unknown key; did you mean 'model'"),
+    ("num_classes: 10", "num_classes: 10, templates: [x]",
+     r"mine\.yaml: model\.templates\.0: put \{\} where"),
+    ("num_classes: 10", "num_classes: 10, templates: 'a {}'",
+     r"mine\.yaml: model\.templates: write \[a \{\}\], a list"),
     ("{type", "{{type", r"mine\.yaml: not a YAML mapping"),
 ])  # fmt: skip
 def test_a_wrong_file_is_one_line_with_the_key(tmp_path, old, new, message):
@@ -174,6 +178,20 @@ def test_a_trained_head_does_not_take_the_place_of_one_made_of_names(tmp_path):
 
     assert torch.equal(named.federated_model.classifier.weight, head)
     assert all(np.array_equal(a, b) for a, b in zip(before, named.get_parameters(), strict=True))
+
+
+def test_a_run_s_file_without_a_model_says_that_it_is_missing():
+    with pytest.raises(
+        FedloraError, match=r"^configs/quickstart\.yaml: model: missing; write type"
+    ):
+        create_model("configs/quickstart.yaml")
+
+
+def test_arguments_in_the_wrong_order_are_one_line(tmp_path):
+    with pytest.raises(FedloraError, match=r"^name: give a string, not CLIPLoRAWrapper$"):
+        LoRAModelManager.load_model(wrapped(), "mine", tmp_path)
+    with pytest.raises(FedloraError, match=r"^config: give a LoRAConfig, not dict$"):
+        LoRAConfigManager.save_config({"r": 4}, "mine", tmp_path)
 
 
 def test_what_is_no_saved_wrapper_is_named(tmp_path):
