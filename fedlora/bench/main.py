@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from fedlora.bench.claims import plain_claim
 from fedlora.bench.commands import count_answers, finish, make_test, start
 from fedlora.bench.peft_check import peft_difference
 from fedlora.results import BenchResults, Claim, write_results
@@ -50,12 +51,14 @@ def bench_main(out: Path, observer: Observer) -> BenchResults:
     same = float(on_ray["fingerprint"] == reference["fingerprint"])
     claims = [
         _gap_claim(quickstart),
-        _claim("M2", "quickstart, wall time", seconds, "s", "<=", 600),
-        _claim("M3", "equal hashes of bank, generator and table on Ray", same, "", "==", 1),
-        _claim("M4", f"of {kills} killed runs, resumed to equal hashes", survived, "", "==", kills),
-        _claim("M5", "largest difference to plain PEFT's outputs", difference, "", "==", 0),
+        plain_claim("M2", "quickstart, wall time", seconds, "<=", 600, "s"),
+        plain_claim("M3", "equal hashes of bank, generator and table on Ray", same, "==", 1),
+        plain_claim(
+            "M4", f"of {kills} killed runs, resumed to equal hashes", survived, "==", kills
+        ),
+        plain_claim("M5", "largest difference to plain PEFT's outputs", difference, "==", 0),
         *_byte_claims(quickstart["bytes"]),
-        _claim("M7", "make test, wall time", tests, "s", "<=", 1200),
+        plain_claim("M7", "make test, wall time", tests, "<=", 1200, "s"),
     ]
     elapsed = time.perf_counter() - started
     rows, seeds = _rows(quickstart), quickstart["seeds"]
@@ -118,16 +121,10 @@ def _byte_claims(counted: dict[str, Any]) -> list[Claim]:
         "full fine-tuning by all clients": "full_finetuning",
     }
     return [
-        _claim("M6", f"bytes {what} as a share of {rival}", sent / counted[key], "", "<=", 1)
+        plain_claim("M6", f"bytes {what} as a share of {rival}", sent / counted[key], "<=", 1)
         for what, sent in (("in all", total), ("without evaluation", total - judged))
         for rival, key in rivals.items()
     ]
-
-
-def _claim(name: str, what: str, value: float, unit: str, sense: str, target: float) -> Claim:
-    return Claim.model_validate(
-        {"id": name, "what": what, "value": value, "unit": unit, "sense": sense, "target": target}
-    )
 
 
 def _rows(results: dict[str, Any]) -> list[dict[str, Any]]:

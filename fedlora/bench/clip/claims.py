@@ -1,14 +1,14 @@
 """From rows to claims: accuracies over tasks and seeds, and what ViT-B/32 costs."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
+from fedlora.bench.claims import interval_claim, plain_claim
 from fedlora.bench.clip.training import METHODS, TASKS
 from fedlora.evaluation.table import interval
 from fedlora.results import Claim
 
 Rows = list[dict[str, Any]]
-Sense = Literal[">=", "<=", "=="]
 PROMISED = {8: 1.18, 16: 2.36, 32: 4.72}
 POINTS = 100.0
 
@@ -20,20 +20,9 @@ def accuracy_claims(rows: Sequence[Mapping[str, Any]]) -> list[Claim]:
         if not method.startswith("LoRA"):
             continue
         here = [row for row in rows if row["method"] == method]
-        found = interval([POINTS * (row["centralised"] - row["federated"]) for row in here])
+        behind = [POINTS * (row["centralised"] - row["federated"]) for row in here]
         what = f"centralised minus federated accuracy at Dirichlet 0.5, {method}"
-        claims.append(
-            Claim(
-                id="C1",
-                what=what,
-                value=found.mean,
-                low=found.low,
-                high=found.high,
-                unit="points",
-                sense="<=",
-                target=2,
-            )
-        )
+        claims.append(interval_claim("C1", what, behind, "<=", 2, "points"))
     return claims
 
 
@@ -59,7 +48,7 @@ def cost_claims(rows: Sequence[Mapping[str, Any]]) -> list[Claim]:
         row = by_case[f"ViT-B/32, r {rank}"]
         fewer = 100 * (1 - row["adapter"] / row["full"])
         what = f"fewer bytes a round than the full model, ViT-B/32, r {rank}"
-        claims.append(_claim("C2", what, fewer, ">=", 98, "%"))
+        claims.append(plain_claim("C2", what, fewer, ">=", 98, "%"))
     step = by_case["a wrapped step over plain PEFT's"]
     claims.append(
         Claim(
@@ -77,12 +66,12 @@ def cost_claims(rows: Sequence[Mapping[str, Any]]) -> list[Claim]:
     for rank, promised in PROMISED.items():
         values = round(by_case[f"ViT-B/32, r {rank}"]["trainable"] / 1e6, 2)
         what = f"trainable values on ViT-B/32, r {rank}"
-        claims.append(_claim("C4", what, values, "==", promised, "million"))
+        claims.append(plain_claim("C4", what, values, "==", promised, "million"))
     differ = by_case["differences"]
     return [
         *claims,
-        _claim("C4", "largest difference, disabled to plain", differ["disabled"], "==", 0),
-        _claim(
+        plain_claim("C4", "largest difference, disabled to plain", differ["disabled"], "==", 0),
+        plain_claim(
             "C4",
             "largest difference after merging, share of the largest logit",
             differ["merged"],
@@ -97,10 +86,4 @@ def _memory(with_it: Mapping[str, Any], without: Mapping[str, Any]) -> Claim:
     if with_it["bytes"] is None:
         reason = "not measured: only Linux counts a process's peak from a mark"
         return Claim(id="C3", what=what, value=None, sense="<=", target=1, reason=reason)
-    return _claim("C3", what, with_it["bytes"] / without["bytes"], "<=", 1)
-
-
-def _claim(
-    name: str, what: str, value: float, sense: Sense, target: float, unit: str = ""
-) -> Claim:
-    return Claim(id=name, what=what, value=value, unit=unit, sense=sense, target=target)
+    return plain_claim("C3", what, with_it["bytes"] / without["bytes"], "<=", 1)

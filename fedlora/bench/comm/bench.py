@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fedlora import atomic
+from fedlora.bench.claims import plain_claim
 from fedlora.bench.comm.cases import TABLES, Case, Table, cases
-from fedlora.bench.comm.claims import codec_claims, mixed_claim, plain_claim
+from fedlora.bench.comm.claims import codec_claims, mixed_claim
 from fedlora.bench.comm.exactness import seconds_of_svd, worst_errors
 from fedlora.bench.comm.families import FAMILIES, Family
 from fedlora.bench.comm.links import link_rows

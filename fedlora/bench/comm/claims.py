@@ -1,11 +1,11 @@
-"""Claims A2 and A3, and how a claim is put."""
+"""Claims A2 and A3, of a family."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
+from fedlora.bench.claims import interval_claim
 from fedlora.bench.comm.curve import at_bytes
 from fedlora.bench.comm.families import Family
 from fedlora.bench.comm.tables import Lived, budget_of
-from fedlora.evaluation.table import interval
 from fedlora.results import Claim
 
 COSTS = {"int8": 0.3, "int4": 1.0}
@@ -35,22 +35,3 @@ def mixed_claim(family: Family, found: Mapping[str, Lived]) -> Claim:
     ahead = [scale * (a - b) for a, b in zip(reached[first], reached[second], strict=True)]
     what = f"{family.name}: {first} ahead of {second} on mixed ranks at {budget / 1e6:.2f} MB"
     return interval_claim("A2", what, ahead, ">=", 0, unit)
-
-
-def plain_claim(
-    name: str, what: str, value: float, sense: str, target: float, unit: str = ""
-) -> Claim:
-    """A value that was measured once or is exact."""
-    return Claim.model_validate(
-        {"id": name, "what": what, "value": value, "unit": unit, "sense": sense, "target": target}
-    )
-
-
-def interval_claim(
-    name: str, what: str, values: Sequence[float], sense: str, target: float, unit: str = ""
-) -> Claim:
-    """A mean over seeds with its interval."""
-    found = interval(list(values))
-    return plain_claim(name, what, found.mean, sense, target, unit).model_copy(
-        update={"low": found.low, "high": found.high}
-    )

@@ -3,7 +3,7 @@
 import torch
 
 from fedlora.adapter import AdapterSpec, LayerSpec, LoraAdapter
-from fedlora.bench.comm.claims import plain_claim
+from fedlora.bench.claims import plain_claim
 from fedlora.config import CodecPart
 from fedlora.results import Claim
 from fedlora.wire.message import JSON, Message, encode, payload

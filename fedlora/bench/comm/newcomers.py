@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from fedlora.bench.comm.claims import interval_claim
+from fedlora.bench.claims import interval_claim
 from fedlora.bench.comm.curve import Point, first_at
 from fedlora.bench.comm.families import Family
 from fedlora.evaluation.table import Interval, interval

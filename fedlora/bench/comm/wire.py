@@ -10,7 +10,7 @@ from typing import Any
 from fedlora import run_folder
 from fedlora.adapter import AdapterSpec
 from fedlora.backbone import open_slot
-from fedlora.bench.comm.claims import plain_claim
+from fedlora.bench.claims import plain_claim
 from fedlora.bench.deploy.bench import tiny
 from fedlora.config import RunConfig, from_dict
 from fedlora.results import Claim

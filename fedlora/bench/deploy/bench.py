@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fedlora import run_folder
+from fedlora.bench.claims import plain_claim
 from fedlora.bench.deploy.intruders import Tried, misfits, strangers
 from fedlora.bench.deploy.newcomers import Served, newcomer_data, take_part
 from fedlora.bench.deploy.pings import Cost, measure
@@ -109,10 +110,12 @@ def federation(scratch: Path, observer: Observer) -> Found:
     return (
         [*_run_rows(results, record), *_newcomer_rows(served), *_intruder_rows(tried)],
         [
-            _claim("D1", "equal hashes of bank, generator and table in process", same, "==", 1),
+            plain_claim(
+                "D1", "equal hashes of bank, generator and table in process", same, "==", 1
+            ),
             *_newcomer_claims(served),
             *_intruder_claims(tried),
-            _claim("D5", "secrets in logs, or in files that others can read", secret, "==", 0),
+            plain_claim("D5", "secrets in logs, or in files that others can read", secret, "==", 0),
         ],
     )
 
@@ -141,8 +144,8 @@ def _cost_rows(found: list[Cost]) -> list[dict[str, Any]]:
 
 def _cost_claims(stock: Cost, warm: Cost) -> list[Claim]:
     return [
-        _claim("D2", "CPU time of a message with a warm worker", warm.cpu, "<=", 0.6, "s"),
-        _claim(
+        plain_claim("D2", "CPU time of a message with a warm worker", warm.cpu, "<=", 0.6, "s"),
+        plain_claim(
             "D2",
             "CPU time of Flower's process a message, as a multiple of that",
             stock.cpu / warm.cpu,
@@ -169,7 +172,7 @@ def _newcomer_claims(served: list[Served]) -> list[Claim]:
     """Wall time, from the command on the newcomer's machine to the adapter tried there."""
     what = ("the first newcomer", "the second newcomer")
     return [
-        _claim("D3", f"{name}, from its command to its adapter", each.seconds, "<=", 15, "s")
+        plain_claim("D3", f"{name}, from its command to its adapter", each.seconds, "<=", 15, "s")
         for name, each in zip(what, served, strict=True)
     ]
 
@@ -177,7 +180,7 @@ def _newcomer_claims(served: list[Served]) -> list[Claim]:
 def _intruder_claims(tried: list[Tried]) -> list[Claim]:
     refused = sum(each.refused for each in tried)
     what = f"of {len(tried)} intruders, refused by both sides with a reason"
-    return [_claim("D5", what, refused, "==", len(tried))]
+    return [plain_claim("D5", what, refused, "==", len(tried))]
 
 
 def _intruder_rows(tried: list[Tried]) -> list[dict[str, Any]]:
@@ -204,9 +207,9 @@ def _fault_claims(struck: Struck, reference: dict[str, Any]) -> list[Claim]:
     tried, survived = len(struck.survived), sum(struck.survived.values())
     same = struck.results["fingerprint"] == reference["fingerprint"]
     return [
-        _claim("D4", f"of {tried} faults in one run, survived", survived, "==", tried),
-        _claim("D4", "contributions lost to them", struck.lost, "==", 0),
-        _claim("D4", "equal hashes of bank, generator and table undisturbed", same, "==", 1),
+        plain_claim("D4", f"of {tried} faults in one run, survived", survived, "==", tried),
+        plain_claim("D4", "contributions lost to them", struck.lost, "==", 0),
+        plain_claim("D4", "equal hashes of bank, generator and table undisturbed", same, "==", 1),
     ]
 
 
@@ -218,8 +221,3 @@ def _careless(there: Rehearsal) -> int:
         careless += stat.S_IMODE(file.stat().st_mode) != 0o600
         careless += body[:40] in logs or "PRIVATE KEY" in logs
     return careless
-
-
-def _claim(name: str, what: str, value: float, sense: str, target: float, unit: str = "") -> Claim:
-    said = {"id": name, "what": what, "unit": unit, "sense": sense}
-    return Claim.model_validate(said | {"value": float(value), "target": target})

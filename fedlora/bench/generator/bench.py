@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from fedlora.adapter import LoraAdapter
+from fedlora.bench.claims import interval_claim
 from fedlora.bench.generator.copies import copies
 from fedlora.bench.generator.families import FAMILIES, GROWTH, SEEDS, config
 from fedlora.bench.generator.side import Side
-from fedlora.evaluation.table import SMALLEST_GAP, interval
+from fedlora.evaluation.table import SMALLEST_GAP
 from fedlora.generators.blend import Blend
 from fedlora.generators.compositional import Compositional, CompositionalConfig
 from fedlora.generators.contract import TrainingBank
@@ -90,9 +91,13 @@ def _of_way(rows: Rows, family: str, way: str, best: str) -> list[Claim]:
     shuffled = [share(row, f"{way}, shuffled") - share(row, "mean") for row in rows]
     at, on = f"{way}: ", f"on {family}"
     return [
-        _claim("G1", f"{at}share of the gap closed {on}", closed, ">=", TARGETS.get(family, 0.7)),
-        _claim("G2", f"{at}more of it than {best}, best in hindsight, {on}", beyond, ">=", 0.05),
-        _claim("G5", f"{at}shuffled beyond the bank's mean {on}", shuffled, "<=", 0.0),
+        interval_claim(
+            "G1", f"{at}share of the gap closed {on}", closed, ">=", TARGETS.get(family, 0.7)
+        ),
+        interval_claim(
+            "G2", f"{at}more of it than {best}, best in hindsight, {on}", beyond, ">=", 0.05
+        ),
+        interval_claim("G5", f"{at}shuffled beyond the bank's mean {on}", shuffled, "<=", 0.0),
     ]
 
 
@@ -123,18 +128,3 @@ def _row(family: str, seed: int, task: str, values: Mapping[str, float]) -> dict
     """`gap` says whether local training gains enough for shares to mean something."""
     gap = values["local"] - values["base"] >= SMALLEST_GAP
     return {"family": family, "seed": seed, "task": task, "gap": gap, **values}
-
-
-def _claim(name: str, what: str, values: list[float], sense: str, target: float) -> Claim:
-    found = interval(values)
-    return Claim.model_validate(
-        {
-            "id": name,
-            "what": what,
-            "value": found.mean,
-            "low": found.low,
-            "high": found.high,
-            "sense": sense,
-            "target": target,
-        }
-    )

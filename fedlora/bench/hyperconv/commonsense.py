@@ -11,11 +11,11 @@ from fedlora import config as configuration
 from fedlora import seeding
 from fedlora.adapter import LoraAdapter
 from fedlora.adapter.product import mean_delta
+from fedlora.bench.claims import interval_claim
 from fedlora.bench.hyperconv.families import PROMPTS
 from fedlora.bench.hyperconv.quality import GROUP, WIDTH
 from fedlora.client.client import Client
 from fedlora.client.desk import Desk
-from fedlora.evaluation.table import interval
 from fedlora.finetune.job import Job
 from fedlora.finetune.local import fresh, put
 from fedlora.finetune.task_vector import task_vector
@@ -98,8 +98,6 @@ def _judge(
 
 def _claim(rows: list[dict[str, Any]], rival: str) -> Claim:
     value = {(row["set"], row["method"]): row["loss"] for row in rows}
-    found = interval([value[name, rival] - value[name, "generated"] for name in SETS])
-    return Claim(
-        id="H3", what=f"SmolLM2, held-out question sets: nats a token of {rival} minus generated",
-        value=found.mean, low=found.low, high=found.high, unit="nats", sense=">=", target=0,
-    )  # fmt: skip
+    ahead = [value[name, rival] - value[name, "generated"] for name in SETS]
+    what = f"SmolLM2, held-out question sets: nats a token of {rival} minus generated"
+    return interval_claim("H3", what, ahead, ">=", 0, "nats")

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from fedlora import registry
 from fedlora.adapter import LoraAdapter
+from fedlora.bench.claims import interval_claim
 from fedlora.bench.hyperconv.families import Made, Member, accuracy
-from fedlora.evaluation.table import Row, interval, rows, summarise
+from fedlora.evaluation.table import Row, rows, summarise
 from fedlora.generators.contract import Generator, TrainingBank
 from fedlora.pipeline.experiment.judging import nearest_tasks, share
 from fedlora.results import Claim
@@ -136,14 +137,5 @@ def beyond(family: str, found: Sequence[Row], method: str, rival: str) -> Claim:
         100 * (sum(own[method]) / len(own[method]) - sum(own[rival]) / len(own[rival]))
         for own in by_task.values()
     ]
-    measured = interval(points)
-    return Claim(
-        id="H2",
-        what=f"{family}: {method} minus {rival} on unseen tasks, paired",
-        value=measured.mean,
-        low=measured.low,
-        high=measured.high,
-        unit="points",
-        sense=">=",
-        target=0,
-    )
+    what = f"{family}: {method} minus {rival} on unseen tasks, paired"
+    return interval_claim("H2", what, points, ">=", 0, "points")

@@ -1,9 +1,9 @@
 """From rows to claims: differences over seeds, with their intervals."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
-from fedlora.evaluation.table import interval
+from fedlora.bench.claims import interval_claim, plain_claim
 from fedlora.results import Claim
 
 Rows = Sequence[Mapping[str, Any]]
@@ -24,25 +24,22 @@ def stream_claims(rows: Rows, family: str) -> list[Claim]:
     ours, theirs = (of(method, "within_forgetting") for method in ("inflora", "seq_lora"))
     what = f"{family}: forgetting of InfLoRA"
     over = [a - QUARTER * b for a, b in zip(ours, theirs, strict=True)]
+    share = max(sum(ours), 0.0) / max(sum(theirs), 1e-9)
     claims = [
-        Claim(
-            id="I2",
-            what=f"{what} over that of sequential LoRA",
-            value=max(sum(ours), 0.0) / max(sum(theirs), 1e-9),
-            sense="<=",
-            target=QUARTER,
+        plain_claim("I2", f"{what} over that of sequential LoRA", share, "<=", QUARTER),
+        interval_claim(
+            "I2", f"{what} minus a quarter of sequential LoRA's", over, "<=", 0, "points"
         ),
-        _claim("I2", f"{what} minus a quarter of sequential LoRA's", over, "<=", 0),
     ]
     for control in ("random_down", "complement_only", "subspace_only"):
         if other := of(control, "within_final"):
             gain = _paired(of("inflora", "within_final"), other)
             what = f"{family}: final task-incremental accuracy, InfLoRA over {control}"
-            claims.append(_claim("I2", what, gain, ">=", 0))
+            claims.append(interval_claim("I2", what, gain, ">=", 0, "points"))
     if other := of("frozen_ca", "among_final"):
         gain = _paired(of("inflora_ca", "among_final"), other)
         what = f"{family}: final class-incremental accuracy, InfLoRA + CA over frozen + CA"
-        claims.append(_claim("I2", what, gain, ">=", 0))
+        claims.append(interval_claim("I2", what, gain, ">=", 0, "points"))
     return claims
 
 
@@ -59,10 +56,10 @@ def federated_claims(
         if beta == max(betas):
             alone, shared = (_values(rows, "inflora", "within_final") for rows in (central, here))
             what = f"{family}, beta {beta:g}: final accuracy, centralised minus federated InfLoRA"
-            claims.append(_claim("I3", what, _paired(alone, shared), "<=", 2))
+            claims.append(interval_claim("I3", what, _paired(alone, shared), "<=", 2, "points"))
         ours, theirs = (_values(here, m, "within_forgetting") for m in ("inflora", "seq_lora"))
         what = f"{family}, beta {beta:g}: forgetting, federated InfLoRA minus sequential LoRA"
-        claims.append(_claim("I3", what, _paired(ours, theirs), "<=", 0))
+        claims.append(interval_claim("I3", what, _paired(ours, theirs), "<=", 0, "points"))
     return claims
 
 
@@ -74,19 +71,3 @@ def _values(rows: Rows, method: str, key: str) -> list[float]:
 
 def _paired(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
     return [a - b for a, b in zip(ours, theirs, strict=True)]
-
-
-def _claim(
-    name: str, what: str, differences: list[float], sense: Literal[">=", "<="], target: float
-) -> Claim:
-    found = interval(differences)
-    return Claim(
-        id=name,
-        what=what,
-        value=found.mean,
-        low=found.low,
-        high=found.high,
-        unit="points",
-        sense=sense,
-        target=target,
-    )

@@ -1,11 +1,10 @@
 """What the rows of the bench show: T1, T2 and T4."""
 
 from collections.abc import Mapping, Sequence
-from statistics import mean
 from typing import Any
 
+from fedlora.bench.claims import interval_claim, plain_claim
 from fedlora.bench.trust.plan import CLEAN, DEFENCES, SHARE
-from fedlora.evaluation.table import interval
 from fedlora.results import Claim
 
 Row = dict[str, Any]
@@ -25,7 +24,7 @@ def accuracy_claims(rows: Sequence[Row]) -> list[Claim]:
             cost = _lost(clean, _of(rows, CLEAN, 0.0, defence, deal))
             if cost:
                 what = f"points that {name} costs newcomers of a clean run ({deal})"
-                found.append(spread_claim("T1", what, cost, "points", 0.5))
+                found.append(interval_claim("T1", what, cost, "<=", 0.5, "points"))
         attacks = dict.fromkeys(
             r["attack"] for r in rows if r["deal"] == deal and r["share"] == SHARE
         )
@@ -35,14 +34,12 @@ def accuracy_claims(rows: Sequence[Row]) -> list[Claim]:
                 lost = _lost(clean, own)
                 about = f"20% {attack}, defence {defence} ({deal})"
                 if lost:
-                    found.append(
-                        spread_claim("T1", f"points newcomers lose: {about}", lost, "points", 3.0)
-                    )
+                    what = f"points newcomers lose: {about}"
+                    found.append(interval_claim("T1", what, lost, "<=", 3.0, "points"))
                 if lost and attack == "backdoor":
                     rates = [POINTS * row["backdoor"] for row in own]
-                    found.append(
-                        spread_claim("T1", f"success of the backdoor: {about}", rates, "%", 10.0)
-                    )
+                    what = f"success of the backdoor: {about}"
+                    found.append(interval_claim("T1", what, rates, "<=", 10.0, "%"))
     return found
 
 
@@ -60,33 +57,21 @@ def _lost(clean: Mapping[int, Row], rows: Sequence[Row]) -> list[float]:
     ]
 
 
-def spread_claim(claim: str, what: str, values: Sequence[float], unit: str, target: float) -> Claim:
-    """A mean that is to stay below a target, with its 95% interval over federations."""
-    spread = interval(list(values))
-    return Claim(
-        id=claim,
-        what=what,
-        value=mean(values),
-        low=spread.low,
-        high=spread.high,
-        unit=unit,
-        sense="<=",
-        target=target,
-    )
-
-
 def fuzz_claims(rows: Sequence[Row]) -> list[Claim]:
     """T2: how many hostile inputs there were, and what they did."""
     read = [row for row in rows if "inputs" in row]
     unchanged = all(row["unchanged"] for row in rows if "unchanged" in row)
-    facts: list[tuple[str, float, str, str, float]] = [
-        ("hostile inputs", float(sum(row["inputs"] for row in read)), "", ">=", 1e6),
-        ("inputs that crashed", float(sum(row["crashes"] for row in read)), "", "==", 0.0),
-        ("slowest input, processor time", max(row["slowest"] for row in read), "s", "<=", 1.0),
-        ("growth of memory", max(row["growth"] for row in read) / (1 << 20), "MiB", "<=", 64.0),
-        ("a bank's hash unchanged by refused input", float(unchanged), "", "==", 1.0),
+    inputs = float(sum(row["inputs"] for row in read))
+    crashed = float(sum(row["crashes"] for row in read))
+    slowest = max(row["slowest"] for row in read)
+    growth = max(row["growth"] for row in read) / (1 << 20)
+    return [
+        plain_claim("T2", "hostile inputs", inputs, ">=", 1e6),
+        plain_claim("T2", "inputs that crashed", crashed, "==", 0.0),
+        plain_claim("T2", "slowest input, processor time", slowest, "<=", 1.0, "s"),
+        plain_claim("T2", "growth of memory", growth, "<=", 64.0, "MiB"),
+        plain_claim("T2", "a bank's hash unchanged by refused input", float(unchanged), "==", 1.0),
     ]
-    return [_fact("T2", *fact) for fact in facts]
 
 
 def kill_claims(rows: Sequence[Row]) -> list[Claim]:
@@ -95,9 +80,9 @@ def kill_claims(rows: Sequence[Row]) -> list[Claim]:
         float(sum(row[key] for row in rows)) for key in ("kills", "opened", "missing")
     )
     return [
-        _fact("T4", "writers of a bank killed at work", kills, "", ">=", 200.0),
-        _fact("T4", "banks that opened, all adapters whole", opened, "", ">=", 200.0),
-        _fact("T4", "acknowledged adapters that were missing", missing, "", "==", 0.0),
+        plain_claim("T4", "writers of a bank killed at work", kills, ">=", 200.0),
+        plain_claim("T4", "banks that opened, all adapters whole", opened, ">=", 200.0),
+        plain_claim("T4", "acknowledged adapters that were missing", missing, "==", 0.0),
     ]
 
 
@@ -106,16 +91,12 @@ def run_claims(rows: Sequence[Row]) -> list[Claim]:
     (row,) = rows
     kills = float(row["kills"])
     facts = [
-        _fact("T4", "runs killed at work", kills, "", ">=", 50.0),
-        _fact("T4", "banks of killed runs, all adapters whole", row["opened"], "", ">=", kills),
-        _fact("T4", "killed runs resumed to equal hashes", row["resumed"], "", ">=", kills),
+        plain_claim("T4", "runs killed at work", kills, ">=", 50.0),
+        plain_claim("T4", "banks of killed runs, all adapters whole", row["opened"], ">=", kills),
+        plain_claim("T4", "killed runs resumed to equal hashes", row["resumed"], ">=", kills),
     ]
     what = "runs on a full disk that said so in one line and went on once there was room"
     if row["full"] is None:
         reason = "no disk could be mounted: needs Linux and root"
         return [*facts, Claim(id="T4", what=what, value=None, sense=">=", target=1, reason=reason)]
-    return [*facts, _fact("T4", what, row["told"], "", ">=", float(row["full"]))]
-
-
-def _fact(claim: str, what: str, value: float, unit: str, sense: Any, target: float) -> Claim:
-    return Claim(id=claim, what=what, value=value, unit=unit, sense=sense, target=target)
+    return [*facts, plain_claim("T4", what, row["told"], ">=", float(row["full"]))]

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from fedlora.bank import Bank
-from fedlora.bench.trust.claims import spread_claim
+from fedlora.bench.claims import interval_claim
 from fedlora.client.client import Client
 from fedlora.client.protecting import vector_of
 from fedlora.config import RunConfig, from_dict
@@ -156,8 +156,8 @@ def privacy_claims(rows: Sequence[Row]) -> list[Claim]:
             own = [row for row in here if row["epsilon"] == epsilon]
             lost = [100 * (plain[r["seed"]]["accuracy"] - r["accuracy"]) for r in own]
             what = f"points newcomers lose at epsilon {epsilon:g} ({family})"
-            claims.append(spread_claim("T5", what, lost, "points", 5.0))
+            claims.append(interval_claim("T5", what, lost, "<=", 5.0, "points"))
             told = [row["membership"] for row in own]
             what = f"members told from others at epsilon {epsilon:g} ({family}), 0.5 is a guess"
-            claims.append(spread_claim("T5", what, told, "", 0.55))
+            claims.append(interval_claim("T5", what, told, "<=", 0.55))
     return claims
