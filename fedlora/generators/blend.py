@@ -58,8 +58,7 @@ class Blend(Generator):
         Infinite from a task to itself; usual is the mean from a task to its nearest, 1 where there
         is none or all are the same.
         """
-        apart = torch.cdist(self.known.double(), self.known.double()) ** 2
-        apart.fill_diagonal_(torch.inf)
+        apart = distances(self.known, self.known).fill_diagonal_(torch.inf)
         nearest = apart.amin(1)
         usual = float(nearest[nearest.isfinite()].mean()) if len(apart) > 1 else 1.0
         return apart, usual if usual > 0 else 1.0
@@ -134,3 +133,9 @@ class Blend(Generator):
         self._conditions, self.standard = conditions, standard
         self._span = AdapterSpan(adapters)
         self.known = standard(conditions)
+
+
+def distances(one: Tensor, two: Tensor) -> Tensor:
+    """Squared Euclidean distances (m, t) float64 of vectors (m, w) and (t, w)."""
+    apart: Tensor = torch.cdist(one.double(), two.double()) ** 2
+    return apart

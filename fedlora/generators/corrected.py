@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from fedlora import seeding
 from fedlora.generators import store
+from fedlora.generators.blend import distances
 from fedlora.generators.components import Components
 from fedlora.generators.condition import Projection
 from fedlora.generators.contract import Progress
@@ -71,8 +72,9 @@ class Corrected(TopK):
             folder = workdir / f"fold-{number}"
             correction = self._learn(products, kept, part, folder, lambda _: None)
             asked = self.known[held]
-            mean = self._mean(asked, self.known[kept])
-            added = correction.extra(asked @ self._axes, self._apart(asked, self.known[kept]), mean)
+            apart = distances(asked, self.known[kept])
+            mean = self.mean(apart)
+            added = correction.extra(asked @ self._axes, apart, mean)
             base[held[:, None], kept], extra[held[:, None], kept] = mean, added
         self._judge(base - torch.eye(tasks, dtype=torch.float64), extra, products)
         everything = torch.arange(tasks)
@@ -80,8 +82,8 @@ class Corrected(TopK):
 
     @override
     def weigh(self, conditions: Tensor) -> Tensor:
-        base = super().weigh(conditions)
-        apart = self._apart(conditions, self.known)
+        apart = distances(conditions, self.known)
+        base = self.mean(apart)
         extra = self._correction.extra(conditions @ self._axes, apart, base)
         return base + self.facts["share"] * extra
 
@@ -114,9 +116,8 @@ class Corrected(TopK):
         around = Neighbourhood(
             known @ self._axes, found.points.float(), found.unit * found.weights, self.config.seen
         )
-        apart = self._apart(known, known)
-        apart.fill_diagonal_(torch.inf)
-        base = self._weights(apart, min(int(self.facts["k"]), len(rows) - 1), self._temperature)
+        apart = distances(known, known).fill_diagonal_(torch.inf)
+        base = self.mean(apart, most=len(rows) - 1)
         wanted = around.points - base.float() @ around.points
         columns = (*around.around(around.conditions, apart, base), wanted)
         network = train(
@@ -152,15 +153,3 @@ class Corrected(TopK):
             "retrieval_error": float(before),
             "corrected_error": float(before - gains.sum() / whole),
         }
-
-    def _mean(self, asked: Tensor, known: Tensor) -> Tensor:
-        """Weights (m, r) of the retrieval's mean over these tasks alone."""
-        return self._weights(self._apart(asked, known), int(self.facts["k"]), self._temperature)
-
-    def _apart(self, asked: Tensor, known: Tensor) -> Tensor:
-        apart: Tensor = torch.cdist(asked.double(), known.double()) ** 2
-        return apart
-
-    @property
-    def _temperature(self) -> float:
-        return self.facts["temperature"]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from fedlora.generators.blend import distances
 from fedlora.generators.kriging import Kriging
 
 
@@ -73,6 +74,6 @@ def _outside(kriging: Kriging, task: str, outside: Tensor, place: int, usual: fl
     if len(rest):
         after = kriging.foretold_error(rest, joined=own)
         gain = float((kriging.foretold_error(rest) - after).mean())
-    apart = torch.cdist(kriging.standard(own).double(), kriging.known.double()) ** 2
+    apart = distances(kriging.standard(own), kriging.known)
     foretold = float(kriging.foretold_error(own))
     return Spot(task, False, float(apart.min()) / usual, foretold, None, gain)

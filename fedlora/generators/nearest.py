@@ -5,7 +5,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from fedlora.adapter import LoraAdapter
-from fedlora.generators.blend import Blend
+from fedlora.generators.blend import Blend, distances
 from fedlora.section import Section
 
 
@@ -34,12 +34,12 @@ class Nearest(Blend):
         Returns:
             Distances in units of what is usual between a task of the bank and its nearest.
         """
-        apart = torch.cdist(self.standard(condition[None]).double(), self.known.double())[0] ** 2
+        apart = distances(self.standard(condition[None]), self.known)[0]
         closest, index = apart.topk(min(count, len(apart)), largest=False)
         tasks = torch.eye(len(apart), dtype=torch.float64)[index]
         return list(zip(self.combine(tasks), (closest / self.facts["usual"]).tolist(), strict=True))
 
     @override
     def weigh(self, conditions: Tensor) -> Tensor:
-        nearest = torch.cdist(conditions.double(), self.known.double()).argmin(1)
+        nearest = distances(conditions, self.known).argmin(1)
         return torch.nn.functional.one_hot(nearest, len(self.known)).double()

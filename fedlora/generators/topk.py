@@ -5,7 +5,7 @@ from pydantic import Field
 from torch import Tensor
 from typing_extensions import override
 
-from fedlora.generators.blend import Blend
+from fedlora.generators.blend import Blend, distances
 from fedlora.section import Section
 
 COUNTS = (1, 2, 3, 4, 6, 8, 12, 16)
@@ -46,8 +46,15 @@ class TopK(Blend):
 
     @override
     def weigh(self, conditions: Tensor) -> Tensor:
-        apart = torch.cdist(conditions.double(), self.known.double()) ** 2
-        return self._weights(apart, int(self.facts["k"]), self.facts["temperature"])
+        return self.mean(distances(conditions, self.known))
+
+    def mean(self, apart: Tensor, most: int | None = None) -> Tensor:
+        """Weights (m, t) at squared distances (m, t), with the k and temperature of the bank.
+
+        most: where fewer than k tasks can be had.
+        """
+        k = int(self.facts["k"])
+        return self._weights(apart, min(k, most or k), self.facts["temperature"])
 
     def _weights(self, apart: Tensor, k: int, temperature: float) -> Tensor:
         """Weights (m, t) from squared distances (m, t); an infinite distance has weight 0."""
