@@ -28,11 +28,9 @@ def compile_results(config: RunConfig, folder: Path) -> dict[str, Any]:
     rows = [Row(**row) for table in tables for row in table["rows"]]
     metric = tables[0]["metric"] if tables else "accuracy"
     facts = {seed: _read(file) for seed, file in done.items()}
-    told = {
-        seed: [_read(seed_folder(folder, seed) / f"{name}.jsonl") for name in ("metrics", "lost")]
-        for seed in done
-    }
-    lost = [{"seed": seed, **line} for seed, (_, lines) in told.items() for line in lines]
+    missing = {seed: _read(seed_folder(folder, seed) / "lost.jsonl") for seed in done}
+    lost = [{"seed": seed, **line} for seed, lines in missing.items() for line in lines]
+    told = [(_read(seed_folder(folder, seed) / "metrics.jsonl"), missing[seed]) for seed in done]
     return {
         "metric": metric,
         "higher_is_better": metric != "nll",
@@ -42,7 +40,7 @@ def compile_results(config: RunConfig, folder: Path) -> dict[str, Any]:
         "summary": [asdict(summary) for summary in summarise(rows)],
         "bytes": _bytes(config, folder, facts),
         "lost": lost,
-        "privacy": spent(config, [(metrics, lines) for metrics, lines in told.values()]),
+        "privacy": spent(config, told) if config.privacy else [],
         "seconds": sum(_read(seed_folder(folder, seed) / "seconds.json") for seed in done),
         "fingerprint": {str(seed): fact["fingerprint"] for seed, fact in facts.items()},
     }
