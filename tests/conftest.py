@@ -1,6 +1,8 @@
 """A federation small enough for a test and real in every part."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -50,6 +52,19 @@ SMALL: dict[str, Any] = {
 def small_config(**changes: Any) -> RunConfig:
     """The small federation, with sections changed."""
     return from_dict(merged(SMALL, changes), "test")
+
+
+@contextmanager
+def killed_at(owner: Any, name: str) -> Iterator[None]:
+    """What is done inside ends where `owner.name` is called, as if somebody had pressed Ctrl-C."""
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(owner, name, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            yield
 
 
 @pytest.fixture

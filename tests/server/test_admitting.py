@@ -3,8 +3,6 @@
 import json
 from pathlib import Path
 
-import pytest
-
 from fedlora.bank import Bank
 from fedlora.bank.quarantine import FOLDER, Quarantine
 from fedlora.client.client import Client
@@ -13,7 +11,7 @@ from fedlora.runtime.inprocess import InProcess
 from fedlora.server.asking import Asker
 from fedlora.server.federation import federate
 from fedlora.server.observer import Silent
-from tests.conftest import small_config
+from tests.conftest import killed_at, small_config
 
 SHORT = {
     "tasks": {"bank": 9, "held_out": 1, "splits": {"train": 8, "validation": 8, "test": 8}},
@@ -42,9 +40,7 @@ def test_a_clean_run_loses_nothing(tmp_path: Path):
     assert len(Bank.open(tmp_path / "bank")) == 9
 
 
-def test_an_attacker_waits_in_quarantine_and_a_kill_on_the_way_changes_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_an_attacker_waits_in_quarantine_and_a_kill_on_the_way_changes_nothing(tmp_path: Path):
     config = small_config(**SHORT, attackers=ATTACK)
     (attacker,) = Client(config, 0).siege.clients
     whole = live(config, tmp_path / "whole")
@@ -58,14 +54,9 @@ def test_an_attacker_waits_in_quarantine_and_a_kill_on_the_way_changes_nothing(
     assert (lost["phase"], lost["client"]) == ("finetune", attacker)
     assert "quarantine" in str(lost["reason"])
 
-    def killed(*_: object) -> None:
-        raise KeyboardInterrupt
-
     for owner, method in ((Bank, "add"), (Quarantine, "hold"), (Asker, "refuse")):
-        with monkeypatch.context() as patched:
-            patched.setattr(owner, method, killed)
-            with pytest.raises(KeyboardInterrupt):
-                live(config, tmp_path / "killed")
+        with killed_at(owner, method):
+            live(config, tmp_path / "killed")
     assert live(config, tmp_path / "killed") == whole
     (held,) = Quarantine(tmp_path / "killed" / FOLDER)
     assert held.record.client == attacker

@@ -8,7 +8,7 @@ from fedlora.bank import Bank
 from fedlora.client.client import Client
 from fedlora.errors import FedloraError
 from fedlora.server import federation
-from tests.conftest import merged, small_config
+from tests.conftest import killed_at, merged, small_config
 from tests.server.test_admitting import ATTACK, SHORT, lines, live
 
 TRIMMED = {
@@ -24,13 +24,8 @@ def test_an_attacker_stays_in_the_bank_and_teaches_nobody(
     config = small_config(**merged(SHORT, TRIMMED))
     (attacker,) = Client(config, 0).siege.clients
 
-    def killed(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(federation, "learn", killed)
-        with pytest.raises(KeyboardInterrupt):
-            live(config, tmp_path / "killed")
+    with killed_at(federation, "learn"):
+        live(config, tmp_path / "killed")
     resumed = live(config, tmp_path / "killed")
 
     taught: list[set[int]] = []

@@ -14,6 +14,7 @@ from fedlora.config import RunConfig
 from fedlora.errors import FedloraError
 from fedlora.roster import seats
 from fedlora.runtime.inprocess import InProcess
+from fedlora.server import warm_start as warming
 from fedlora.server.asking import Asker
 from fedlora.server.context import ENVELOPE_BYTES, ServerContext
 from fedlora.server.describing import describe
@@ -23,7 +24,7 @@ from fedlora.server.observer import Silent
 from fedlora.server.warm_start import warm_start
 from fedlora.wire.exchange import Reply, Request
 from fedlora.wire.message import decode, encode
-from tests.conftest import merged, small_config
+from tests.conftest import killed_at, merged, small_config
 
 ADAPTER = 4096
 """Values of an adapter of rank 2 for the tiny ViT."""
@@ -168,10 +169,8 @@ def test_ranks_that_were_pruned_in_a_round_are_known_only_after_it(tmp_path, mon
     config = config_of("hetlora", codec_up={"name": "delta", "inner": {"name": "none"}})
     whole = live(context_of(config, tmp_path / "whole", InProcess(Client(config, 0).handle)))
     killed = context_of(config, tmp_path / "killed", InProcess(Client(config, 0).handle))
-    with monkeypatch.context() as patched:
-        patched.setattr("fedlora.server.warm_start.save", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            live(killed)
+    with killed_at(warming, "save"):
+        live(killed)
     killed.journal.close()
     resumed = context_of(config, tmp_path / "killed", InProcess(Client(config, 0).handle))
 
@@ -181,10 +180,6 @@ def test_ranks_that_were_pruned_in_a_round_are_known_only_after_it(tmp_path, mon
 
 def without_the_last(_: LoraAdapter, trained: LoraAdapter, _keep: float) -> LoraAdapter:
     return at_ranks(trained, trained.spec.with_rank(max(trained.spec.layers[0].rank - 1, 1)))
-
-
-def interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize(

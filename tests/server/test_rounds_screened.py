@@ -3,20 +3,16 @@
 import json
 from pathlib import Path
 
-import pytest
-
 from fedlora.client.client import Client
 from fedlora.runtime.inprocess import InProcess
 from fedlora.server.asking import Asker
 from fedlora.server.federation import federate
 from fedlora.server.observer import Silent
-from tests.conftest import merged, small_config
+from tests.conftest import killed_at, merged, small_config
 from tests.server.test_admitting import ATTACK, SHORT, lines
 
 
-def test_an_attacker_is_lost_in_its_round_and_a_kill_changes_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_an_attacker_is_lost_in_its_round_and_a_kill_changes_nothing(tmp_path: Path):
     changes = merged(SHORT, {"attackers": ATTACK, "screening": {"rounds": True}})
     config = small_config(**changes)
     (attacker,) = Client(config, 0).siege.clients
@@ -25,13 +21,8 @@ def test_an_attacker_is_lost_in_its_round_and_a_kill_changes_nothing(
         federate(config, 0, InProcess(Client(config, 0).handle), folder, Silent())
         return json.loads((folder / "facts.json").read_text())["fingerprint"]
 
-    def killed(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Asker, "refuse", killed)
-        with pytest.raises(KeyboardInterrupt):
-            live(tmp_path / "killed")
+    with killed_at(Asker, "refuse"):
+        live(tmp_path / "killed")
     resumed = live(tmp_path / "killed")
 
     assert live(tmp_path / "whole") == resumed

@@ -13,7 +13,7 @@ from fedlora.errors import FedloraError
 from fedlora.server.asking import Asker
 from fedlora.server.vouching import FLOOR, _far_below, peers_of
 from fedlora.wire.message import Message, encode
-from tests.conftest import merged, small_config
+from tests.conftest import killed_at, merged, small_config
 from tests.server.test_admitting import SHORT, lines, live
 
 BLIND = {"size": 1e9, "spectrum": 1e9, "agreement": 1e9, "same_task": 1e9}
@@ -28,19 +28,12 @@ PEERS = {
 }
 
 
-def test_what_no_other_measure_sees_peers_see_and_a_kill_changes_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_what_no_other_measure_sees_peers_see_and_a_kill_changes_nothing(tmp_path: Path):
     config = small_config(**merged(SHORT, PEERS))
     (attacker,) = Client(config, 0).siege.clients
 
-    def killed(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Asker, "refuse", killed)
-        with pytest.raises(KeyboardInterrupt):
-            live(config, tmp_path / "killed")
+    with killed_at(Asker, "refuse"):
+        live(config, tmp_path / "killed")
     assert live(config, tmp_path / "killed") == live(config, tmp_path / "whole")
 
     (held,) = Quarantine(tmp_path / "whole" / FOLDER)
