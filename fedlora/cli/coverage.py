@@ -16,28 +16,16 @@ def show_coverage(place: BankPlace, seed: SeedOption = None, json: AsJson = Fals
     expected error of an adapter made from the others, and missed what it was; gain by how much the
     other newcomers' would fall if this one gave its adapter to the bank.
     """
-    from dataclasses import replace
-    from pathlib import Path
-    from tempfile import TemporaryDirectory
-
-    import torch
-
     from fedlora.bank import Bank
-    from fedlora.generators.coverage import calibration, coverage
-    from fedlora.generators.kriging import Kriging, KrigingConfig
+    from fedlora.generators.coverage import calibration, survey
 
-    known = open_bank(place, seed).training_bank()
-    alone = (place / "index.sqlite").is_file()
-    prompts = 1 if alone else settings_of(place).task_vector.prompts
-    kriging = Kriging(KrigingConfig())
-    seen = replace(known, conditions=kriging.sees(known.conditions, prompts))
-    with TemporaryDirectory() as scratch:
-        kriging.fit(seen, seed=0, workdir=Path(scratch), progress=lambda _: None)
-    tasks, vectors = list[str](), torch.empty(0, seen.conditions.shape[1])
-    if not alone and (arrived := folder_of(place, seed) / "newcomers").is_dir():
-        others = Bank.open(arrived).training_bank()
-        tasks, vectors = list(others.tasks), kriging.sees(others.conditions, prompts)
-    spots = coverage(kriging, sorted(set(known.tasks)), tasks, vectors)
+    alone, known = (place / "index.sqlite").is_file(), open_bank(place, seed).training_bank()
+    if alone:
+        spots = survey(known, None)
+    else:
+        folder = folder_of(place, seed) / "newcomers"
+        arrived = Bank.open(folder).training_bank() if folder.is_dir() else None
+        spots = survey(known, arrived, settings_of(place).task_vector.prompts)
     show([asdict(spot) for spot in spots], json)
     if not json and (agreement := calibration(spots)) is not None:
         line = f"rank correlation of foretold and real errors over the bank: {agreement:.2f}"

@@ -1,13 +1,16 @@
 """Where a bank is thin, and which further task would help most."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from torch import Tensor
 
 from fedlora.generators.blend import distances
-from fedlora.generators.kriging import Kriging
+from fedlora.generators.contract import TrainingBank
+from fedlora.generators.kriging import Kriging, KrigingConfig
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,27 @@ class Spot:
     foretold: float
     missed: float | None
     gain: float | None
+
+
+def survey(bank: TrainingBank, arrived: TrainingBank | None, prompts: int = 1) -> list[Spot]:
+    """`coverage` of a bank and of tasks that are not in it, after a fit of its own.
+
+    Args:
+        bank: all adapters, with their task vectors.
+        arrived: of newcomers; None where there are none.
+        prompts: encoded prompts in a task vector.
+
+    Raises:
+        FedloraError: kriging cannot learn from this bank.
+    """
+    kriging = Kriging(KrigingConfig())
+    seen = replace(bank, conditions=kriging.sees(bank.conditions, prompts))
+    with TemporaryDirectory() as scratch:
+        kriging.fit(seen, seed=0, workdir=Path(scratch), progress=lambda _: None)
+    tasks, vectors = list[str](), torch.empty(0, seen.conditions.shape[1])
+    if arrived is not None:
+        tasks, vectors = list(arrived.tasks), kriging.sees(arrived.conditions, prompts)
+    return coverage(kriging, sorted(set(bank.tasks)), tasks, vectors)
 
 
 def coverage(

@@ -1,11 +1,13 @@
 """Every drawing of the page with its title and caption, section by section."""
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from markupsafe import Markup
 
+from fedlora.config import TaskVectorConfig
 from fedlora.errors import FedloraError
-from fedlora.report import bank_map, traffic
+from fedlora.report import bank_map, reach, traffic
 from fedlora.report.formats import digits
 from fedlora.report.groups import groups
 from fedlora.report.outcome import Line, line, strongest_rival
@@ -14,6 +16,7 @@ from fedlora.report.plots import by_method, by_task, losses, profile, seconds, w
 from fedlora.report.plots import rival as rival_plot
 from fedlora.report.plots import traffic as traffic_plots
 from fedlora.report.run_folder import RunFolder
+from fedlora.section import parse
 
 
 @dataclass(frozen=True)
@@ -37,8 +40,16 @@ class Section:
 
 def sections(run: RunFolder, lines: list[Line]) -> list[Section]:
     """Those sections that the run has material for."""
-    every = (_tasks(run, lines), what_travelled(run), _bank(run), _weights(run), _learning(run))
-    return [s for s in (*every, _profile(run)) if s.figures or s.problem]
+    every = (
+        _tasks(run, lines),
+        what_travelled(run),
+        _bank(run),
+        _reach(run),
+        _weights(run),
+        _learning(run),
+        _profile(run),
+    )
+    return [section for section in every if section.figures or section.problem]
 
 
 def methods(run: RunFolder, lines: list[Line]) -> list[Figure]:
@@ -139,6 +150,18 @@ def _bank(run: RunFolder) -> Section:
             alt = f"{title} of {len(found.tasks)} tasks, {sum(found.newcomer)} of them newcomers"
             svg = bank_plot.places(where, found.tasks, found.newcomer, kinds, alt)
             section.figures.append(Figure(title, caption, svg))
+    return section
+
+
+def _reach(run: RunFolder) -> Section:
+    """Of the first seed, as the map; a damaged bank is told there."""
+    section = Section("How far the bank reaches")
+    for seed in run.seeds[:1]:
+        with suppress(FedloraError):
+            described = parse(TaskVectorConfig, run.config.get("task_vector") or {})
+            if found := reach.read(seed, described.prompts):
+                figure = Figure("Foretold and real errors", found.caption, found.svg)
+                section = Section(section.title, found.about, [figure])
     return section
 
 

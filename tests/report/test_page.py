@@ -31,7 +31,7 @@ def test_the_page_says_the_result_in_one_sentence_and_draws_it(run):
         " of the gap on 12 unseen tasks"
     )
     assert sentence in page.text
-    assert len(page.named("svg")) == 14
+    assert len(page.named("svg")) == 15
 
 
 def test_every_drawing_holds_a_mark_for_each_of_its_data(run):
@@ -46,6 +46,7 @@ def test_every_drawing_holds_a_mark_for_each_of_its_data(run):
         tasks,
         *[2 * 4, 3],
         *[bank + tasks] * 2,
+        bank,
         *[bank * seeds] * 2,
         *[1, bank * seeds + 1, 3 * seeds, 2],
     ]
@@ -128,7 +129,7 @@ def test_nan_in_the_measurements_is_left_out_of_the_drawings(run):
 
     svgs = re.findall(r"<svg.*?</svg>", build(run).read_text(encoding="utf-8"), flags=re.DOTALL)
 
-    assert len(svgs) == 14
+    assert len(svgs) == 15
     assert not any(re.search(r"\bnan\b", svg, flags=re.IGNORECASE) for svg in svgs)
 
 
