@@ -6,7 +6,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -58,15 +58,18 @@ def write_text(path: Path, text: str) -> None:
 
 
 @contextmanager
-def folder(path: Path) -> Iterator[Path]:
+def folder(path: Path, replaced: Collection[str] = ()) -> Iterator[Path]:
     """A new folder to fill, which becomes `path` when the block ends without an error.
 
-    What stood at `path` is replaced; on an error it stays, and what was written is removed.
-    Replacing a folder takes two renames, so a kill between them can leave no folder at `path`,
-    but never a half-written one.
+    A folder that stood at `path` is replaced if it holds nothing but what the new one has too; on
+    an error it stays, and what was written is removed. Replacing a folder takes two renames, so a
+    kill between them can leave no folder at `path`, but never a half-written one.
+
+    replaced: names of what an older folder may hold besides.
 
     Raises:
-        FedloraError: the disk is full or the folder cannot be written to.
+        FedloraError: a file stands there, or a folder that holds something else, the disk is full,
+            or the folder cannot be written to.
     """
     path = Path(path)
     temporary, old = _beside(path), _beside(path)
@@ -74,6 +77,7 @@ def folder(path: Path) -> Iterator[Path]:
         try:
             _make(temporary)
             yield temporary
+            _check_replaceable(path, {file.name for file in temporary.iterdir()}.union(replaced))
             for file in sorted(temporary.rglob("*")):
                 _sync_folder(file)
             if path.exists():
@@ -120,6 +124,19 @@ def explained(path: Path) -> Iterator[None]:
 def remedy(error: OSError | SafetensorError) -> str | None:
     """What is wrong and what to do; None where the operating system did not refuse."""
     return _REMEDY.get(_number(error))
+
+
+def _check_replaceable(path: Path, known: Collection[str]) -> None:
+    """Refuse to replace what is not an older folder of the same kind."""
+    if not path.exists():
+        return
+    if not path.is_dir():
+        raise FedloraError(f"cannot write '{path}': a file stands there: choose another name")
+    if other := sorted(file.name for file in path.iterdir() if file.name not in known):
+        raise FedloraError(
+            f"cannot write '{path}': it holds '{other[0]}', which would be lost: choose another"
+            " name, or move that away"
+        )
 
 
 def _make(path: Path) -> None:

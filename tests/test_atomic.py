@@ -33,13 +33,31 @@ def test_a_folder_appears_only_when_its_block_succeeds(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_a_folder_is_replaced_whole(tmp_path: Path) -> None:
-    for name in ("old", "new"):
-        with atomic.folder(tmp_path / "made") as draft:
-            (draft / name).write_text(name)
+def test_a_folder_is_replaced_whole_by_one_of_its_kind(tmp_path: Path) -> None:
+    for names in ("ab", "a", "ab"):
+        with atomic.folder(tmp_path / "made", replaced="b") as draft:
+            for name in names:
+                (draft / name).write_text(names)
 
-    assert [p.name for p in (tmp_path / "made").iterdir()] == ["new"]
+        assert sorted(p.name for p in (tmp_path / "made").iterdir()) == [*names]
     assert [p.name for p in tmp_path.iterdir()] == ["made"]
+
+
+def test_what_somebody_else_keeps_there_is_never_replaced(tmp_path: Path) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter").write_text("1")
+    (tmp_path / "notes").write_text("2")
+
+    for name, why in (("thesis", "it holds 'chapter', which would be lost"), ("notes", "a file")):
+        with (
+            pytest.raises(FedloraError, match=f"cannot write '.*{name}': {why}"),
+            atomic.folder(tmp_path / name) as draft,
+        ):
+            (draft / "x").write_text("new")
+
+    assert (tmp_path / "thesis" / "chapter").read_text() == "1"
+    assert (tmp_path / "notes").read_text() == "2"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["notes", "thesis"]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")

@@ -18,6 +18,7 @@ from transformers import (
 )
 from transformers.utils.hub import cached_file
 
+from fedlora.backbone.finite import check_finite
 from fedlora.errors import FedloraError
 
 TEMPLATES = ("a photo of a {}.",)
@@ -27,6 +28,9 @@ PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
 
 # A tokenizer's words are in one of these.
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json")
+
+# Interpolation overshoots 1 a little; pixels from 0 to 255 are another matter.
+LARGEST_PIXEL = 1.5
 
 # Of the pixels that CLIP was trained on, for models without either.
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -54,7 +58,7 @@ class ImageInput:
 
         Raises:
             FedloraError: the images have neither one channel nor those of the tower, or are no
-                floating-point numbers.
+                floating-point numbers in [0, 1], or there are none.
         """
         if not isinstance(images, Tensor) or not images.is_floating_point():
             raise FedloraError("images: give a tensor of floats in [0, 1], such as pixels / 255")
@@ -64,6 +68,10 @@ class ImageInput:
                 f" {self.channels}, height, width)"
             )
         height, width = images.shape[-2:]
+        if not height * width:
+            raise FedloraError(f"images of shape {tuple(images.shape)}: there is no pixel in them")
+        if len(images) and float(images.amax()) > LARGEST_PIXEL:
+            raise FedloraError("images: give values in [0, 1], such as pixels / 255")
         short = min(height, width)
         if short != self.size:
             scaled = (self.size * height // short, self.size * width // short)
@@ -164,13 +172,20 @@ def load_clip(where: str, dtype: torch.dtype = torch.float32) -> ClipTowers:
     """The towers in a folder or hub id that `locate` gave.
 
     Raises:
-        ValueError: it is no CLIP.
+        ValueError: it is no CLIP, or weights are missing or not finite.
         Exception: its files are missing or damaged; transformers raises many kinds.
     """
     described = AutoConfig.from_pretrained(where)
     if not isinstance(described, CLIPConfig):
         raise ValueError(f"a model of type '{described.model_type}', no CLIP")
-    model: Any = CLIPModel.from_pretrained(where, dtype=dtype)
+    loaded: Any = CLIPModel.from_pretrained(
+        where, dtype=dtype, output_loading_info=True, ignore_mismatched_sizes=True
+    )
+    model, found = loaded
+    # what a checkpoint lacks, or has in other shapes, would be drawn at random
+    if missing := sorted({*found["missing_keys"], *(key for key, *_ in found["mismatched_keys"])}):
+        raise ValueError(f"its weights lack '{missing[0]}' of the shape that its config asks for")
+    check_finite(model)
     return ClipTowers(model.eval(), _tokenizer(where), image_input(described, where), where)
 
 
@@ -185,12 +200,14 @@ def image_input(config: Any, where: str | None = None) -> ImageInput:
     """Size and channels of a CLIPConfig, and the normalisation that was saved beside the model."""
     vision = config.vision_config
     saved = {} if where is None else _processor_settings(where)
-    return ImageInput(
-        int(vision.image_size),
-        int(vision.num_channels),
-        tuple(saved.get("image_mean") or CLIP_MEAN),
-        tuple(saved.get("image_std") or CLIP_STD),
+    channels = int(vision.num_channels)
+    mean, std = (
+        tuple(map(float, saved.get(key) or usual))
+        for key, usual in (("image_mean", CLIP_MEAN), ("image_std", CLIP_STD))
     )
+    if where is not None and not len(mean) == len(std) == channels:
+        raise ValueError(f"image_mean and image_std: {channels} numbers each are needed")
+    return ImageInput(int(vision.image_size), channels, mean, std)
 
 
 def _processor_settings(where: str) -> dict[str, Any]:

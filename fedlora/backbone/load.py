@@ -21,6 +21,7 @@ from transformers.utils import logging as transformers_logging
 
 from fedlora import cache
 from fedlora.backbone.clip import ClipTowers, load_clip
+from fedlora.backbone.finite import check_finite
 from fedlora.backbone.florence2 import ARCHITECTURE, Florence, load_florence
 from fedlora.backbone.pixels import Pixels, read_pixels
 from fedlora.backbone.weights import digest, loading, locate
@@ -108,6 +109,7 @@ def _load(where: str, config: BackboneConfig) -> BaseModel:
     )
     model.eval().requires_grad_(False)
     _zero(model, found["missing_keys"])
+    check_finite(model)
     identity, parameters = digest(model), sum(p.numel() for p in model.parameters())
     tokenizer, classifier = None, None
     labels: tuple[str, ...] = ()

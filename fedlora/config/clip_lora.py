@@ -31,7 +31,7 @@ class LoRAFields(Section):
     """The settings of an adapter, as a section of YAML has them."""
 
     r: int = Field(16, ge=1)
-    lora_alpha: float = Field(32, gt=0)
+    lora_alpha: float = Field(32, gt=0, allow_inf_nan=False)
     lora_dropout: float = Field(0.1, ge=0, lt=1)
     target_modules: Literal["auto"] | tuple[str, ...] = "auto"
     bias: Literal["none", "all", "lora_only"] = "none"

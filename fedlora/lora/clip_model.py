@@ -220,5 +220,7 @@ def _check_classes(
         raise FedloraError(
             f"num_classes={num_classes}, but class_names has {len(names)}: give one a class"
         )
+    if not isinstance(trainable_head, bool | None):
+        raise FedloraError(f"trainable_head={trainable_head!r}: write True, False or None")
     if names is None and trainable_head is False:
         raise FedloraError("class_names: a zero-shot head needs them; or set trainable_head=True")

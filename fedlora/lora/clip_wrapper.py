@@ -41,6 +41,8 @@ class CLIPLoRAWrapper(LoRAWrapper):
         FedloraError: the model is none, or a component is unknown.
     """
 
+    target_components: tuple[str, ...] = ()
+
     def __init__(
         self,
         federated_clip_model: FederatedCLIPModel,
@@ -70,7 +72,12 @@ class CLIPLoRAWrapper(LoRAWrapper):
         for target in targets:
             component = OWN_COMPONENT.get(target)
             if component and component not in parts:
-                raise FedloraError(f"target_components: add '{component}', which '{target}' is of")
+                own = [OWN_COMPONENT.get(each) for each in targets]
+                every = own if all(own) else [*parts, component]
+                raise FedloraError(
+                    f"target_components: '{target}' is of '{component}'; write"
+                    f" [{', '.join(dict.fromkeys(map(str, every)))}]"
+                )
         if towers or targets != CLIP_TARGETS:  # which are the towers' alone
             everywhere = [*single, *(name for names in inside.values() for name in names)]
             check_targets(everywhere, targets, unfit_layers(model))

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from fedlora.backbone.clip import ImageInput
 from fedlora.errors import FedloraError
+from fedlora.lora.received import is_plain
 
 
 def prepared_images(data: Any, images: ImageInput) -> Tensor:
@@ -16,6 +17,8 @@ def prepared_images(data: Any, images: ImageInput) -> Tensor:
         FedloraError: they are no numbers, of another size, have other channels, or are not finite.
     """
     pixels = _tensor(data, "images")
+    if not pixels.is_floating_point():
+        raise FedloraError(f"images of {pixels.dtype}: give floats, as prepare() makes them")
     taken = (images.channels, images.size, images.size)
     if tuple(pixels.shape[1:]) != taken:
         raise FedloraError(
@@ -40,17 +43,21 @@ def class_numbers(labels: Any, images: int, num_classes: int) -> Tensor:
         )
     if len(truth) != images or images == 0:
         raise FedloraError(f"{images} images and {len(truth)} labels: give one for each")
+    truth = truth.to(torch.int64)
     low, high = int(truth.min()), int(truth.max())
     if low < 0 or high >= num_classes:
         raise FedloraError(
             f"label {low if low < 0 else high} in the data, but num_classes={num_classes}: labels"
             " count from 0; raise num_classes or mend the labels"
         )
-    return truth.to(torch.int64)
+    return truth
 
 
 def _tensor(values: Any, what: str) -> Tensor:
     try:
-        return torch.as_tensor(values)
+        tensor = torch.as_tensor(values)
     except (TypeError, ValueError, RuntimeError):
-        raise FedloraError(f"{what}: give numbers, in a tensor or an array") from None
+        tensor = None
+    if tensor is None or tensor.is_complex() or not is_plain(tensor):
+        raise FedloraError(f"{what}: give numbers, in a tensor or an array")
+    return tensor

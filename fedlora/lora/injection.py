@@ -10,10 +10,15 @@ from peft import LoraModel as Tuner
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 from torch.nn import Parameter
+from torch.nn.modules.batchnorm import _NormBase
 
+from fedlora.errors import FedloraError
 from fedlora.lora.config import LoRAConfig
 from fedlora.lora.optimizers import Adoption
 from fedlora.lora.targets import exactly
+
+PATIENCE = 32
+"""Steps until somebody who trains nothing is told; gradients may be accumulated over a few."""
 
 
 class Injection:
@@ -22,8 +27,8 @@ class Injection:
     Attributes:
         layers: full names of the adapted layers.
         trained: names of all that training changes, in the model's order: the adapter's factors,
-            biases if the configuration says so, what the model trains beside them, and buffers
-            that are part of its state, such as the running statistics of a normalisation.
+            biases if the configuration says so, what the model trains beside them, and the running
+            statistics of its normalisations.
     """
 
     def __init__(
@@ -32,7 +37,8 @@ class Injection:
         self.model = model
         self.layers = tuple(layers)
         self._required = {name: p.requires_grad for name, p in model.named_parameters()}
-        weights = [_weight(model.get_submodule(name)) for name in layers]
+        if unknown := sorted(set(beside) - self._required.keys()):
+            raise FedloraError(f"trained_beside: the model has no parameter '{unknown[0]}'")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # PEFT's advice to callers of its own classes
             self._tuner: Any = Tuner(model, _peft_config(config, layers), "default")
@@ -41,19 +47,19 @@ class Injection:
             parameter.requires_grad_(parameter.requires_grad or name in beside)
             if not parameter.requires_grad:
                 parameter.grad = None  # an old one would go on moving it
-        state = model.state_dict(keep_vars=True)
+        state, statistics = _state(model), _statistics(model)
         self.trained = tuple(
-            name for name, t in state.items() if t.requires_grad or not isinstance(t, Parameter)
+            name for name, tensor in state.items() if tensor.requires_grad or name in statistics
         )
-        self._adoption = Adoption(model, {
-            weight: [p for n, p in model.get_submodule(name).named_parameters() if "lora_" in n]
-            for name, weight in zip(layers, weights, strict=True)
-        })  # fmt: skip
+        self._adoption = Adoption(model, layers)
         # As they were: what a disabled adapter must leave, and an enabled one takes back.
         self._aside = {
-            name: state[name].detach().clone() for name in self.trained if "lora_" not in name
+            name: tensor.detach().clone()
+            for name, tensor in state.items()
+            if "lora_" not in name and (name in self.trained or not isinstance(tensor, Parameter))
         }
         self.enabled = True
+        self._steps, self._first = 0, list[Tensor]()
 
     def enable(self, wanted: bool) -> None:
         """Use the adapter and all that was trained with it, or the model as if never wrapped."""
@@ -65,7 +71,7 @@ class Injection:
                 self._tuner.enable_adapter_layers()
             else:
                 self._tuner.disable_adapter_layers()
-        state = self.model.state_dict(keep_vars=True)
+        state = _state(self.model)
         with torch.no_grad():
             for name, other in self._aside.items():
                 now = state[name].detach().clone()
@@ -75,9 +81,21 @@ class Injection:
                     state[name].requires_grad_(wanted)
         self.enabled = wanted
 
+    def stands_still(self) -> bool:
+        """Count a step; true at the last of `PATIENCE` that left all that trains as it was."""
+        self._steps += 1
+        if self._steps == 1:
+            self._first = [t.clone() for t in self.tensors(trained_only=True).values()]
+        if self._steps != PATIENCE:
+            return False
+        pairs = zip(self._first, self.tensors(trained_only=True).values(), strict=True)
+        still = all(torch.equal(first, now) for first, now in pairs)
+        self._first = []
+        return still
+
     def tensors(self, trained_only: bool) -> dict[str, Tensor]:
         """By name, what trains, or the whole state; as they are with the adapter enabled."""
-        state = {name: t.detach() for name, t in self.model.state_dict(keep_vars=True).items()}
+        state = {name: tensor.detach() for name, tensor in _state(self.model).items()}
         if not self.enabled:
             state |= self._aside
         if not trained_only:
@@ -87,8 +105,8 @@ class Injection:
     def merge(self) -> None:
         """Add the adapter to the weights, take its layers out, and unfreeze what was frozen."""
         self.enable(True)
-        self._tuner.merge_and_unload()
         self._adoption.undo()
+        self._tuner.merge_and_unload()
         for name, parameter in self.model.named_parameters():
             parameter.requires_grad_(self._required[name])
 
@@ -98,8 +116,20 @@ def has_adapter(model: nn.Module) -> bool:
     return any(isinstance(module, BaseTunerLayer) for module in model.modules())
 
 
-def _weight(layer: nn.Module) -> Parameter:
-    return layer.get_parameter("weight")
+def _state(model: nn.Module) -> dict[str, Tensor]:
+    """The tensors of a model's state; a module may have other things in it."""
+    state = model.state_dict(keep_vars=True)
+    return {name: value for name, value in state.items() if isinstance(value, Tensor)}
+
+
+def _statistics(model: nn.Module) -> set[str]:
+    """Names of what training changes without a gradient."""
+    return {
+        f"{name}.{own}" if name else own
+        for name, module in model.named_modules()
+        if isinstance(module, _NormBase)
+        for own, _ in module.named_buffers(recurse=False)
+    }
 
 
 def _peft_config(config: LoRAConfig, layers: Sequence[str]) -> LoraConfig:

@@ -24,6 +24,11 @@ def check_count(parameters: Sequence[Any], expected: int) -> None:
         )
 
 
+def is_plain(tensor: Tensor) -> bool:
+    """Whether a tensor holds a value for every place: it is neither sparse nor without data."""
+    return tensor.layout is torch.strided and not tensor.is_meta
+
+
 def fitting(name: str, value: Any, own: Tensor) -> Tensor:
     """The value as a tensor that can take the place of a model's own.
 
@@ -37,9 +42,11 @@ def fitting(name: str, value: Any, own: Tensor) -> Tensor:
         raise FedloraError(f"parameter '{name}' is not an array of numbers") from None
     if tuple(tensor.shape) != tuple(own.shape):
         raise FedloraError(f"parameter '{name}' is {tuple(tensor.shape)}, not {tuple(own.shape)}")
-    if tensor.is_complex():
+    if tensor.is_complex() or tensor.is_quantized or not is_plain(tensor):
         raise FedloraError(f"parameter '{name}' is not an array of real numbers")
-    fitted = tensor.to(own.dtype)
+    fitted = tensor.to(own.device, own.dtype)
+    if torch.equal(fitted, own):
+        return fitted  # a constant, whatever it holds
     if not bool(torch.isfinite(tensor).all() & torch.isfinite(fitted).all()):
         raise FedloraError(f"parameter '{name}' holds NaN or infinity, or is too large")
     return fitted

@@ -130,10 +130,10 @@ class LoRAModelManager:
 _MUST_AGREE = {
     "bias": "bias",
     "save_only_trainable": "save_only_trainable",
-    "architecture": "architecture",
     "rank": "rank",
     "alpha": "alpha",
     "layers": "set of adapted layers",
+    "architecture": "architecture",
     "base": "base model",
 }
 
@@ -148,7 +148,7 @@ def checked(name: str) -> str:
         raise FedloraError(f"name: give a string, not {type(name).__name__}")
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}", name):
         raise FedloraError(
-            f"name '{name}': use letters, digits, '_', '-' and '.', no path, at most 80"
+            f"name {name!r}: use letters, digits, '_', '-' and '.', no path, at most 80"
         )
     return name
 

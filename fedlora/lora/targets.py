@@ -39,22 +39,44 @@ def unfit_layers(model: nn.Module) -> dict[str, str]:
     closed = tuple(f"{name}." for name, m in model.named_modules() if isinstance(m, _CLOSED))
     names: dict[int, list[str]] = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):
-        names.setdefault(id(parameter), []).append(name)
+        names.setdefault(_place(parameter), []).append(name)
     unfit = {}
     for name, layer in model.named_modules(remove_duplicate=False):
         if not isinstance(layer, ADAPTABLE):
             continue
         weight = getattr(layer, "weight", None)
-        shared = [other for other in names.get(id(weight), ()) if other != f"{name}.weight"]
-        if not isinstance(weight, nn.Parameter):
-            unfit[name] = "its weight is computed"
-        elif shared:
+        if not isinstance(weight, nn.Parameter) or nn.parameter.is_lazy(weight):
+            unfit[name] = "its weight is computed, or not there yet"
+        elif shared := [n for n in names[_place(weight)] if n != f"{name}.weight"]:
             unfit[name] = f"its weight is that of '{shared[0]}' too"
-        elif getattr(layer, "groups", 1) != 1:
-            unfit[name] = "it is a convolution in groups"
         elif name.startswith(closed):
             unfit[name] = "its module reads the weight without calling the layer"
+        elif why := _special(layer):
+            unfit[name] = why
     return unfit
+
+
+def _place(weight: nn.Parameter) -> int:
+    """Where the values are: the same for parameters that share them."""
+    if nn.parameter.is_lazy(weight) or weight.is_meta:
+        return id(weight)
+    return weight.data_ptr() or id(weight)
+
+
+def _special(layer: nn.Module) -> str:
+    """What a layer does that PEFT's own arithmetic does not; empty for a plain one."""
+    kind = next(kind for kind in ADAPTABLE if isinstance(layer, kind))
+    if type(layer).forward is not kind.forward:
+        return f"it is a {kind.__name__} with a forward of its own"
+    if getattr(layer, "groups", 1) != 1:
+        return "it is a convolution in groups"
+    if any(step != 1 for step in getattr(layer, "dilation", ())):
+        return "it is a dilated convolution"
+    if getattr(layer, "padding_mode", "zeros") != "zeros":
+        return "it is a convolution whose padding is not zeros"
+    if getattr(layer, "max_norm", None) is not None:
+        return "it is an embedding whose rows are cut to a norm"
+    return ""
 
 
 def automatic(layers: Mapping[str, nn.Module]) -> list[str]:
@@ -106,6 +128,11 @@ def check_targets(layers: Iterable[str], targets: Sequence[str], unfit: Mapping[
                 )
         hint = nearest(target, sorted({_ending(name) for name in names} or {"auto"}))
         raise FedloraError(f"target_modules: no layer is called '{target}'; {hint}")
+
+
+def base_weight(model: nn.Module, name: str) -> nn.Parameter:
+    """The frozen weight under the adapter of a layer."""
+    return model.get_submodule(name).get_parameter("base_layer.weight")
 
 
 def matches(name: str, target: str) -> bool:

@@ -1,18 +1,26 @@
 """Any federated torch model, wrapped: the same four methods, with an adapter underneath."""
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
+from typing_extensions import override
 
 from fedlora.errors import FedloraError
 from fedlora.lora.config import LoRAConfig
 from fedlora.lora.injection import Injection, has_adapter
 from fedlora.lora.received import check_count, fitting
 from fedlora.lora.targets import find_layers
+
+STILL = (
+    "train_step has changed nothing that trains: does it move tensors that it took from the model"
+    " before wrapping, or by an optimiser that is not torch's, or is the layer behind the adapter"
+    " zero and frozen?"
+)
 
 INTERFACE = ("get_parameters", "set_parameters", "train_step", "evaluate")
 
@@ -41,8 +49,7 @@ class LoRAWrapper(nn.Module):
                 f"{type(model).__name__} cannot be wrapped: it must be a torch module with"
                 f" {', '.join(INTERFACE)}" + (f"; {missing[0]} is missing" if missing else "")
             )
-        if isinstance(model, LoRAWrapper) or has_adapter(model):
-            raise FedloraError("the model has an adapter already; merge_and_unload() it first")
+        self._refuse_adapted(model)
         if not isinstance(lora_config, LoRAConfig | None):
             raise FedloraError(
                 "lora_config: give a LoRAConfig, such as LoRAConfig(r=8), not a"
@@ -81,6 +88,7 @@ class LoRAWrapper(nn.Module):
             FedloraError: no layer matches; the model is then unchanged.
         """
         if self._injection is None:
+            self._refuse_adapted(self.federated_model)
             layers, beside = self.target_layers(), self.trained_beside()
             self._injection = Injection(self.federated_model, self.lora_config, layers, beside)
             self._changed()
@@ -136,7 +144,8 @@ class LoRAWrapper(nn.Module):
     def merge_and_unload(self) -> nn.Module:
         """Add the adapter to the weights and give the model back as it was before wrapping.
 
-        Outputs stay as they are, up to rounding, unless `forward` reads a weight that it also
+        An adapter that is disabled is merged as well. Outputs stay as they are with the adapter, up
+        to rounding, unless `forward` reads a weight that it also
         calls as a layer.
         """
         self.injection.merge()
@@ -196,12 +205,17 @@ class LoRAWrapper(nn.Module):
     def train_step(self, data: Any, labels: Any) -> Any:
         """The model's own: one step, the loss.
 
+        It warns once if many steps have left all that trains as it was.
+
         Raises:
             FedloraError: the adapter is disabled, and all else is frozen.
         """
         if self._injection is not None and not self._injection.enabled:
             raise FedloraError("nothing trains: call enable_lora_layers() before train_step")
-        return self.federated_model.train_step(data, labels)  # type: ignore[operator]
+        loss = self.federated_model.train_step(data, labels)  # type: ignore[operator]
+        if self._injection is not None and self._injection.stands_still():
+            warnings.warn(STILL, stacklevel=2)
+        return loss
 
     def evaluate(self, data: Any, labels: Any) -> Any:
         """The model's own: metrics by name."""
@@ -211,8 +225,20 @@ class LoRAWrapper(nn.Module):
         """The model's own."""
         return self.federated_model(*inputs, **named)
 
+    @override
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, nn.Parameter]]:
+        """The model's, by the names that they have there."""
+        return self.federated_model.named_parameters(prefix, recurse, remove_duplicate)
+
     def _find_layers(self) -> list[str]:
         return find_layers(self.federated_model, self.lora_config.target_modules)
+
+    @staticmethod
+    def _refuse_adapted(model: nn.Module) -> None:
+        if isinstance(model, LoRAWrapper) or has_adapter(model):
+            raise FedloraError("the model has an adapter already; merge_and_unload() it first")
 
     def _changed(self) -> None:
         """Tell a model that wants to know (`parameters_changed`) that its tensors have changed."""
@@ -241,10 +267,10 @@ class LoRAWrapper(nn.Module):
             return getattr(modules["federated_model"], name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """What the model has is set on the model: `wrapped.learning_rate = 0.1` is meant for it."""
+        """What is not the wrapper's own is set on the model, which is meant: `m.rate = 0.1`."""
         model = self.__dict__.get("_modules", {}).get("federated_model")
         own = name in self.__dict__ or hasattr(type(self), name) or name == "federated_model"
-        if model is not None and not own and hasattr(model, name):
+        if model is not None and not own:
             setattr(model, name, value)
         else:
             super().__setattr__(name, value)

@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer, BertConfig, BertForMaskedLM
 
 from fedlora.backbone import load_base
@@ -53,3 +54,18 @@ def test_a_clip_cut_off_is_one_line_for_who_names_it_in_a_script(tmp_path):
 
     with pytest.raises(FedloraError, match=r"^model_name: '.*' cannot be loaded"):
         FederatedCLIPModel(str(tmp_path / "clip"), 3)
+
+
+@pytest.mark.parametrize(("spoil", "says"), [
+    (lambda t: t.pop("visual_projection.weight"), "its weights lack 'visual_projection.weight'"),
+    (lambda t: t["logit_scale"].fill_(torch.nan), "its 'logit_scale' holds NaN"),
+    (lambda t: t.update({"text_projection.weight": torch.zeros(3, 3)}), "text_projection.weight"),
+])  # fmt: skip
+def test_a_clip_without_all_its_weights_is_none(spoil, says, tmp_path):
+    shutil.copytree(locate("tiny_clip"), tmp_path / "clip")
+    tensors = load_file(tmp_path / "clip" / "model.safetensors")
+    spoil(tensors)
+    save_file(tensors, tmp_path / "clip" / "model.safetensors", {"format": "pt"})
+
+    with pytest.raises(FedloraError, match=rf"cannot be loaded \(.*{says}"):
+        load_base(BackboneConfig(name=str(tmp_path / "clip")))

@@ -238,8 +238,8 @@ def test_the_quick_start_trains():
     ([], {}, "give a list"),
     ("encoder", {}, "give a list"),
     (["encoder"], {"target_modules": ["q_prj"]}, r"'q_prj'; did you mean 'q_proj'"),
-    (["encoder"], {"target_modules": ["classifier"]}, "target_components: add 'classifier'"),
-    (["encoder"], {"target_modules": ["visual_projection"]}, "target_components: add 'projection'"),
+    (["encoder"], {"target_modules": ["classifier"]}, r"is of 'classifier'; write \[classifier\]"),
+    (["encoder"], {"target_modules": ["visual_projection"]}, r"write \[projection\]"),
     (["encoder", "classifier"], {"target_modules": ["classifier"]}, "'encoder' has none of"),
     (["text_encoder", "classifier"], {}, "leave 'classifier' out"),
 ])  # fmt: skip
@@ -361,12 +361,20 @@ def test_classes_that_disagree_are_named_before_anything_trains():
     for images in (torch.zeros(1, 3, 8, 8, dtype=torch.uint8), [[0.5]]):
         with pytest.raises(FedloraError, match="images: give a tensor of floats"):
             model.prepare(images)
+    with pytest.raises(FedloraError, match=r"images: give values in \[0, 1\]"):
+        model.prepare(torch.full((1, 3, 8, 8), 255.0))
+    with pytest.raises(FedloraError, match="there is no pixel in them"):
+        model.prepare(torch.zeros(1, 3, 8, 0))
+    for head in ("no", 0, 2.5):
+        with pytest.raises(FedloraError, match=r"trainable_head=.*: write True, False or None"):
+            clip(trainable_head=head)
     for template in ("a photo", 3):
         with pytest.raises(FedloraError, match=r"templates: put \{\} where the class name"):
             clip(templates=[template])
     for rate in (0, "fast"):
         with pytest.raises(FedloraError, match=r"learning_rate=.*: give a number above 0"):
             clip(learning_rate=rate)
+    assert model.evaluate(pixels, labels.to(torch.uint16)) == model.evaluate(pixels, labels)
     before = model.get_parameters()
     for step in (model.train_step, model.evaluate):
         with pytest.raises(FedloraError, match="label 4 in the data, but num_classes=4"):
@@ -377,9 +385,15 @@ def test_classes_that_disagree_are_named_before_anything_trains():
             step(pixels[:, :1], labels)
         with pytest.raises(FedloraError, match="give \\(n,\\) integers"):
             step(pixels, labels.float())
-        for images, truth in ((None, labels), ("abc", labels), (pixels, None), (pixels, NAMES)):
+        for images, truth in (
+            (None, labels), ("abc", labels), (pixels.to_sparse(), labels),
+            (pixels.to("meta"), labels), (pixels + 0j, labels),
+            (pixels, None), (pixels, NAMES), (pixels, labels.to_sparse()),
+        ):  # fmt: skip
             with pytest.raises(FedloraError, match="give numbers, in a tensor or an array"):
                 step(images, truth)
+        with pytest.raises(FedloraError, match=r"images of torch\.uint8: give floats"):
+            step(torch.zeros_like(pixels, dtype=torch.uint8), labels)
         with pytest.raises(FedloraError, match="images hold NaN or infinity"):
             step(pixels * float("nan"), labels)
     assert all((a == b).all() for a, b in zip(before, model.get_parameters(), strict=True))
@@ -457,3 +471,14 @@ def test_a_learning_rate_changed_between_steps_counts_from_the_next_step_on():
 ])  # fmt: skip
 def test_the_preset_for_towers_goes_with_a_component_that_is_one_layer(part, layer):
     assert CLIPLoRAWrapper(clip(), LoRAConfig.for_clip_model(), [part]).target_layers() == [layer]
+
+
+def test_a_preset_for_the_head_says_which_component_it_is_of():
+    preset = LoRAConfig.for_classification_head()
+    with pytest.raises(
+        FedloraError, match=r"'classifier' is of 'classifier'; write \[classifier\]"
+    ):
+        CLIPLoRAWrapper(clip(), preset).target_layers()
+    config = LoRAConfig(target_modules=["q_proj", "classifier"])
+    with pytest.raises(FedloraError, match=r"; write \[encoder, classifier\]"):
+        CLIPLoRAWrapper(clip(), config).target_layers()

@@ -1,6 +1,8 @@
 """Wrapped, any federated model keeps its ways."""
 
 import copy
+import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -71,10 +73,10 @@ def test_an_attribute_of_the_model_is_read_and_set_through_the_wrapper():
     wrapper = adapted()
 
     wrapper.learning_rate = 0.7
-    wrapper.note = "the wrapper's own"
+    wrapper.note = "new"
 
     assert wrapper.federated_model.learning_rate == wrapper.learning_rate == 0.7
-    assert not hasattr(wrapper.federated_model, "note")
+    assert wrapper.federated_model.note == wrapper.note == "new"
     with pytest.raises(AttributeError, match="no_such_thing"):
         _ = wrapper.no_such_thing
 
@@ -158,6 +160,96 @@ def test_a_copy_of_a_wrapped_model_trains_and_is_merged_by_itself():
     assert all(np.array_equal(a, b) for a, b in zip(before, wrapper.get_parameters(), strict=True))
 
 
+@pytest.mark.parametrize("steps", [0, 3])
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
+def test_a_copy_s_optimiser_trains_the_copy_wherever_it_is_kept(copied, steps):
+    wrapper, (x, y) = LoRAWrapper(Deeper(), LoRAConfig(r=3)), data()
+    wrapper.apply_lora_to_federated_model()
+    for _ in range(steps):
+        wrapper.train_step(x, y)
+    kept = wrapper.get_parameters()
+
+    other = copied(wrapper)
+    before, *_, after = [other.train_step(x, y) for _ in range(60)]
+
+    assert after < 0.7 * before
+    assert all(np.array_equal(a, b) for a, b in zip(kept, wrapper.get_parameters(), strict=True))
+    merged = other.merge_and_unload()
+    optimizer = merged.parts["optimizer"]
+    assert optimizer.param_groups[0]["params"] == list(merged.parameters())
+
+
+class ByHand(Plain):
+    """It moves tensors that it took before it was wrapped."""
+
+    def __init__(self):
+        super().__init__()
+        self.taken = list(self.parameters())
+
+    def train_step(self, data, labels):
+        loss = functional.cross_entropy(self(data), labels)
+        loss.backward()
+        with torch.no_grad():
+            for tensor in self.taken:
+                if tensor.grad is not None:
+                    tensor.sub_(0.1 * tensor.grad)
+        return loss.item()
+
+
+def test_who_trains_nothing_is_told_once():
+    wrapper, (x, y) = LoRAWrapper(ByHand()).apply_lora_to_federated_model(), data()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        for model in (wrapper, adapted()):
+            for _ in range(80):
+                model.train_step(x, y)
+
+    assert ["train_step has changed nothing" in str(one.message) for one in told] == [True]
+
+
+def test_parameters_are_found_by_the_names_that_they_have_in_the_model():
+    wrapper, (x, y) = adapted(), data()
+    ends = [
+        {"params": [p for n, p in wrapper.named_parameters() if n.startswith(start)], "lr": rate}
+        for start, rate in (("first", 0.0), ("second", 0.5))
+    ]
+    before = wrapper.get_parameters()
+    optimizer = torch.optim.SGD(ends)
+    functional.cross_entropy(wrapper(x), y).backward()
+    optimizer.step()
+
+    moved = [
+        not np.array_equal(a, b) for a, b in zip(before, wrapper.get_parameters(), strict=True)
+    ]
+    assert moved == [False, False, False, True]
+
+
+class Furnished(Plain):
+    """Buffers that are no statistics, and a state that is no tensor."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mask", torch.full((3, 3), -torch.inf).triu(1))
+        self.register_buffer("table", torch.zeros(1000))
+
+    def get_extra_state(self):
+        return {"rounds": 3}
+
+    def set_extra_state(self, state): ...
+
+
+@pytest.mark.parametrize("only", [True, False])
+def test_constants_of_a_model_stay_at_home_and_do_not_hinder(only):
+    torch.manual_seed(0)
+    wrapper = LoRAWrapper(Furnished(), LoRAConfig(r=3, save_only_trainable=only))
+    wrapper.apply_lora_to_federated_model()
+    values = wrapper.get_parameters()
+
+    wrapper.set_parameters(values)
+
+    assert len(values) == (4 if only else 10)
+
+
 @pytest.mark.parametrize(("bias", "tensors"), [("none", 4), ("lora_only", 6), ("all", 6)])
 def test_what_trains_is_what_travels(bias, tensors):
     wrapper, (x, y) = adapted(bias=bias), data()
@@ -219,9 +311,30 @@ def test_layers_that_peft_cannot_adapt_and_take_out_again_are_left_alone():
             self.computed = nn.utils.parametrizations.weight_norm(nn.Linear(2, 2))
 
     assert LoRAWrapper(Odd()).target_layers() == ["first", "second"]
-    for name, why in (("grouped", "it is a convolution in groups"), ("computed", "is computed")):
+    for name, why in (("grouped", "it is a convolution in groups"), ("computed", "not there yet")):
         with pytest.raises(FedloraError, match=f"'{name}' cannot be adapted, since .*{why}; leave"):
             LoRAWrapper(Odd(), LoRAConfig(r=3, target_modules=[name])).target_layers()
+
+
+class Loud(nn.Linear):
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+@pytest.mark.parametrize(("layer", "why"), [
+    (nn.Conv1d(4, 4, 3, padding=1, padding_mode="circular"), "whose padding is not zeros"),
+    (nn.Conv2d(4, 4, 3, dilation=2), "a dilated convolution"),
+    (nn.Embedding(4, 4, max_norm=1.0), "whose rows are cut to a norm"),
+    (nn.LazyLinear(4), "not there yet"),
+    (Loud(4, 4), "a Linear with a forward of its own"),
+])  # fmt: skip
+def test_layers_that_compute_otherwise_are_left_alone(layer, why):
+    model = Plain()
+    model.odd = layer
+
+    assert LoRAWrapper(model).target_layers() == ["first", "second"]
+    with pytest.raises(FedloraError, match=f"'odd' cannot be adapted, since .*{why}; leave"):
+        LoRAWrapper(model, LoRAConfig(target_modules=["odd"])).target_layers()
 
 
 def test_layers_that_share_a_weight_are_left_alone():
@@ -232,9 +345,16 @@ def test_layers_that_share_a_weight_are_left_alone():
             self.unembed = nn.Linear(6, 8, bias=False)
             self.unembed.weight = self.words.weight
             self.again = self.twice = nn.Linear(6, 6)
+            self.view = nn.Linear(6, 6)
+            self.view.weight.data = self.again.weight.data
 
     assert LoRAWrapper(Tied()).target_layers() == ["first", "second"]
-    for name, other in (("words", "unembed"), ("unembed", "words"), ("twice", "again")):
+    for name, other in (
+        ("words", "unembed"),
+        ("unembed", "words"),
+        ("twice", "again"),
+        ("view", "again"),
+    ):
         with pytest.raises(FedloraError, match=f"its weight is that of '{other}.weight' too"):
             LoRAWrapper(Tied(), LoRAConfig(target_modules=[name])).target_layers()
 
@@ -316,6 +436,18 @@ def test_bad_input_is_named_and_leaves_the_model_unchanged():
     for wrapped in (adapted(), adapted().federated_model):
         with pytest.raises(FedloraError, match="has an adapter already"):
             LoRAWrapper(wrapped)
+
+    class Misspelt(LoRAWrapper):
+        def trained_beside(self):
+            return ["secnd.bias"]
+
+    with pytest.raises(FedloraError, match=r"trained_beside: .* no parameter 'secnd\.bias'"):
+        Misspelt(Plain()).apply_lora_to_federated_model()
+    model = Plain()
+    one, two = LoRAWrapper(model), LoRAWrapper(model)
+    one.apply_lora_to_federated_model()
+    with pytest.raises(FedloraError, match="has an adapter already"):
+        two.apply_lora_to_federated_model()
     with pytest.raises(FedloraError, match="Plain has no transformer"):
         adapted().enable_gradient_checkpointing()
 

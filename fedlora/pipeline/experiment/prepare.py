@@ -61,7 +61,7 @@ def prepare(
         test[name] = [texts[int(i)] for i in order[:kept]]
         train[name] = [texts[int(i)] for i in order[kept:]]
     prepared = Prepared(train, test, group)
-    with atomic.folder(output) as draft:
+    with atomic.folder(output, replaced=(ENCODINGS,)) as draft:
         for file, part in ((TRAIN, train), (TEST, test)):
             rows = [
                 {"task": task, "prompt": text} for task, texts in part.items() for text in texts
