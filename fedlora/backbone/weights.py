@@ -3,11 +3,13 @@
 import difflib
 import hashlib
 import importlib.util
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from fedlora.backbone.florence2 import HUB_ID
@@ -74,12 +76,31 @@ def loading(key: str, name: str, embedded: str = _ANY_EMBEDDED) -> Iterator[None
         raise
     except Exception as error:  # noqa: BLE001 - there is no narrower class for all of them
         first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        if damaged := _damaged(Path(name).expanduser()):
+            raise FedloraError(
+                f"{key}: '{damaged}' cannot be read ({first_line}); restore the file, or name"
+                " another model"
+            ) from None
         close = difflib.get_close_matches(name, (*EMBEDDED, "florence2"), n=1)
         hint = f"did you mean '{close[0]}'? " if close and close[0] != name else ""
         raise FedloraError(
             f"{key}: '{name}' cannot be loaded ({first_line}); {hint}without a network, name"
             f" {embedded} or a local folder"
         ) from None
+
+
+def _damaged(folder: Path) -> Path | None:
+    """The first file of a local folder that its format cannot be read from."""
+    for file in sorted(folder.glob("*")):
+        try:
+            if file.suffix == ".json":
+                json.loads(file.read_bytes())
+            elif file.suffix == ".safetensors":
+                with safe_open(file, "pt"):
+                    pass
+        except (OSError, ValueError, SafetensorError):
+            return file
+    return None
 
 
 def digest(model: nn.Module) -> str:

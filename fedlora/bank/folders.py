@@ -61,7 +61,7 @@ def import_peft(
         vector: the task vector (c,) of its task; needed for one of plain PEFT.
 
     A record that the bank holds with another adapter, as banks of two runs do, goes in as one of
-    client IMPORTED.
+    client IMPORTED. One of plain PEFT that its task has already is not added again.
 
     Returns:
         The digests, in the order of the folders' names; those already in the bank included.
@@ -82,9 +82,18 @@ def import_peft(
     digests = []
     for path in paths:
         adapter = peft_folder.load(path, bank.spec.base)
-        given = _beside(bank, _read_record(path), adapter) if record is None else record
+        if record is not None and _holds(bank, record.task, adapter):
+            digests.append(adapter.digest())
+            continue
+        given = _beside(bank, record or _read_record(path), adapter)
         digests.append(bank.add(given, adapter, _read_vector(path) if vector is None else vector))
     return digests
+
+
+def _holds(bank: Bank, task: str, adapter: LoraAdapter) -> bool:
+    """Whether the task has this adapter already, whoever it came from."""
+    digest = adapter.digest()
+    return any(known.task == task and known.digest == digest for known in bank.records())
 
 
 def _beside(bank: Bank, record: Record, adapter: LoraAdapter) -> Record:

@@ -34,9 +34,13 @@ def one_line_errors() -> Iterator[None]:
 
 @contextmanager
 def resumable(folder: Path) -> Iterator[None]:
-    """Where Ctrl-C stops a run, say on one line of standard error how it goes on."""
+    """Where Ctrl-C or a full disk stops a run, say on one line of standard error how it goes on."""
     try:
         yield
+    except FedloraError as error:
+        if not isinstance(error.__cause__, OSError):
+            raise
+        raise FedloraError(f"{error}; go on with: fedlora run --resume {folder}") from error
     except KeyboardInterrupt:
         Console(stderr=True, highlight=False, soft_wrap=True).print(
             f"interrupted; what is done is kept, go on with: fedlora run --resume {folder}",

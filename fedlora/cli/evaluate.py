@@ -24,6 +24,7 @@ def evaluate(
     Example: fedlora evaluate RUN_DIR --adapter my_adapter --task rotation=0,contrast=0.7
     """
     from fedlora.adapter import peft_folder
+    from fedlora.backbone.named_base import check_named_base
     from fedlora.cli.place import settings_of
     from fedlora.client.own_task import open_task
     from fedlora.finetune.local import fresh, put
@@ -33,6 +34,7 @@ def evaluate(
     put(own.objective, fresh(own.objective, 0))
     rows = [{"adapter": "base", **_told(own.objective.score(own.judging))}]
     for folder in adapter:
+        check_named_base(folder, config.backbone)
         loaded = peft_folder.load(folder, own.objective.slot.base.digest)
         rank = max(layer.rank for layer in loaded.spec.layers)
         if rank != own.objective.slot.spec.layers[0].rank:

@@ -19,7 +19,8 @@ def export(seed_folder: Path) -> Path:
     from torch.utils.tensorboard import SummaryWriter
 
     target = Path(seed_folder) / "tensorboard"
-    with folder(target) as draft:
+    earlier = [file.name for file in target.glob("events.out.tfevents.*")]
+    with folder(target, replaced=earlier) as draft:
         writer = SummaryWriter(str(draft))
         for point in points(json_lines(Path(seed_folder) / "metrics.jsonl")):
             writer.add_scalar(point.tag, point.value, point.step)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fedlora import atomic, spans
+from fedlora.bank import Bank
 from fedlora.config import RunConfig
 from fedlora.run_folder import seed_folder
 from fedlora.runtime.serving import Serve
@@ -26,7 +27,11 @@ def run(config: RunConfig, folder: Path, observer: Observer) -> dict[str, Any]:
     Raises:
         FedloraError: too few clients answer, or the folder holds what cannot be used.
     """
-    finished = None if unfinished(config, folder) else _written(folder)
+    left = unfinished(config, folder)
+    for seed in config.seeds:
+        if seed not in left and (bank := seed_folder(folder, seed) / "bank").is_dir():
+            Bank.open(bank).check()  # which is not made again
+    finished = None if left else _written(folder)
     if finished is not None:
         return finished
     runtime = importlib.import_module(f"fedlora.runtime.{config.runtime.name}")

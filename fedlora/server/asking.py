@@ -154,7 +154,8 @@ class Asker:
             raise FedloraError(
                 f"{_title(phase, round)}: {len(good)} of {len(known)} clients answered, fewer than"
                 f" rounds.min_answers={self.rounds.min_answers} asks for;"
-                f" one said: {reasons[-1] if reasons else 'nothing'}"
+                f" one said: {reasons[-1] if reasons else 'nothing'}; mend the clients and resume"
+                " the run, or start one that asks for less"
             )
         return Answers(self.journal, phase, round, good, self.limit)
 

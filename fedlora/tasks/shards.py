@@ -11,12 +11,12 @@ from fedlora.errors import FedloraError
 
 
 def shard(labels: np.ndarray, config: ShardsConfig, seed: int) -> list[np.ndarray]:
-    """Disjoint sorted row numbers, one int64 array a shard, that cover every row.
+    """Disjoint sorted row numbers, one int64 array a shard.
 
     iid: a shuffle in equal parts; the others are the partitioners of flwr-datasets, whose import
     takes seconds. dirichlet: every class by proportions from Dirichlet(alpha)
     (Hsu, Qi, Brown 2019, arXiv:1909.06335). pathological: `classes_per_shard` classes a shard
-    (McMahan et al. 2017, arXiv:1602.05629).
+    (McMahan et al. 2017, arXiv:1602.05629), and rows of classes that no shard has are in none.
 
     Args:
         labels: (n,) int64; all zero where a task has none, and then only iid makes sense.

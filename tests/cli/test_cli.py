@@ -13,7 +13,9 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
+from safetensors.torch import load_file, save_file
 
+from fedlora.backbone.weights import locate
 from fedlora.bank import Bank, Record
 from fedlora.bank.quarantine import FOLDER, Quarantine
 from fedlora.cli import main
@@ -68,6 +70,45 @@ def test_the_bank_is_listed_shown_exported_and_imported(run: Path, tmp_path: Pat
     assert len(json.loads(exported.stdout)) == 12
     assert len(json.loads(fedlora("bank", "import", run, tmp_path / "out", "--json").stdout)) == 12
     assert len(json.loads(fedlora("bank", "list", run, "--json").stdout)) == 12
+
+
+def test_a_plain_adapter_goes_in_once_and_only_if_it_is_of_this_base_model(
+    run: Path, tmp_path: Path
+):
+    place, plain, other = tmp_path / "run", tmp_path / "plain", tmp_path / "vit"
+    shutil.copytree(run, place)
+    shutil.copytree(next((run / "seed-0" / "adapters").iterdir()), plain)
+    (plain / "fedlora.json").unlink()
+    config = json.loads((plain / "adapter_config.json").read_text())
+    command = ("bank", "import", place, plain, "--task", "rotation=0,contrast=0.3")
+
+    shutil.copytree(locate("tiny_vit"), other)
+    tensors = load_file(other / "model.safetensors")
+    next(iter(tensors.values())).add_(0.01)
+    save_file(tensors, other / "model.safetensors", {"format": "pt"})
+    for name, says in ((str(other), "another model than"), ("org/base", "which is not here to be")):
+        text = json.dumps(config | {"base_model_name_or_path": name})
+        (plain / "adapter_config.json").write_text(text)
+        refused = fedlora(*command)
+        assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+        assert f"base_model_name_or_path is '{name}', {says}" in refused.stderr
+        judged = fedlora("evaluate", place, "--adapter", plain, "--task", command[-1])
+        assert judged.returncode == 2
+
+    (plain / "adapter_config.json").write_text(json.dumps(config))
+    assert "1 added, 0 there already" in fedlora(*command).stderr
+    assert "0 added, 1 there already" in fedlora(*command).stderr
+
+
+def test_a_finished_run_whose_bank_was_damaged_says_so(run: Path, tmp_path: Path):
+    shutil.copytree(run, tmp_path / "run")
+    file = next((tmp_path / "run" / "seed-0" / "bank").glob("**/*.safetensors"))
+    file.write_bytes(file.read_bytes()[:100])
+
+    again = fedlora("run", "--resume", tmp_path / "run")
+
+    assert again.returncode == 2
+    assert file.name in again.stderr.splitlines()[-1]
 
 
 def test_what_is_in_quarantine_is_listed_released_and_dropped(run: Path):
