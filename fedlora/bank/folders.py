@@ -42,7 +42,7 @@ def export_peft(
         vector = frame.pack({"vector": bank.vector(stored)}, "format", "pt")
         with atomic.folder(path) as draft:
             adapter = bank.load(stored.digest)
-            peft_folder.save(adapter, draft, base_model_name_or_path, task_type, _facts(stored))
+            peft_folder.save(adapter, draft, base_model_name_or_path, task_type, card_facts(stored))
             (draft / _RECORD).write_text(json.dumps(fields, indent=2, sort_keys=True) + "\n")
             (draft / _VECTOR).write_bytes(vector)
         paths.append(path)
@@ -115,7 +115,8 @@ def record_folder(record: StoredRecord) -> str:
     return f"{folder_name(record.task)}-{place}-{record.digest[:12]}"
 
 
-def _facts(record: StoredRecord) -> str:
+def card_facts(record: StoredRecord) -> str:
+    """What a model card says of a record: task, origin and scores."""
     facts = [
         f"Task: {' '.join(record.task.split())}.",
         f"Sample {record.sample} of client {record.client} in round {record.round},"

@@ -5,6 +5,7 @@ import shutil
 from fedlora.adapter import LoraAdapter, peft_folder
 from fedlora.backbone import open_slot
 from fedlora.bank import Bank, Record
+from fedlora.bank.folders import card_facts
 from fedlora.bank.naming import folder_name
 from fedlora.server.context import ServerContext
 from fedlora.server.describing import Described
@@ -33,8 +34,7 @@ def write_adapters(
         name = folder_name(
             f"{record.task}.client-{record.client}.round-{record.round}.sample-{record.sample}"
         )
-        facts = f"Task: {record.task}. Fine-tuned by client {record.client}."
-        _write(context, name, bank.load(record.digest), facts)
+        _write(context, name, bank.load(record.digest), card_facts(record))
     arrived = Bank.open(context.folder / "newcomers", context.spec, create=True)
     for newcomer in newcomers:
         seat, adapter = newcomer.seat, candidates[newcomer.seat.client][method]
