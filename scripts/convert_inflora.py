@@ -40,6 +40,8 @@ def convert(raw: dict[str, Any], data: str, backbone: str) -> dict[str, Any]:
     Raises:
         FedloraError: the method or data set is not one that fedlora has, or a key is missing.
     """
+    if not isinstance(raw, dict):
+        raise FedloraError(f"give a JSON object of settings, not {type(raw).__name__}")
     method, source = raw.get("model_name"), str(raw.get("dataset", "")).lower()
     if method not in METHODS:
         raise FedloraError(f"model_name: '{method}' is none of {', '.join(METHODS)}")
@@ -48,6 +50,8 @@ def convert(raw: dict[str, Any], data: str, backbone: str) -> dict[str, Any]:
     for key in ("rank", "lamb", "lame", "increment"):
         if key not in raw:
             raise FedloraError(f"{key}: missing; give it a value")
+    if not isinstance(raw["increment"], int) or raw["increment"] < 1:
+        raise FedloraError(f"increment: {raw['increment']!r} is no number of classes of a task")
     if raw.get("init_cls", raw["increment"]) != raw["increment"]:
         raise FedloraError("init_cls: tasks here have classes alike; set it to increment")
     tasks, count = raw.get("total_sessions"), CLASSES.get(source)
@@ -83,6 +87,12 @@ def convert(raw: dict[str, Any], data: str, backbone: str) -> dict[str, Any]:
     }
 
 
+def _overruled(raw: dict[str, Any]) -> set[str]:
+    """Settings of the first task where those of all tasks are given too, and count."""
+    pairs = (("init_epoch", "epochs"), ("init_lr", "lrate"))
+    return {first for first, every in pairs if first in raw and every in raw}
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("file", type=Path, help="a JSON configuration of the original code")
@@ -96,7 +106,7 @@ def main() -> int:
     except (FedloraError, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    for key in sorted(set(raw) - USED):
+    for key in sorted(set(raw) - USED | _overruled(raw)):
         print(f"not carried over: {key}={raw[key]!r}", file=sys.stderr)
     print(yaml.safe_dump(sections, sort_keys=False), end="")
     return 0

@@ -7,6 +7,7 @@ class alignment, and by heads alone on a frozen model.
 """
 
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 
 from fedlora import registry
@@ -18,10 +19,10 @@ from fedlora.continual.stream import encode_stream
 from fedlora.section import parse
 
 METHODS = {
-    "seq_lora": {},
-    "inflora": {"threshold_last": 0.99, "exhausted": "zero"},
-    "inflora_ca": {"threshold_last": 0.99, "exhausted": "zero"},
-    "frozen": {"align": {}},
+    "sequential LoRA": ("seq_lora", {}),
+    "InfLoRA": ("inflora", {"threshold_last": 0.99, "exhausted": "zero"}),
+    "InfLoRA, class alignment": ("inflora_ca", {"threshold_last": 0.99, "exhausted": "zero"}),
+    "frozen, class alignment": ("frozen", {"align": {}}),
 }
 
 # The model: a very small ViT that has seen clothes, never a digit.
@@ -34,13 +35,13 @@ stream = {"source": {"name": "digits", "size": 8}, "splits": {"train": 100, "tes
 tasks = encode_stream(family(parse(family.Config, stream)), slot, 128)
 
 out = Table("method", "task known", "task not known", "forgetting", title="after five tasks")
-for name, options in METHODS.items():
+for title, (name, options) in METHODS.items():
     # The learner, and the stream: one task after another, none seen twice.
     method = registry.find("continual.methods", name)
     settings = TrainSection(epochs=5, learning_rate=5e-3)
     learner = Learner(slot, method(parse(method.Config, options)), tasks, settings, seed=0)
     within, among = [], []
-    for number in range(len(tasks)):
+    for number in track(range(len(tasks)), title):
         learner.begin_task(number)
         learner.train()
         learner.end_task()
@@ -50,7 +51,7 @@ for name, options in METHODS.items():
         among.append([score and score.among / score.rows for score in scores])
     known, unknown = summarise(within), summarise(among)
     cells = (known.final, unknown.final, known.forgetting)
-    out.add_row(name, *(f"{value:.3f}" for value in cells))
+    out.add_row(title, *(f"{value:.3f}" for value in cells))
 
 # The table.
 Console().print(out)

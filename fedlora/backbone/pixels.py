@@ -10,6 +10,8 @@ from torch import Tensor
 from torch.nn import functional
 from transformers.utils.hub import cached_file
 
+from fedlora.errors import FedloraError
+
 FILE = "preprocessor_config.json"
 
 
@@ -17,14 +19,30 @@ FILE = "preprocessor_config.json"
 class Pixels:
     """side: of the square images that the model takes, None for any. mean, std: a channel each,
     by which images in [0, 1] are normalised; empty where the model takes them as they are.
+    channels: that the model takes, None for any.
     """
 
     side: int | None = None
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    channels: int | None = None
 
     def prepare(self, images: Tensor) -> Tensor:
-        """Images (n, channels, height, width) in [0, 1] as the model takes them."""
+        """Images (n, channels, height, width) in [0, 1] as the model takes them.
+
+        One channel is repeated where the model takes more.
+
+        Raises:
+            FedloraError: the images have other channels.
+        """
+        if self.channels is not None and images.shape[1] != self.channels:
+            if images.shape[1] != 1:
+                raise FedloraError(
+                    f"backbone.name: the model takes images of {self.channels} channels, and"
+                    f" those of the task have {images.shape[1]}; name another model, or give"
+                    " other images"
+                )
+            images = images.expand(-1, self.channels, -1, -1)
         if self.side is not None and images.shape[-2:] != (self.side, self.side):
             size = (self.side, self.side)
             images = functional.interpolate(images, size=size, mode="bilinear")
@@ -37,7 +55,7 @@ class Pixels:
 
 def read_pixels(where: str, config: Any) -> Pixels:
     """What a model's configuration and its preprocessor_config.json, if it has one, say."""
-    side = getattr(config, "image_size", None)
+    side, channels = (getattr(config, key, None) for key in ("image_size", "num_channels"))
     found = cached_file(
         where,
         FILE,
@@ -51,4 +69,5 @@ def read_pixels(where: str, config: Any) -> Pixels:
         side=side if isinstance(side, int) else None,
         mean=tuple(map(float, mean)),
         std=tuple(map(float, std)),
+        channels=channels if isinstance(channels, int) else None,
     )

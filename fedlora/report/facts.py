@@ -97,13 +97,18 @@ def lost(run: RunFolder) -> tuple[list[Lost], int]:
 
 def run_facts(run: RunFolder) -> list[tuple[str, str]]:
     """What was run, what it spent of privacy, and the fingerprints of what it made."""
+    of_stream = (
+        ("Method", "continual.method.name"),
+        ("Rounds a task", "continual.rounds"),
+        ("Generator", "continual.generator.name"),
+    )
+    of_bank = (("Generator", "generator.name"), ("Warm-start rounds", "warm_start.rounds"))
     keys = (
         ("Backbone", "backbone.name"),
         ("Tasks", "tasks.name"),
-        ("Generator", "generator.name"),
+        *(of_stream if run.config.get("continual") is not None else of_bank),
         ("LoRA rank", "lora.rank"),
         ("LoRA alpha", "lora.alpha"),
-        ("Warm-start rounds", "warm_start.rounds"),
         ("Fine-tuning epochs", "finetune.epochs"),
         ("Runtime", "runtime.name"),
         ("Device", "runtime.device"),

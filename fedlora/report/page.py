@@ -83,7 +83,7 @@ def _of_stream(run: RunFolder) -> dict[str, Any]:
         "headline": words.headline(run),
         "stream": words.measures(run),
         "sections": pictures.sections(run, read_told(run)),
-        "facts": [*words.singles(run), *facts.run_facts(run)],
+        "facts": [*words.singles(run), *words.budget(run), *facts.run_facts(run)],
     }
 
 

@@ -2,12 +2,14 @@
 
 import json
 
+import pytest
 import torch
 from transformers import ViTConfig, ViTModel
 
 from fedlora.backbone import load_base
 from fedlora.backbone.pixels import Pixels
 from fedlora.config import BackboneConfig
+from fedlora.errors import FedloraError
 
 
 def test_images_are_enlarged_and_normalised():
@@ -18,6 +20,13 @@ def test_images_are_enlarged_and_normalised():
         Pixels(mean=(0.5,) * 3, std=(0.25,) * 3).prepare(images), (images - 0.5) / 0.25
     )
     assert Pixels().prepare(images) is images
+
+
+def test_grey_images_go_into_a_model_for_colour_and_not_the_other_way():
+    grey, colour = torch.rand(2, 1, 4, 4), torch.rand(2, 3, 4, 4)
+    assert torch.equal(Pixels(channels=3).prepare(grey), grey.expand(2, 3, 4, 4))
+    with pytest.raises(FedloraError, match=r"backbone\.name: .* 1 channels, .* task have 3; name"):
+        Pixels(channels=1).prepare(colour)
 
 
 def test_a_checkpoint_without_a_classifier_is_the_same_model_every_time(tmp_path):
@@ -37,4 +46,4 @@ def test_a_checkpoint_without_a_classifier_is_the_same_model_every_time(tmp_path
 
     assert first.modality == "vision"
     assert first.digest == again.digest
-    assert first.pixels == Pixels(8, (0.5,) * 3, (0.5,) * 3)
+    assert first.pixels == Pixels(8, (0.5,) * 3, (0.5,) * 3, 3)

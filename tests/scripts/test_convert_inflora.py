@@ -70,9 +70,25 @@ def test_a_configuration_of_the_original_becomes_one_of_ours(tmp_path):
         ({"dataset": "core50"}, "dataset: 'core50'"),
         ({"init_cls": 50}, "init_cls: tasks here have classes alike"),
         ({"total_sessions": 5}, "total_sessions: 100 classes are 10 tasks"),
+        ({"init_cls": 0, "increment": 0}, "increment: 0 is no number of classes"),
     ],
 )
 def test_what_has_no_counterpart_is_refused(change, said, tmp_path):
     done = convert(tmp_path, ORIGINAL | change)
     assert done.returncode == 2
     assert said in done.stderr
+
+
+def test_a_file_that_is_no_object_is_one_line(tmp_path):
+    done = convert(tmp_path, [1, 2])
+    assert (done.returncode, done.stderr) == (
+        2,
+        "error: give a JSON object of settings, not list\n",
+    )
+
+
+def test_a_setting_that_another_overrules_is_named(tmp_path):
+    done = convert(tmp_path, ORIGINAL | {"init_epoch": 5, "init_lr": 0.01})
+    assert yaml.safe_load(done.stdout)["finetune"]["epochs"] == 20
+    for said in ("not carried over: init_epoch=5", "not carried over: init_lr=0.01"):
+        assert said in done.stderr

@@ -15,25 +15,46 @@ _SHADES = ("scale_1", "scale_2", "scale_3", "scale_4", "scale_5")
 _HUES = ("generated", "nearest", "topk", "ridge", "mean")
 
 
-def heat_map(matrix: Matrix, tasks: Sequence[str], title: str) -> Markup:
-    """Accuracy of each task (column) after each step (row), in shades, with its percent."""
-    low, high = _range(matrix)
+def heat_map(
+    matrix: Matrix,
+    columns: Sequence[str],
+    rows: Sequence[str],
+    title: str,
+    bounds: tuple[float, float],
+    unit: float = 100.0,
+    side: str = "after step",
+) -> Markup:
+    """Each value in a shade, with its number: accuracies by step (row) and task (column), say.
+
+    Args:
+        matrix: None where there is no value.
+        columns: what they are called.
+        rows: likewise.
+        title: what is spoken.
+        bounds: values of the first and the last shade.
+        unit: by which a value is multiplied to be written; 100 writes percent.
+        side: what the rows are.
+    """
+    low, high = bounds
+    reach = high - low or 1.0
 
     def paint(ax: Axes) -> None:
         for row, values in enumerate(matrix):
             for column, value in enumerate(values):
                 if value is not None:
-                    _cell(ax, row, column, value, (value - low) / (high - low), tasks[column])
-        ax.set_xlim(-0.5, len(tasks) - 0.5)
+                    where = f"{side} {rows[row]}".strip()
+                    name = f"{columns[column]}, {where}: {unit * value:.3g}"
+                    _cell(ax, row, column, (value - low) / reach, f"{unit * value:.0f}", name)
+        ax.set_xlim(-0.5, len(columns) - 0.5)
         ax.set_ylim(len(matrix) - 0.5, -0.5)
-        ax.set_xticks(range(len(tasks)), [name[:9] for name in tasks], rotation=35, ha="right")
-        ax.set_yticks(range(len(matrix)), [str(step + 1) for step in range(len(matrix))])
-        ax.set_ylabel("after step")
+        ax.set_xticks(range(len(columns)), [name[:9] for name in columns], rotation=35, ha="right")
+        ax.set_yticks(range(len(matrix)), [name[-26:] for name in rows])
+        ax.set_ylabel(side)
         ax.grid(visible=False)
 
     last = ", ".join(
-        f"{name} {value:.0%}"
-        for name, value in zip(tasks, matrix[-1], strict=True)
+        f"{name} {unit * value:.0f}"
+        for name, value in zip(columns, matrix[-1], strict=True)
         if value is not None
     )
     return draw(paint, alt=f"{title}; at the end {last}", height=CELL * len(matrix) + 80)
@@ -58,17 +79,11 @@ def curves(lines: Mapping[str, Sequence[float]], label: str, title: str) -> Mark
     return draw(paint, alt=f"{title}: {spoken}", height=230)
 
 
-def _cell(ax: Axes, row: int, column: int, value: float, share: float, task: str) -> None:
+def _cell(ax: Axes, row: int, column: int, share: float, text: str, name: str) -> None:
     shade = _SHADES[min(int(share * len(_SHADES)), len(_SHADES) - 1)]
     ax.barh(row, 0.94, height=0.94, left=column - 0.47, color=colour(shade), alpha=0.55,
-            gid=tip(f"{task} after step {row + 1}: {value:.1%}"))  # fmt: skip
-    ax.text(column, row, f"{100 * value:.0f}", ha="center", va="center", color=colour("ink"))
-
-
-def _range(matrix: Matrix) -> tuple[float, float]:
-    known = [value for row in matrix for value in row if value is not None]
-    low, high = min(known), max(known)
-    return (low, high) if high > low else (low - 0.5, low + 0.5)
+            gid=tip(name))  # fmt: skip
+    ax.text(column, row, text, ha="center", va="center", color=colour("ink"))
 
 
 def _cycled(count: int) -> list[str]:

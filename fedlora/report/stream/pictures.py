@@ -20,10 +20,14 @@ def sections(run: RunFolder, told: list[Told]) -> list[Section]:
 
 def _matrices(told: list[Told]) -> Section:
     of = f" Means of {len(told)} seeds, whose tasks stand in the same places." if told[1:] else ""
-    section = Section("What is kept", f"Accuracy in percent: a row a step, a column a task.{of}")
+    found = {r: mean_matrix([getattr(seed, r) for seed in told]) for r in NAMES}
+    every = [v for matrix in found.values() for row in matrix for v in row if v is not None]
+    shades = f" The shades run from {min(every):.0%}, violet, to {max(every):.0%}, yellow, in both."
+    about = f"Accuracy in percent: a row a step, a column a task.{shades}{of}"
+    section = Section("What is kept", about)
     for reading, title in NAMES.items():
-        matrix = mean_matrix([getattr(seed, reading) for seed in told])
-        svg = heat_map(matrix, told[0].tasks, title)
+        rows = [str(step + 1) for step in range(len(found[reading]))]
+        svg = heat_map(found[reading], told[0].tasks, rows, title, (min(every), max(every)))
         section.figures.append(Figure(title, ABOUT[reading], svg))
     return section
 
@@ -51,7 +55,22 @@ def _curves(told: list[Told]) -> Section:
         caption = "Share of the layers' input space that old tasks take, a mean over layers."
         svg = curves(shares, "share of dimensions", caption)
         section.figures.append(Figure("Room taken", caption, svg))
+        section.figures.append(_layers(told))
     return section
+
+
+def _layers(told: list[Told]) -> Figure:
+    """Of the first seed: layers beside each other have different rooms from seed to seed."""
+    steps = told[0].dims
+    counts: Matrix = [[float(step[layer]) for step in steps] for layer in steps[-1]]
+    columns = [str(number + 1) for number in range(len(steps))]
+    short = [".".join(layer.split(".")[-3:]) for layer in steps[-1]]
+    title = "Dimensions of M"
+    of = " of the first seed" if told[1:] else ""
+    caption = f"What old tasks take in each layer{of}: a row a layer, a column a step."
+    most = max(value for row in counts for value in row if value is not None)
+    svg = heat_map(counts, columns, short, title, (0.0, most), unit=1.0, side="")
+    return Figure(title, caption, svg)
 
 
 def _history(matrix: Matrix, task: int) -> list[float]:

@@ -17,12 +17,14 @@ class Told:
 
     tasks: names in order. within, among: accuracy by step and task, of the test split.
     memory: by step, the remembered share of each layer's input space; empty without one.
+    dims: by step, how many dimensions of it that is.
     """
 
     tasks: tuple[str, ...]
     within: Matrix
     among: Matrix
     memory: list[dict[str, float]]
+    dims: list[dict[str, int]]
 
 
 def read_told(run: RunFolder) -> list[Told]:
@@ -52,6 +54,7 @@ def _told(raw: dict[str, Any]) -> Told:
             {name: size / step["width"][name] for name, size in step["memory"].items()}
             for step in steps
         ],
+        dims=[dict(step["memory"]) for step in steps],
     )
 
 

@@ -64,10 +64,25 @@ def singles(run: RunFolder) -> list[tuple[str, str]]:
     """Further numbers of the run, each with what it means."""
     found = run.results.stream.get("test", {})
     return [
-        (about.capitalize(), f"{decimal(found[key].mean, 4)} {spread(found[key], 4)}".strip())
+        (about.capitalize(), f"{found[key].mean:.3g} {_between(found[key])}".strip())
         for key, about in SINGLE.items()
         if key in found
     ]
+
+
+def budget(run: RunFolder) -> list[tuple[str, str]]:
+    """What noise on the statistics promises, where there is some."""
+    section = run.config.get("continual")
+    noise = section.get("noise") if isinstance(section, dict) else None
+    if not isinstance(noise, dict):
+        return []
+    told = ", ".join(f"{key} {noise[key]:g}" for key in ("epsilon", "delta") if key in noise)
+    return [("Privacy of the statistics, over the whole run", told)]
+
+
+def _between(found: Interval) -> str:
+    """As `spread`, for numbers of any size."""
+    return f"[{found.low:.3g}, {found.high:.3g}]" if spread(found, PLACES) else ""
 
 
 def headline(run: RunFolder) -> Headline:
