@@ -60,8 +60,11 @@ class Learner:
         """Design the branch of a task.
 
         Raises:
-            FedloraError: no branch fits; the message names task and layer.
+            FedloraError: there is no such task, or no branch fits; the message names task and
+                layer.
         """
+        if not 0 <= number < len(self.tasks):
+            raise FedloraError(f"task {number}: the stream has tasks 0 to {len(self.tasks) - 1}")
         task = self.tasks[number]
         self._step = Step(number, len(self.tasks), describe(number, task.name), self.seed)
         needed = self.method.designs
@@ -72,9 +75,9 @@ class Learner:
         """Train the branch and its head on the task, and on what the method recalls.
 
         Raises:
-            FedloraError: the loss is not finite.
+            FedloraError: no task was begun, or the loss is not finite.
         """
-        assert self._branch is not None, "begin_task comes first"
+        branch = self._begun()
         number, keeper = self._step.index, self.keeper
         covered = keeper.covered(range(number), number)
         objective, rows = recalled_rows(
@@ -84,19 +87,22 @@ class Learner:
             self.method.recalled(),
             self.seed,
         )
-        start = keeper.with_head(self._branch, covered)
+        start = keeper.with_head(branch, covered)
         seed = seeding.derive(self.seed, "client", 0, "study", number, 1)
         trained = study(self.method, objective, start, keeper.frozen, rows, self.settings, seed)
         self._branch = trained.adapters[-1]
-        parts = split(head_of(self._branch), [len(self.tasks[i].classes) for i in covered])
+        parts = split(head_of(trained.adapters[-1]), [len(self.tasks[i].classes) for i in covered])
         keeper.heads |= dict(zip(covered, parts, strict=True))
         return trained
 
     def end_task(self) -> None:
-        """Keep the branch, remember the task's inputs, align the heads."""
-        assert self._branch is not None, "begin_task comes first"
+        """Keep the branch, remember the task's inputs, align the heads.
+
+        Raises:
+            FedloraError: no task was begun.
+        """
+        branch = without_head(self._begun())
         number, keeper = self._step.index, self.keeper
-        branch = without_head(self._branch)
         task = self.tasks[number]
         moments, known = {}, {}
         if keeper.surveys:
@@ -104,6 +110,11 @@ class Learner:
             moments, known = found.moments, {number: found.classes}
         self.leaks.append(keeper.end(self._step, branch, moments, known))
         self._branch = None
+
+    def _begun(self) -> LoraAdapter:
+        if self._branch is None:
+            raise FedloraError("no task is being learned: call begin_task first")
+        return self._branch
 
     def predict(self, number: int, rows: Rows, among: Sequence[int] | None = None) -> Tensor:
         """Logits (n, classes) of a task's rows over its own classes, or those of the tasks `among`.

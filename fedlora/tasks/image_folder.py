@@ -1,5 +1,8 @@
 """A folder of images, one subfolder a class."""
 
+import math
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +30,7 @@ def image_table(path: Path, size: int, channels: int, labels: tuple[str, ...] | 
         Images (n, channels, size, size) float32 in [0, 1], resized without regard to shape.
 
     Raises:
-        FedloraError: an image cannot be read, or there is one class only.
+        FedloraError: an image cannot be read, there is one class only, or too little memory.
     """
     parts = [path / part for part in ("train", "test")]
     if not all(part.is_dir() for part in parts):
@@ -46,12 +49,38 @@ def image_table(path: Path, size: int, channels: int, labels: tuple[str, ...] | 
     return Table(
         kind="image-classification",
         examples=Examples(
-            inputs=np.stack([read_image(file, size, channels) for _, file in files]),
+            inputs=read_images([file for _, file in files], size, channels),
             labels=indices,
         ),
         label_names=names,
         test=np.array([index == 1 for index, _ in files]) if len(parts) == 2 else None,
     )
+
+
+def read_images(files: Sequence[Path], size: int, channels: int) -> np.ndarray:
+    """(n, channels, size, size) float32 in [0, 1].
+
+    Raises:
+        FedloraError: a file is no image, or the images and the splits that are copied from them
+            take more memory than the machine has.
+    """
+    shape = (len(files), channels, size, size)
+    needed = 4 * math.prod(shape)
+    if 2 * needed > memory():
+        raise FedloraError(
+            f"tasks.source: {len(files):,} images of {size} x {size} take {needed / 1e9:.0f} GB,"
+            f" twice that beside their splits, and this machine has {memory() / 1e9:.0f} GB; lower"
+            " source.size, or give fewer images"
+        )
+    images = np.empty(shape, np.float32)
+    for image, file in zip(images, files, strict=True):
+        image[...] = read_image(file, size, channels)
+    return images
+
+
+def memory() -> int:
+    """Bytes of memory that the machine has."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def read_image(source: Path, size: int, channels: int) -> np.ndarray:

@@ -77,6 +77,15 @@ def test_every_method_learns_a_stream_and_leaves_the_model_as_it_was(name, slot,
             assert torch.equal(p, before[n]), n
 
 
+def test_calls_out_of_order_are_one_line(slot, tasks):
+    learner = learner_of("inflora", slot, tasks)
+    for call in (learner.train, learner.end_task):
+        with pytest.raises(FedloraError, match="no task is being learned: call begin_task first"):
+            call()
+    with pytest.raises(FedloraError, match="task 99: the stream has tasks 0 to 2"):
+        learner.begin_task(99)
+
+
 @pytest.mark.parametrize("name", ["inflora", "complement_only"])
 def test_trained_branches_do_not_leak_in_single_precision(name, slot, tasks):
     learner = live(learner_of(name, slot, tasks, **GUARDED))

@@ -8,7 +8,7 @@ from pydantic import Field, PositiveInt
 from fedlora.errors import FedloraError
 from fedlora.section import Section
 from fedlora.tasks.contract import Examples, Source, Table
-from fedlora.tasks.image_folder import read_image
+from fedlora.tasks.image_folder import read_images
 
 DOMAINS = ("clipart", "infograph", "painting", "quickdraw", "real", "sketch")
 
@@ -41,11 +41,10 @@ class DomainNet(Source):
                 rows += self._listed(folder, domain, test=part == "test")
         names = tuple(sorted({name for _, name, _, _ in rows}))
         index = {name: number for number, name in enumerate(names)}
-        images = [read_image(file, self.config.size, 3) for *_, file in rows]
         return Table(
             kind="image-classification",
             examples=Examples(
-                inputs=np.stack(images),
+                inputs=read_images([file for *_, file in rows], self.config.size, 3),
                 labels=np.array([index[name] for _, name, _, _ in rows], dtype=np.int64),
             ),
             label_names=names,

@@ -86,6 +86,17 @@ def test_image_folders_become_pictures_of_their_classes(tmp_path):
     assert table.test.tolist() == [False] * 6 + [True] * 4
 
 
+def test_more_images_than_the_machine_holds_are_refused_before_any_is_read(tmp_path, monkeypatch):
+    for name in ("dark", "light"):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (10, 6)).save(tmp_path / name / "0.png")
+    monkeypatch.setattr("fedlora.tasks.image_folder.memory", lambda: 3 * 10**9)
+
+    assert len(load(tmp_path, size=8, channels=3).examples) == 2
+    with pytest.raises(FedloraError, match=r"tasks\.source: 2 images of 9000 x 9000 take 2 GB"):
+        load(tmp_path, size=9000, channels=3)
+
+
 WRONG = [
     ("a.jsonl", '{"text": "x", "label": "a"}\n{"text": ', "a.jsonl line 2: malformed JSON"),
     ("a.jsonl", '{"text": "x", "label": "a"}\n\n[1]', "a.jsonl line 3: not a JSON object"),
