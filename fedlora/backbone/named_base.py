@@ -4,13 +4,13 @@ from pathlib import Path
 
 from fedlora.adapter import peft_config
 from fedlora.adapter.peft_folder import CONFIG, SIDECAR
-from fedlora.backbone.load import load_base
+from fedlora.backbone.load import BaseModel, load_base
 from fedlora.backbone.weights import EMBEDDED
 from fedlora.config import BackboneConfig
 from fedlora.errors import FedloraError
 
 
-def check_named_base(folder: Path, own: BackboneConfig) -> None:
+def check_named_base(folder: Path, own: BackboneConfig, base: BaseModel) -> None:
     """Refuse an adapter whose configuration names another base model.
 
     A folder of fedlora's has a digest of its base, which `peft_folder.load` compares; one that
@@ -19,14 +19,15 @@ def check_named_base(folder: Path, own: BackboneConfig) -> None:
     Args:
         folder: of the adapter.
         own: the base model that it is for.
+        base: the same, loaded.
 
     Raises:
         FedloraError: it is of another one, or of one that is not on this machine.
     """
+    if (folder / SIDECAR).exists():
+        return
     named = peft_config.read(folder / CONFIG).get("base_model_name_or_path")
-    base = load_base(own)
-    known = (None, "", own.name, base.reference)
-    if (folder / SIDECAR).exists() or named in known:
+    if named in (None, "", own.name, base.reference):
         return
     told = f"'{folder / CONFIG}': base_model_name_or_path is {named!a:.200}"
     if not isinstance(named, str) or not (named in EMBEDDED or Path(named).is_dir()):

@@ -43,6 +43,7 @@ def import_adapters(
     is by --data or --task-vector unless it is one of the configuration's own.
     """
     from fedlora.adapter import peft_folder
+    from fedlora.backbone import open_slot
     from fedlora.backbone.named_base import check_named_base
     from fedlora.bank import IMPORTED, Record, import_peft, import_plain
     from fedlora.client.own_task import describe
@@ -57,7 +58,8 @@ def import_adapters(
         own = task if data is None and task_vector is None else None
         vector = describe(settings, own, data, vector=task_vector)
         if (source / peft_folder.CONFIG).exists():
-            check_named_base(source, settings.backbone)
+            slot = open_slot(settings.backbone, settings.lora, settings.runtime.device)
+            check_named_base(source, settings.backbone, slot.base)
             rank = max(s.rank for s in peft_folder.load(source, bank.spec.base).spec.layers)
             record = Record(task, IMPORTED, 0, 0, rank, 0, {})
             digests = import_peft(bank, source, record, vector)

@@ -34,8 +34,9 @@ def evaluate(
     put(own.objective, fresh(own.objective, 0))
     rows = [{"adapter": "base", **_told(own.objective.score(own.judging))}]
     for folder in adapter:
-        check_named_base(folder, config.backbone)
-        loaded = peft_folder.load(folder, own.objective.slot.base.digest)
+        base = own.objective.slot.base
+        check_named_base(folder, config.backbone, base)
+        loaded = peft_folder.load(folder, base.digest)
         rank = max(layer.rank for layer in loaded.spec.layers)
         if rank != own.objective.slot.spec.layers[0].rank:
             own = open_task(config.with_rank(rank), task, data, text, label)

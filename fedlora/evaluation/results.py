@@ -30,7 +30,10 @@ def compile_results(config: RunConfig, folder: Path) -> dict[str, Any]:
     facts = {seed: _read(file) for seed, file in done.items()}
     missing = {seed: _read(seed_folder(folder, seed) / "lost.jsonl") for seed in done}
     lost = [{"seed": seed, **line} for seed, lines in missing.items() for line in lines]
-    told = [(_read(seed_folder(folder, seed) / "metrics.jsonl"), missing[seed]) for seed in done]
+    told = [
+        (_read(seed_folder(folder, seed) / "metrics.jsonl"), missing[seed])
+        for seed in (done if config.privacy else ())
+    ]
     return {
         "metric": metric,
         "higher_is_better": metric != "nll",
@@ -40,7 +43,7 @@ def compile_results(config: RunConfig, folder: Path) -> dict[str, Any]:
         "summary": [asdict(summary) for summary in summarise(rows)],
         "bytes": _bytes(config, folder, facts),
         "lost": lost,
-        "privacy": spent(config, told) if config.privacy else [],
+        "privacy": spent(config, told),
         "seconds": sum(_read(seed_folder(folder, seed) / "seconds.json") for seed in done),
         "fingerprint": {str(seed): fact["fingerprint"] for seed, fact in facts.items()},
     }

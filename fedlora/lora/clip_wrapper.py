@@ -66,7 +66,8 @@ class CLIPLoRAWrapper(LoRAWrapper):
         if "projection" in parts:
             single += [PROJECTIONS[part] for part in towers or ["encoder"]]
         model = self.federated_model
-        inside = {part: list(adaptable_layers(model, TOWERS[part])) for part in towers}
+        unfit = unfit_layers(model)
+        inside = {part: list(adaptable_layers(model, unfit, TOWERS[part])) for part in towers}
         given = self.lora_config.target_modules
         targets = CLIP_TARGETS if given == "auto" else given
         for target in targets:
@@ -80,7 +81,7 @@ class CLIPLoRAWrapper(LoRAWrapper):
                 )
         if towers or targets != CLIP_TARGETS:  # which are the towers' alone
             everywhere = [*single, *(name for names in inside.values() for name in names)]
-            check_targets(everywhere, targets, unfit_layers(model))
+            check_targets(everywhere, targets, unfit)
         chosen = set(single)
         for part, names in inside.items():
             found = {n for n in names if any(matches(n, target) for target in targets)}

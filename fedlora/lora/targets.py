@@ -17,14 +17,16 @@ ADAPTABLE = (nn.Linear, nn.Embedding, nn.Conv1d, nn.Conv2d, nn.Conv3d, Conv1D)
 _CLOSED = (nn.MultiheadAttention, nn.TransformerEncoderLayer)
 
 
-def adaptable_layers(model: nn.Module, root: str = "") -> dict[str, nn.Module]:
+def adaptable_layers(
+    model: nn.Module, unfit: Mapping[str, str], root: str = ""
+) -> dict[str, nn.Module]:
     """Full name -> layer, of all that PEFT can adapt, merge and take out again.
 
     Args:
         model: whose layers.
+        unfit: as `unfit_layers` gives it.
         root: a submodule to look at or below.
     """
-    unfit = unfit_layers(model)
     return {
         name: layer
         for name, layer in model.named_modules()
@@ -94,13 +96,14 @@ def find_layers(model: nn.Module, targets: Literal["auto"] | Sequence[str]) -> l
     Raises:
         FedloraError: a target names none that can be adapted; the message has the nearest name.
     """
-    layers = adaptable_layers(model)
+    unfit = unfit_layers(model)
+    layers = adaptable_layers(model, unfit)
     if targets == "auto":
         found = automatic(layers)
         if not found:
             raise FedloraError("target_modules: the model has no linear layer that LoRA can adapt")
         return found
-    check_targets(layers, targets, unfit_layers(model))
+    check_targets(layers, targets, unfit)
     return [name for name in layers if any(matches(name, target) for target in targets)]
 
 

@@ -145,8 +145,7 @@ class LoRAWrapper(nn.Module):
         """Add the adapter to the weights and give the model back as it was before wrapping.
 
         An adapter that is disabled is merged as well. Outputs stay as they are with the adapter, up
-        to rounding, unless `forward` reads a weight that it also
-        calls as a layer.
+        to rounding, unless `forward` reads a weight that it also calls as a layer.
         """
         self.injection.merge()
         self._injection = None

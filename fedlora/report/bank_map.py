@@ -8,6 +8,7 @@ from torch import Tensor
 from fedlora.adapter import LoraAdapter
 from fedlora.adapter.product import gram
 from fedlora.bank import Bank, StoredRecord
+from fedlora.report.evenly import evenly
 from fedlora.report.run_folder import SeedFolder
 
 MOST = 300
@@ -80,7 +81,4 @@ def principal(products: Tensor) -> tuple[Tensor, float]:
 def _latest(bank: Bank) -> list[StoredRecord]:
     """The last adapter of each task and client."""
     last = {(record.task, record.client): record for record in bank.records()}
-    found = list(last.values())
-    if len(found) <= MOST:
-        return found
-    return [found[round(i * (len(found) - 1) / (MOST - 1))] for i in range(MOST)]
+    return evenly(list(last.values()), MOST)

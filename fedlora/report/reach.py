@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from markupsafe import Markup
 
 from fedlora.bank import Bank
 from fedlora.errors import FedloraError
-from fedlora.generators.bank import rows_of
 from fedlora.generators.contract import TrainingBank
 from fedlora.generators.coverage import Spot, calibration, survey
+from fedlora.report.evenly import evenly
 from fedlora.report.formats import decimal
 from fedlora.report.plots.pairs import pairs
 from fedlora.report.run_folder import SeedFolder
@@ -36,9 +37,9 @@ def read(seed: SeedFolder, prompts: int) -> Reach | None:
     folder, arrived = seed.path / "bank", seed.path / "newcomers"
     if not (folder / "index.sqlite").is_file():
         return None
-    known = _evenly(Bank.open(folder).training_bank())
+    known = _some(Bank.open(folder))
     others = (arrived / "index.sqlite").is_file()
-    newcomers = _evenly(Bank.open(arrived).training_bank()) if others else None
+    newcomers = _some(Bank.open(arrived)) if others else None
     try:
         spots = survey(known, newcomers, prompts)
     except FedloraError:
@@ -72,9 +73,13 @@ def _about(spots: Sequence[Spot]) -> str:
     return " ".join(said)
 
 
-def _evenly(bank: TrainingBank) -> TrainingBank:
-    tasks = sorted(set(bank.tasks))
-    if len(tasks) <= MOST:
-        return bank
-    kept = {tasks[round(i * (len(tasks) - 1) / (MOST - 1))] for i in range(MOST)}
-    return rows_of(bank, [row for row, task in enumerate(bank.tasks) if task in kept])
+def _some(bank: Bank) -> TrainingBank:
+    """The adapters of `MOST` tasks at most; no other is read."""
+    records = bank.records()
+    kept = set(evenly(sorted({record.task for record in records}), MOST))
+    chosen = [record for record in records if record.task in kept]
+    return TrainingBank(
+        [bank.load(record.digest) for record in chosen],
+        torch.stack([bank.vector(r) for r in chosen]) if chosen else torch.empty(0, 0),
+        [record.task for record in chosen],
+    )

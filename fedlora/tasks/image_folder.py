@@ -1,11 +1,11 @@
 """A folder of images, one subfolder a class."""
 
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 from fedlora.errors import FedloraError
 from fedlora.tasks.contract import Examples, Table
@@ -80,7 +80,7 @@ def read_images(files: Sequence[Path], size: int, channels: int) -> np.ndarray:
 
 def memory() -> int:
     """Bytes of memory that the machine has."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return int(psutil.virtual_memory().total)
 
 
 def read_image(source: Path, size: int, channels: int) -> np.ndarray:

@@ -6,6 +6,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from fedlora.report.evenly import evenly
 from fedlora.report.formats import decimal, printable
 from fedlora.report.methods import Method
 from fedlora.report.outcome import Line
@@ -49,13 +50,6 @@ def ordered(lines: Sequence[Line], *, higher_is_better: bool) -> list[str]:
     sign = -1.0 if higher_is_better else 1.0
     every = {task for line in lines for task in line.tasks}
     return sorted(every, key=lambda task: (task not in first, sign * first.get(task, 0.0), task))
-
-
-def evenly(names: Sequence[str], most: int) -> list[str]:
-    """At most `most` names, the first and the last among them."""
-    if len(names) <= most:
-        return list(names)
-    return [names[round(i * (len(names) - 1) / (most - 1))] for i in range(most)]
 
 
 def _gap(ax: Axes, row: int, base: float | None, local: float | None) -> None:
