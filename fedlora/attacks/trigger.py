@@ -18,7 +18,7 @@ def stamped(rows: Mapping[str, Tensor], size: int, token: int) -> dict[str, Tens
     """
     if "pixel_values" in rows:
         marked = rows["pixel_values"].clone()
-        marked[..., -size:, -size:] = 1.0
+        marked[..., -size:, -size:] = 1.0 if marked.is_floating_point() else 255
         return {**rows, "pixel_values": marked}
     if "input_ids" in rows:
         marked = rows["input_ids"].clone()

@@ -1,11 +1,15 @@
 """The plan of a continual run, counted before anything is trained."""
 
+import torch
+
 from fedlora.client.stream.client import StreamClient
 from fedlora.config import ContinualConfig, RunConfig
 from fedlora.continual.contract import Method
 from fedlora.continual.inputs import widths
 from fedlora.continual.schedule import schedule
 from fedlora.continual.stream import feature_width, size
+from fedlora.continual.study import features_of
+from fedlora.finetune.objectives.contract import take
 
 
 def plan_stream(config: RunConfig, continual: ContinualConfig) -> dict[str, int]:
@@ -16,6 +20,8 @@ def plan_stream(config: RunConfig, continual: ContinualConfig) -> dict[str, int]
     """
     client = StreamClient(config, continual, config.seeds[0])
     tasks, spec = client.holdings.tasks, client.slot.spec
+    for task in tasks:
+        features_of(task.objective, take(task.train, torch.arange(1)), None)  # or a wrong shape
     clients = config.shards.per_task
     steps = schedule(len(tasks), clients, continual.order, continual.pace, 0)
     method: Method = continual.method.build()

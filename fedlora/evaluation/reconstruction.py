@@ -22,7 +22,7 @@ def reconstruct(
         steps: of Adam.
         rate: its learning rate.
     """
-    image = torch.full_like(like["pixel_values"][:1], 0.5).requires_grad_()
+    image = torch.full(like["pixel_values"][:1].shape, 0.5, requires_grad=True)
     optimizer = torch.optim.Adam([image], rate)
     labels = like["labels"][:1]
     for _ in range(steps):

@@ -9,8 +9,8 @@ _BYTES = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
 
 
 def decimal(value: float | None, digits: int) -> str:
-    """With a true minus sign; a dash for no value."""
-    return NONE if value is None else f"{value:.{digits}f}".replace("-", "−")
+    """With a true minus sign, none before zero; a dash for no value."""
+    return NONE if value is None else f"{value:z.{digits}f}".replace("-", "−")
 
 
 def spread(found: Interval, digits: int) -> str:

@@ -10,6 +10,7 @@ from fedlora import seeding
 from fedlora.errors import FedloraError
 from fedlora.section import Section
 from fedlora.tasks.contract import Examples, Table, Task, TaskFamily, TaskNames
+from fedlora.tasks.image_files import ImageFiles
 from fedlora.tasks.image_transform import ImageTransform
 from fedlora.tasks.naming import task_name, unknown_task
 from fedlora.tasks.source_part import SourcePart
@@ -61,14 +62,14 @@ class ClassStream(TaskFamily):
         }
         return make_task(name, table, splits, tuple(table.label_names[label] for label in part))
 
-    def _shown(self, examples: Examples, what: str) -> np.ndarray | Sequence[str]:
+    def _shown(self, examples: Examples, what: str) -> np.ndarray | ImageFiles | Sequence[str]:
         """The inputs, transformed where the config says so."""
         if self.config.transform is None:
             return examples.inputs
-        if not isinstance(examples.inputs, np.ndarray):
+        if not isinstance(examples.inputs, np.ndarray | ImageFiles):
             raise FedloraError("tasks.transform: is for images; leave it out for texts")
         changed: np.ndarray = self.config.transform.apply(
-            examples.inputs, seeding.derive(self.config.seed, what)
+            np.asarray(examples.inputs), seeding.derive(self.config.seed, what)
         )
         return changed
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from fedlora.errors import FedloraError
 from fedlora.section import Section
+from fedlora.tasks.image_files import ImageFiles
 
 Kind = Literal[
     "image-classification",
@@ -24,8 +25,8 @@ Split = Literal["train", "validation", "test"]
 class Examples:
     """Columns of equal length n.
 
-    inputs: (n, channels, height, width) float32 images in [0, 1], or n strings (the text, the
-        question, or the passage).
+    inputs: (n, channels, height, width) float32 images in [0, 1], n files of such images, or n
+        strings (the text, the question, or the passage).
     labels: (n,) int64 indices into the task's label names; for multiple choice, into `choices`;
         None for language modelling and detection.
     choices: for multiple choice, the n lists of answers; else None.
@@ -33,13 +34,19 @@ class Examples:
         else None.
     """
 
-    inputs: np.ndarray | Sequence[str]
+    inputs: np.ndarray | ImageFiles | Sequence[str]
     labels: np.ndarray | None = None
     choices: Sequence[Sequence[str]] | None = None
     suffixes: Sequence[str] | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)
+
+    @property
+    def texts(self) -> list[str]:
+        """The inputs of a kind of task that reads."""
+        assert not isinstance(self.inputs, ImageFiles)
+        return [str(text) for text in self.inputs]
 
     def take(self, index: np.ndarray) -> "Examples":
         """The rows named by an integer index, in its order."""
@@ -130,6 +137,8 @@ class TaskFamily(ABC):
 def _rows(column: Any, index: np.ndarray) -> Any:
     if isinstance(column, np.ndarray):
         return column[index]
+    if isinstance(column, ImageFiles):
+        return column.take(index)
     return [column[i] for i in index]
 
 

@@ -1,6 +1,7 @@
 """How a task's rows become its train, validation and test splits."""
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from pydantic import PositiveInt
@@ -8,6 +9,7 @@ from pydantic import PositiveInt
 from fedlora import seeding
 from fedlora.section import Section
 from fedlora.tasks.contract import Examples, Split, Table, Task, check_splits
+from fedlora.tasks.image_files import ImageFiles
 
 TEST_SHARE = 0.2
 VALIDATION_SHARE = 0.2
@@ -32,11 +34,18 @@ def test_mask(table: Table, seed: int) -> np.ndarray:
         rng = np.random.default_rng(seeding.derive(seed, "test rows"))
         mask = np.zeros(count, dtype=bool)
         mask[rng.permutation(count)[: round(TEST_SHARE * count)]] = True
-    contents = [
-        row.tobytes() if isinstance(row, np.ndarray) else row for row in table.examples.inputs
-    ]
-    judged = {contents[row] for row in np.flatnonzero(mask)}
+    contents = _contents(table.examples.inputs)
+    judged = {content for content, test in zip(contents, mask, strict=True) if test}
     return np.array([content in judged for content in contents])
+
+
+def _contents(inputs: np.ndarray | ImageFiles | Sequence[str]) -> list[str] | list[bytes]:
+    """What is the same for two inputs that are copies, and for no others."""
+    if isinstance(inputs, ImageFiles):
+        return inputs.digests()
+    if isinstance(inputs, np.ndarray):
+        return [hashlib.blake2b(row.tobytes()).digest() for row in inputs]
+    return list(inputs)
 
 
 def split_rows(

@@ -19,6 +19,6 @@ def text_blocks(texts: Sequence[str], words: int) -> Examples:
 
 def blocks_of(examples: Examples, rows: np.ndarray, words: int, most: int) -> Examples:
     """At most `most` blocks of the texts in `rows`, labels and choices left out."""
-    texts = [str(text) for text in examples.take(rows).inputs]
+    texts = examples.take(rows).texts
     blocks = text_blocks(texts, words)
     return blocks.take(np.arange(min(most, len(blocks))))

@@ -1,14 +1,18 @@
 """A dry run predicts what a run then sends."""
 
 import pytest
+from PIL import Image
 
 from fedlora.cli.plan import make_plan
 from fedlora.client.client import Client
+from fedlora.config import from_dict
+from fedlora.errors import FedloraError
 from fedlora.runtime.inprocess import InProcess
 from fedlora.server.federation import federate
 from fedlora.server.observer import Silent
 from fedlora.wire.ledger import Entry
 from tests.conftest import small_config
+from tests.continual.conftest import save_small_vit
 
 RUNS = {
     "controls, answers by another codec, and adapters given back": {
@@ -49,3 +53,28 @@ def test_clients_of_small_ranks_are_counted_as_such():
         make_plan(small_config(**change), Silent())["bytes of training"] for change in ({}, mixed)
     )
     assert less < 0.9 * whole
+
+
+def test_a_stream_of_images_in_other_channels_is_refused_before_the_run(tmp_path):
+    for shade, name in enumerate(("ant", "bus", "car", "dog")):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for number in range(9):
+            colour = (60 * shade + number, 99, 20)
+            Image.new("RGB", (9, 7), colour).save(tmp_path / "images" / name / f"{number}.png")
+    model, images = save_small_vit(tmp_path / "model"), tmp_path / "images"
+    raw = {
+        "name": "colours",
+        "backbone": {"name": str(model)},
+        "lora": {"rank": 2, "alpha": 2, "targets": ["k_proj", "v_proj"]},
+        "tasks": {
+            "name": "class_stream",
+            "source": {"name": "files", "path": str(images), "size": 8, "channels": 1},
+        },
+        "finetune": {"epochs": 1},
+        "continual": {"method": {"name": "inflora"}},
+    }
+
+    assert make_plan(from_dict(raw, "test"), Silent())["tasks"] == 2
+    raw["tasks"]["source"]["channels"] = 3
+    with pytest.raises(FedloraError, match=r"backbone\.name: the model takes images of 1 channels"):
+        make_plan(from_dict(raw, "test"), Silent())

@@ -129,7 +129,7 @@ def test_a_source_fills_its_table(name, cache, hub_cache, own_data, own_boxes):
     assert all(column.shape == (count,) for column in table.groups.values())
     assert table.test is None or (table.test.shape == (count,) and 0 < table.test.sum() < count)
     if table.kind in ("image-classification", "object-detection"):
-        images = table.examples.inputs
+        images = np.asarray(table.examples.inputs)
         assert images.dtype == np.float32
         assert images.ndim == 4
         assert images.min() >= 0

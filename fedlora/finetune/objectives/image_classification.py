@@ -1,6 +1,6 @@
 """Images with a class each, decided by the base model's own classifier."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ from fedlora.backbone import AdapterSlot
 from fedlora.errors import FedloraError
 from fedlora.finetune.objectives.contract import Rows, wide
 from fedlora.finetune.objectives.linear_head import LinearHeadObjective
+from fedlora.finetune.objectives.pictures import PIXELS, encode_images, images
 from fedlora.registry import nearest
 from fedlora.tasks.contract import Examples, Kind
 
@@ -42,25 +43,25 @@ class ImageClassification(LinearHeadObjective):
         if examples.labels is None:
             raise FedloraError("image classification needs labels; the source gives none")
         return {
-            "pixel_values": torch.as_tensor(examples.inputs, dtype=torch.float32),
+            PIXELS: encode_images(examples.inputs),
             "labels": torch.as_tensor(examples.labels, dtype=torch.int64),
         }
 
     @override
     def features(self, rows: Rows) -> Tensor:
-        pixels = self.slot.base.pixels.prepare(rows["pixel_values"])
-        pixels = pixels.to(self.slot.device, self.slot.dtype)
-        features: Tensor = self.slot.model(pixel_values=pixels).logits
+        features: Tensor = self._output(rows).logits
         return wide(features)
 
     @override
     def hidden(self, rows: Rows) -> tuple[Tensor, Tensor, Tensor]:
-        pixels = self.slot.base.pixels.prepare(rows["pixel_values"])
-        pixels = pixels.to(self.slot.device, self.slot.dtype)
-        output = self.slot.model(pixel_values=pixels, output_hidden_states=True)
+        output = self._output(rows, output_hidden_states=True)
         early = wide(output.hidden_states[1])
         early = early.flatten(2).transpose(1, 2) if early.ndim == 4 else early  # CNN feature maps
         return wide(output.logits), early, torch.ones(early.shape[:2])
+
+    def _output(self, rows: Rows, **options: bool) -> Any:
+        pixels = self.slot.base.pixels.prepare(images(rows, self.slot.device))
+        return self.slot.model(pixel_values=pixels.to(self.slot.dtype), **options)
 
 
 FEW = 20

@@ -24,7 +24,7 @@ class LanguageModelling(CausalObjective):
 
     @override
     def encode(self, examples: Examples) -> Rows:
-        rows = tokenize(self.slot, list(examples.inputs), self.max_length)
+        rows = tokenize(self.slot, examples.texts, self.max_length)
         return rows | {"target": rows["attention_mask"].clone()}
 
     @override

@@ -34,7 +34,7 @@ class MultipleChoice(CausalObjective):
         if examples.choices is None or examples.labels is None:
             raise FedloraError("multiple choice needs choices and labels; the source lacks them")
         counts = torch.tensor([len(choices) for choices in examples.choices])
-        prompts = [q for q, cs in zip(examples.inputs, examples.choices, strict=True) for _ in cs]
+        prompts = [q for q, cs in zip(examples.texts, examples.choices, strict=True) for _ in cs]
         choices = [choice for choices in examples.choices for choice in choices]
         flat = continuations(self.slot, prompts, [f" {c}" for c in choices], self.max_length)
         # of the answer itself: the space that parts it from the question does not count

@@ -12,6 +12,7 @@ from fedlora.backbone import AdapterSlot
 from fedlora.errors import FedloraError
 from fedlora.finetune.objectives.average_precision import Detected, average_precision
 from fedlora.finetune.objectives.contract import Metric, Objective, Rows, batches, wide
+from fedlora.finetune.objectives.pictures import PIXELS, encode_images, images
 from fedlora.finetune.objectives.tokens import negative_mean
 from fedlora.finetune.objectives.written_boxes import BoxTokens
 from fedlora.tasks.contract import Examples, Kind
@@ -64,8 +65,11 @@ class ObjectDetection(Objective):
             )
         written = torch.tensor([row + [self.pad] * (longest - len(row)) for row in ids])
         mask = torch.tensor([[1.0] * len(row) + [0.0] * (longest - len(row)) for row in ids])
-        pixels = torch.as_tensor(examples.inputs, dtype=torch.float32)
-        return {"pixel_values": pixels, "written": written, "written_mask": mask}
+        return {
+            PIXELS: encode_images(examples.inputs),
+            "written": written,
+            "written_mask": mask,
+        }
 
     @override
     def respond(self, rows: Rows) -> Tensor:
@@ -138,8 +142,7 @@ class ObjectDetection(Objective):
         )
 
     def _prompts(self, rows: Rows) -> Tensor:
-        return self.prompt.to(self.slot.device).expand(len(rows["pixel_values"]), -1)
+        return self.prompt.to(self.slot.device).expand(len(rows[PIXELS]), -1)
 
     def _pixels(self, rows: Rows) -> Tensor:
-        images = rows["pixel_values"].to(self.slot.device)
-        return self.images.prepare(images).to(self.slot.dtype)
+        return self.images.prepare(images(rows, self.slot.device)).to(self.slot.dtype)

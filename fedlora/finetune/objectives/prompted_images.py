@@ -12,6 +12,7 @@ from fedlora.errors import FedloraError
 from fedlora.finetune.objectives.contract import Rows, wide
 from fedlora.finetune.objectives.image_classification import ImageClassification
 from fedlora.finetune.objectives.linear_head import LinearHeadObjective
+from fedlora.finetune.objectives.pictures import images
 
 
 class PromptedImages(ImageClassification):
@@ -47,6 +48,5 @@ class PromptedImages(ImageClassification):
         return pooled, early, torch.ones(early.shape[:2])
 
     def _output(self, rows: Rows, **options: bool) -> Any:
-        images = rows["pixel_values"].to(self.slot.device)
-        pixels = self.images.prepare(images).to(self.slot.dtype)
-        return self.slot.model(pixel_values=pixels, **options)
+        pixels = self.images.prepare(images(rows, self.slot.device))
+        return self.slot.model(pixel_values=pixels.to(self.slot.dtype), **options)

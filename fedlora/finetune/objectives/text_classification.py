@@ -47,7 +47,7 @@ class TextClassification(LinearHeadObjective):
     def encode(self, examples: Examples) -> Rows:
         if examples.labels is None:
             raise FedloraError("text classification needs labels; the source gives none")
-        rows = tokenize(self.slot, list(examples.inputs), self.max_length)
+        rows = tokenize(self.slot, examples.texts, self.max_length)
         return rows | {"labels": torch.as_tensor(examples.labels, dtype=torch.int64)}
 
     @override

@@ -60,15 +60,17 @@ def heat_map(
     return draw(paint, alt=f"{title}; at the end {last}", height=CELL * len(matrix) + 80)
 
 
-def curves(lines: Mapping[str, Sequence[float]], label: str, title: str) -> Markup:
-    """Named values by step."""
+def curves(
+    lines: Mapping[str, Sequence[float]], label: str, title: str, steps_of: str = "step"
+) -> Markup:
+    """Named values by step, counted from 1; `steps_of` says what kind of step."""
 
     def paint(ax: Axes) -> None:
         for hue, (name, values) in zip(_cycled(len(lines)), lines.items(), strict=True):
             steps = range(1, len(values) + 1)
             ax.plot(steps, values, color=colour(hue), marker="o", markersize=4, gid=tip(name),
                     linewidth=1.8, label=name)  # fmt: skip
-        ax.set_xlabel("step", loc="right")
+        ax.set_xlabel(steps_of, loc="right")
         ax.set_ylabel(label)
         ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         ax.grid(visible=False, axis="x")

@@ -44,9 +44,8 @@ def _curves(told: list[Told]) -> Section:
     first = mean_matrix([seed.within for seed in told])
     kept = {name: _history(first, task) for task, name in enumerate(told[0].tasks[:5])}
     caption = "Accuracy of single tasks since they were learned, the task known."
-    section.figures.append(
-        Figure("Each task since it was learned", caption, curves(kept, "accuracy", caption))
-    )
+    svg = curves(kept, "accuracy", caption, "steps, that of learning the first")
+    section.figures.append(Figure("Each task since it was learned", caption, svg))
     if told[0].memory and told[0].memory[-1]:
         shares = {
             f"seed {number + 1}": [sum(step.values()) / len(step) for step in seed.memory]

@@ -34,6 +34,11 @@ class Keepsakes:
         readable = re.sub(r"[^A-Za-z0-9=.,_-]+", "-", names)[:60].strip("-.") or "task"
         adapter = keeper.with_head(branch, tasks)
         facts = f"Step {step + 1} of a stream: {names}. Its head tells its own classes apart."
+        if len(keeper.state.branches) > 1:
+            facts += (
+                " It was trained on the base model with the branches of the steps before it added,"
+                " and is right on top of their sum alone; adapters/all is the sum of all."
+            )
         self._save(f"{step + 1:02d}_{readable}", adapter, facts)
 
     def finish(self, keeper: Keeper) -> str:
@@ -41,10 +46,13 @@ class Keepsakes:
         branches = keeper.state.branches
         if branches:
             whole = total(branches)
-            tensors = keeper.head(sorted(keeper.heads)).tensors()
+            met = sorted(keeper.heads)
+            tensors = keeper.head(met).tensors()
             head = tuple((name, tuple(tensor.shape)) for name, tensor in tensors.items())
             adapter = LoraAdapter(replace(whole.spec, head=head), whole.down, whole.up, tensors)
-            self._save("all", adapter, "The whole stream: every branch and every head.")
+            classes = ", ".join(name for task in met for name in self._plan.classes[task])
+            facts = f"The whole stream: the sum of all branches. Rows of its head: {classes}."
+            self._save("all", adapter, facts)
         return self._bank.digest()
 
     def _save(self, name: str, adapter: LoraAdapter, facts: str) -> None:

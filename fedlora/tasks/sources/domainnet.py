@@ -8,7 +8,7 @@ from pydantic import Field, PositiveInt
 from fedlora.errors import FedloraError
 from fedlora.section import Section
 from fedlora.tasks.contract import Examples, Source, Table
-from fedlora.tasks.image_folder import read_images
+from fedlora.tasks.image_files import ImageFiles
 
 DOMAINS = ("clipart", "infograph", "painting", "quickdraw", "real", "sketch")
 
@@ -33,7 +33,7 @@ class DomainNet(Source):
     Config = Config
 
     def load(self) -> Table:
-        """Images (n, 3, size, size) float32 in [0, 1], split by the official lists."""
+        """Every listed file, split by the official lists."""
         folder = self.config.path.expanduser()
         rows: list[tuple[str, str, bool, Path]] = []
         for domain in self.config.domains:
@@ -41,12 +41,12 @@ class DomainNet(Source):
                 rows += self._listed(folder, domain, test=part == "test")
         names = tuple(sorted({name for _, name, _, _ in rows}))
         index = {name: number for number, name in enumerate(names)}
+        images = ImageFiles(tuple(file for *_, file in rows), self.config.size, 3)
+        images.check()
+        labels = np.array([index[name] for _, name, _, _ in rows], dtype=np.int64)
         return Table(
             kind="image-classification",
-            examples=Examples(
-                inputs=read_images([file for *_, file in rows], self.config.size, 3),
-                labels=np.array([index[name] for _, name, _, _ in rows], dtype=np.int64),
-            ),
+            examples=Examples(images, labels),
             label_names=names,
             groups={"domain": np.array([domain for domain, *_ in rows])},
             test=np.array([test for *_, test, _ in rows]),

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 from pydantic import PositiveInt
 
 from fedlora.errors import FedloraError
@@ -11,7 +10,7 @@ from fedlora.section import Section
 from fedlora.tasks.contract import Examples, Source, Table
 from fedlora.tasks.detection.jsonl import read_annotations
 from fedlora.tasks.detection.locations import to_text
-from fedlora.tasks.image_folder import read_image
+from fedlora.tasks.image_files import ImageFiles
 
 
 class Config(Section):
@@ -43,9 +42,9 @@ class FlorenceJsonl(Source):
         annotations = read_annotations(path)
         if not annotations:
             raise FedloraError(f"{path}: holds no line")
-        images = [
-            read_image(root / one.path, self.config.size, self.config.channels)
-            for one in annotations
-        ]
+        images = ImageFiles(
+            tuple(root / one.path for one in annotations), self.config.size, self.config.channels
+        )
+        images.check()
         suffixes = [to_text(one.objects) for one in annotations]
-        return Table("object-detection", Examples(np.stack(images), suffixes=suffixes))
+        return Table("object-detection", Examples(images, suffixes=suffixes))

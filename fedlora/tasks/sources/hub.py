@@ -8,7 +8,7 @@ from pydantic import PositiveInt
 from fedlora.errors import FedloraError
 from fedlora.tasks.columns import Columns, group_columns, text_table
 from fedlora.tasks.contract import Examples, Source, Table
-from fedlora.tasks.image_folder import pixels
+from fedlora.tasks.image_files import pixels
 from fedlora.tasks.labels import label_indices
 from fedlora.tasks.records import Row, column_of
 
@@ -89,7 +89,7 @@ def _image_table(rows: list[Row], config: Config) -> Table:
     test = np.array([row[SPLIT] == "test" for _, row in rows])
     return Table(
         kind="image-classification",
-        examples=Examples(np.stack(images), labels),
+        examples=Examples(np.stack(images).astype(np.float32) / 255, labels),
         label_names=names,
         groups=group_columns(rows, config),
         test=test if test.any() else None,

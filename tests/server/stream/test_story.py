@@ -10,6 +10,7 @@ from fedlora.adapter import peft_folder
 from fedlora.backbone import open_slot
 from fedlora.bank import Bank
 from fedlora.client.opening import open_clients
+from fedlora.client.stream.holdings import Holdings
 from fedlora.config import from_dict
 from fedlora.continual.learner import Learner
 from fedlora.continual.stream import encode_stream
@@ -44,6 +45,14 @@ def test_a_federation_of_one_is_the_learner(method, stream_config, live):
                 score.within / score.rows, abs=0.03
             )
             assert step["among"]["test"][task] == pytest.approx(score.among / score.rows, abs=0.06)
+
+
+def test_a_client_that_is_alone_copies_none_of_its_rows(stream_config):
+    config = stream_config()
+    slot = open_slot(config.backbone, config.lora, "auto")
+    tasks = encode_stream(config.tasks.build(), slot, 128)
+
+    assert Holdings(config, tuple(tasks), 0).train(0, 1) is tasks[1].train
 
 
 class KilledError(Exception):
@@ -301,7 +310,10 @@ def test_the_whole_model_is_a_peft_folder(stream_config, live, tmp_path):
     dense = sum(bank.load(record.digest).delta(name) for record in bank.records())
     assert torch.allclose(whole.delta(name), dense, atol=1e-6)
     assert whole.head["classifier.weight"].shape == (10, 24)
-    assert len(list((tmp_path / "run" / "adapters").iterdir())) == 4
+    first, second, _, everything = sorted((tmp_path / "run" / "adapters").iterdir())
+    assert "trained on the base model with" not in (first / "README.md").read_text()
+    assert "on top of their sum alone" in (second / "README.md").read_text()
+    assert "Rows of its head: 0, 1, 2, 3, 4" in (everything / "README.md").read_text()
 
 
 @pytest.mark.parametrize(
