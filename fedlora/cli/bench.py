@@ -186,9 +186,13 @@ def inflora_bench(
 def trust_bench(
     only: Annotated[
         list[str] | None,
-        typer.Option(help="attacks, shares, shards, fuzz or kills alone; all when absent."),
+        typer.Option(
+            help="attacks, peers, trimming, shares, shards, privacy, fuzz, kills or runs alone; all"
+            " when absent."
+        ),
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Seeds of every federation.")] = 3,
+    workers: WorkersOption = None,
     out: OutOption = Path("results/trust.json"),
     json: AsJson = False,
 ) -> None:
@@ -197,5 +201,5 @@ def trust_bench(
     from fedlora.results import claims_table
 
     with watching() as observer:
-        results = bench_trust(out, only or [], observer, tuple(range(seeds)))
+        results = bench_trust(out, only or [], observer, tuple(range(seeds)), workers)
     show(claims_table([results]), json)

@@ -71,4 +71,25 @@ def test_claims_compare_with_the_same_seed_unprotected():
     ]
     claims = privacy_claims(rows)
     assert [round(c.value, 6) for c in claims] == [2, 0.5, 10, 0.5, 40, 0.5]
-    assert len({case.name for case in private_cases((0, 1, 2))}) == 24
+    assert len({case.name for case in private_cases((0, 1, 2))}) == 36
+
+
+def test_whole_clients_are_protected_in_the_common_adapter(monkeypatch):
+    small = {**privacy._TASKS[privacy.CLIENTS]}
+    small["tasks"] = {
+        **small["tasks"],
+        "bank": 4,
+        "held_out": 1,
+        "splits": {"train": 16, "validation": 4, "test": 20},
+    }
+    monkeypatch.setitem(privacy._TASKS, privacy.CLIENTS, small)
+    config = privacy.config_of(PrivateCase(privacy.CLIENTS, 8.0, 0))
+    assert config.privacy is not None
+    assert config.privacy.clients is not None
+
+    row = live_private(PrivateCase(privacy.CLIENTS, 8.0, 0))
+
+    assert row.keys() == {"family", "epsilon", "seed", "accuracy", "base"}
+    others = [row | {"epsilon": e, "accuracy": 0.5} for e in (None, 32.0, 2.0)]
+    claims = privacy_claims([row | {"accuracy": 0.4}, *others])
+    assert [round(c.value, 6) for c in claims] == [0, 10, 0]

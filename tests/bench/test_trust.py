@@ -14,7 +14,7 @@ from fedlora.bench.trust.fuzz_target import Target
 from fedlora.bench.trust.kill_runs import interrupt_runs
 from fedlora.bench.trust.kills import kill_writers
 from fedlora.bench.trust.parts import Part
-from fedlora.bench.trust.plan import ATTACKS, PARTS, cases, config_of
+from fedlora.bench.trust.plan import ATTACKS, DEFENCES, PARTS, cases, config_of
 from fedlora.errors import FedloraError
 from fedlora.registry import names
 from fedlora.results import Claim
@@ -81,7 +81,9 @@ def test_every_planned_federation_is_a_valid_run_of_its_own_name():
     for case in planned:
         config = config_of(case)
         assert (config.attackers is None) == (case.attack == "none")
+        assert (config.screening.peers > 0) == (case.defence == "peers")
     assert {case.attack for case in planned} == {"none", *ATTACKS}
+    assert {case.defence for case in planned} == set(DEFENCES)
 
 
 def row(seed: int, attack: str, share: float, defence: str, accuracy: float) -> dict[str, object]:

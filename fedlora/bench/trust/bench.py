@@ -18,7 +18,11 @@ SPENT = "spent"
 
 
 def bench_trust(
-    out: Path, only: Sequence[str], observer: Observer, seeds: tuple[int, ...] = SEEDS
+    out: Path,
+    only: Sequence[str],
+    observer: Observer,
+    seeds: tuple[int, ...] = SEEDS,
+    workers: int | None = None,
 ) -> BenchResults:
     """Measure claims T1, T2, T4 and T5, and write them after each part.
 
@@ -27,6 +31,7 @@ def bench_trust(
     the same machine, stays there.
 
     only: names of `PARTS`; all where there are none.
+    workers: federations at once; as many as there are cores when None.
 
     Raises:
         FedloraError: a part is unknown, or the results cannot be written.
@@ -34,7 +39,7 @@ def bench_trust(
     for name in only:
         if name not in PARTS:
             raise FedloraError(f"--only {name}: no such part; {nearest(name, list(PARTS))}")
-    session = Session(seeds, Kept.of_bench("trust", Row), observer)
+    session = Session(seeds, Kept.of_bench("trust", Row), workers, observer)
     rows = _before(out, seeds) if only else {}
     for name in only or PARTS:
         began = time.perf_counter()

@@ -9,6 +9,8 @@ from fedlora.results import Claim
 
 Row = dict[str, Any]
 POINTS = 100.0
+COSTS = {"screening": "screening", "peers": "a trial by peers", "trimmed": "trimming"}
+"""Defences, and what to call what they do to a run that nobody attacks."""
 
 
 def accuracy_claims(rows: Sequence[Row]) -> list[Claim]:
@@ -20,10 +22,10 @@ def accuracy_claims(rows: Sequence[Row]) -> list[Claim]:
     found: list[Claim] = []
     for deal in dict.fromkeys(row["deal"] for row in rows):
         clean = {row["seed"]: row for row in _of(rows, CLEAN, 0.0, "none", deal)}
-        for defence, name in (("screening", "screening"), ("trimmed", "trimming")):
+        for defence, means in COSTS.items():
             cost = _lost(clean, _of(rows, CLEAN, 0.0, defence, deal))
             if cost:
-                what = f"points that {name} costs newcomers of a clean run ({deal})"
+                what = f"points that {means} costs newcomers of a clean run ({deal})"
                 found.append(interval_claim("T1", what, cost, "<=", 0.5, "points"))
         attacks = dict.fromkeys(
             r["attack"] for r in rows if r["deal"] == deal and r["share"] == SHARE

@@ -12,6 +12,7 @@ import torch
 
 from fedlora.bank import Bank, Record
 from fedlora.bench.kept import Kept
+from fedlora.bench.lives import Lives
 from fedlora.bench.trust.claims import accuracy_claims, fuzz_claims, kill_claims, run_claims
 from fedlora.bench.trust.fuzz import fuzz, targets
 from fedlora.bench.trust.fuzz_target import ADAPTER
@@ -38,10 +39,12 @@ class Session:
     """One call of the bench.
 
     kept: rows of federations that were lived through before an interruption.
+    workers: federations at once; as many as there are cores when None.
     """
 
     seeds: tuple[int, ...]
     kept: Kept[Row]
+    workers: int | None
     observer: Observer
 
 
@@ -58,20 +61,14 @@ def _lived(
     plan: Callable[[tuple[int, ...]], Sequence[C]],
     session: Session,
 ) -> list[Row]:
-    """Every federation of a plan, but those that are kept."""
-    torch.set_num_threads(1)
-    planned = plan(session.seeds)
-    session.observer.phase("federations", len(planned))
-    rows = []
-    for case in planned:
-        row = session.kept.get(case.name)
-        if row is None:
-            began = time.perf_counter()
-            row = life(case) | {"seconds": round(time.perf_counter() - began, 1)}
-            session.kept.put(case.name, row)
-        rows.append(row)
-        session.observer.advance()
-    return rows
+    """Every federation of a plan, those that are kept not again."""
+    lives = Lives(partial(_timed, life), session.kept, session.workers, session.observer)
+    return list(lives.rows("federations", plan(session.seeds)).values())
+
+
+def _timed(life: Callable[[C], Row], case: C) -> Row:
+    began = time.perf_counter()
+    return life(case) | {"seconds": round(time.perf_counter() - began, 1)}
 
 
 def _fuzzed(session: Session) -> list[Row]:

@@ -20,9 +20,9 @@ ATTACKS: Mapping[str, dict[str, Any]] = {
     "min_max": {"name": "min_max"},
     "gauge": {"name": "gauge"},
 }
-DEFENCES = ("none", "screening", "both", "trimmed")
+DEFENCES = ("none", "screening", "both", "peers", "trimmed")
 CLIENTS, NEWCOMERS = 20, 4
-SHARE = 0.2
+SHARE, PEERS = 0.2, 3
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,9 @@ class Case:
 
     attack: a name of `ATTACKS`, or `CLEAN`.
     share: of the bank's clients that attack.
-    defence: a name of `DEFENCES`; "both" is screening, and rounds by multi_krum; "trimmed" is
-        neither, but generators that leave out and cut samples.
+    defence: a name of `DEFENCES`; "both" is screening, and rounds by multi_krum; "peers" is
+        screening, and a trial of each adapter by three other clients; "trimmed" is none of these,
+        but generators that leave out and cut samples.
     deal: each client a task of its own ("tasks"), or four clients a task that share its examples
         alike ("iid") or by class ("dirichlet").
     """
@@ -49,40 +50,47 @@ class Case:
         return f"{self.deal}-{self.attack}-{self.share:g}-{self.defence}-{self.seed}"
 
 
+PARTS: Mapping[str, tuple[str, ...]] = {
+    "attacks": ("none", "screening", "both"),
+    "peers": ("peers",),
+    "trimming": ("trimmed",),
+    "shares": ("none", "screening", "both"),
+    "shards": ("none", "screening", "both"),
+}
+"""The parts of the bench that are federations, and the defences of each."""
+
+
 def cases(part: str, seeds: tuple[int, ...]) -> list[Case]:
-    """The federations of one part of the bench.
+    """The federations of one part.
 
     attacks: each attack by a fifth of the clients, against screening and a robust rule.
-    trimming: the same against generators that learn robustly. shares: two attacks by ever more
-    clients. shards: the same two where clients share a task.
+    peers, trimming: the same against two more defences. shares: two attacks by ever more clients.
+    shards: the same two where clients share a task.
     """
     two = ("sign_flip", "backdoor")
     each = [(attack, SHARE, "tasks") for attack in ATTACKS]
     kinds: dict[str, list[tuple[str, float, str]]] = {
         "attacks": each,
+        "peers": each,
         "trimming": each,
         "shares": [(attack, share, "tasks") for attack in two for share in (0.1, 0.3, 0.4)],
         "shards": [(attack, SHARE, deal) for attack in two for deal in ("iid", "dirichlet")],
     }
     deals = dict.fromkeys(deal for _, _, deal in kinds[part])
     clean = [(CLEAN, 0.0, deal) for deal in deals] if part != "shares" else []
-    against = ("trimmed",) if part == "trimming" else DEFENCES[:3]
     planned = [
         (attack, share, defence, deal)
         for attack, share, deal in [*clean, *kinds[part]]
-        for defence in against
+        for defence in PARTS[part]
     ]
-    if part == "trimming":  # what its losses are counted from
+    if clean and "none" not in PARTS[part]:  # what its losses are counted from
         planned.insert(0, (CLEAN, 0.0, "none", "tasks"))
     return [Case(*case, seed) for case in planned for seed in seeds]
 
 
-PARTS = ("attacks", "trimming", "shares", "shards")
-
-
 def config_of(case: Case) -> RunConfig:
     """The run of a case: as many clients in each, on tasks that its seed draws."""
-    alone, screened = case.deal == "tasks", case.defence in ("screening", "both")
+    alone, screened = case.deal == "tasks", case.defence in ("screening", "both", "peers")
     raw: dict[str, Any] = {
         "name": "trust",
         "seeds": [case.seed],
@@ -109,6 +117,8 @@ def config_of(case: Case) -> RunConfig:
     if not alone:
         skew = {"partition": "dirichlet", "alpha": 0.3} if case.deal == "dirichlet" else {}
         raw["shards"] = {"per_task": 4, "min_examples": 2, **skew}
+    if case.defence == "peers":
+        raw["screening"]["peers"] = PEERS
     if case.defence == "trimmed":
         raw["learning"] = {"trim": SHARE, "cap": 1.5}
     if case.defence == "both":
