@@ -1,20 +1,22 @@
 """The bench of attacks: what it plans, what it counts, and what it claims of that."""
 
+import pickle
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from fedlora import results
-from fedlora.bench.trust import bench, kill_runs
+from fedlora.bench.trust import bench, kill_runs, tricks
 from fedlora.bench.trust.bench import bench_trust
-from fedlora.bench.trust.claims import accuracy_claims, fuzz_claims, run_claims
+from fedlora.bench.trust.claims import accuracy_claims, fuzz_claims, run_claims, trick_claims
 from fedlora.bench.trust.fuzz import fuzz, targets
 from fedlora.bench.trust.fuzz_target import Target
 from fedlora.bench.trust.kill_runs import interrupt_runs
 from fedlora.bench.trust.kills import kill_writers
 from fedlora.bench.trust.parts import Part
 from fedlora.bench.trust.plan import ATTACKS, DEFENCES, PARTS, cases, config_of
+from fedlora.bench.trust.tricks import play
 from fedlora.errors import FedloraError
 from fedlora.registry import names
 from fedlora.results import Claim
@@ -63,6 +65,26 @@ def test_runs_survive_kills_and_full_disks(tmp_path: Path, monkeypatch):
     assert (found.kills, found.opened, found.resumed) == (1, 1, 1)
     assert found.told == found.full  # both are None where no disk can be mounted
     assert all(claim.met is not False for claim in run_claims([asdict(found)])[1:])
+
+
+def test_every_trick_comes_to_nothing(tmp_path: Path):
+    found = play(tmp_path / "tricks")
+    assert [one.trick for one in found if not one.held] == []
+    count, memory = trick_claims([asdict(one) for one in found])
+    assert (count.value, count.met, memory.unit) == (len(found), True, "MiB")
+    (missed, _) = trick_claims([{"held": True, "growth": None}, {"held": False, "growth": 0}])
+    assert missed.met is False
+
+
+def test_a_trick_is_seen_to_work(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(tricks, "decode", lambda data, limit: data)
+    monkeypatch.setattr(tricks, "read_checkpoint", lambda path: pickle.loads(path.read_bytes()))
+    lost = [one.trick for one in play(tmp_path / "tricks") if not one.held]
+    assert lost == [
+        "message nested without end",
+        "checkpoint that runs a command",
+        "checkpoint that repeats one value",
+    ]
 
 
 def test_a_run_that_did_not_come_back_is_a_missed_claim():

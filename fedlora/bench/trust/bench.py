@@ -24,7 +24,7 @@ def bench_trust(
     seeds: tuple[int, ...] = SEEDS,
     workers: int | None = None,
 ) -> BenchResults:
-    """Measure claims T1, T2, T4 and T5, and write them after each part.
+    """Measure claims T1 to T5, and write them after each part.
 
     A bench that was interrupted goes on with the federations that are missing, as long as the code
     is the same. What `out` holds of other parts, measured by the same code with the same seeds on

@@ -1,4 +1,4 @@
-"""What the rows of the bench show: T1, T2 and T4."""
+"""What the rows of the bench show: T1 to T4."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -73,6 +73,16 @@ def fuzz_claims(rows: Sequence[Row]) -> list[Claim]:
         plain_claim("T2", "slowest input, processor time", slowest, "<=", 1.0, "s"),
         plain_claim("T2", "growth of memory", growth, "<=", 64.0, "MiB"),
         plain_claim("T2", "a bank's hash unchanged by refused input", float(unchanged), "==", 1.0),
+    ]
+
+
+def trick_claims(rows: Sequence[Row]) -> list[Claim]:
+    """T3: how many tricks came to nothing, and the memory that one took at most."""
+    held, most = sum(row["held"] for row in rows), max(row["growth"] or 0 for row in rows)
+    what = "hostile names and files refused, or taken as mere names"
+    return [
+        plain_claim("T3", what, float(held), ">=", float(len(rows))),
+        plain_claim("T3", "memory that a trick took", most / (1 << 20), "<=", 64.0, "MiB"),
     ]
 
 

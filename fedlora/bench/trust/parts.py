@@ -13,7 +13,13 @@ import torch
 from fedlora.bank import Bank, Record
 from fedlora.bench.kept import Kept
 from fedlora.bench.lives import Lives
-from fedlora.bench.trust.claims import accuracy_claims, fuzz_claims, kill_claims, run_claims
+from fedlora.bench.trust.claims import (
+    accuracy_claims,
+    fuzz_claims,
+    kill_claims,
+    run_claims,
+    trick_claims,
+)
 from fedlora.bench.trust.fuzz import fuzz, targets
 from fedlora.bench.trust.fuzz_target import ADAPTER
 from fedlora.bench.trust.kill_runs import interrupt_runs
@@ -22,6 +28,7 @@ from fedlora.bench.trust.lives import live
 from fedlora.bench.trust.plan import PARTS as FEDERATIONS
 from fedlora.bench.trust.plan import Case, cases
 from fedlora.bench.trust.privacy import PrivateCase, live_private, privacy_claims, private_cases
+from fedlora.bench.trust.tricks import play
 from fedlora.errors import FedloraError
 from fedlora.results import Claim
 from fedlora.server.observer import Observer
@@ -132,6 +139,14 @@ def _interrupted(session: Session) -> list[Row]:
     return [asdict(found)]
 
 
+def _tricked(session: Session) -> list[Row]:
+    session.observer.phase("tricks", 1)
+    with tempfile.TemporaryDirectory() as scratch:
+        found = play(Path(scratch) / "tricks")
+    session.observer.advance()
+    return [asdict(one) for one in found]
+
+
 PARTS: Mapping[str, Part] = {
     **{
         name: Part(partial(_lived, live, partial(cases, name)), accuracy_claims)
@@ -139,6 +154,7 @@ PARTS: Mapping[str, Part] = {
     },
     "privacy": Part(partial(_lived, live_private, private_cases), privacy_claims),
     "fuzz": Part(_fuzzed, fuzz_claims),
+    "tricks": Part(_tricked, trick_claims),
     "kills": Part(_killed, kill_claims),
     "runs": Part(_interrupted, run_claims),
 }
