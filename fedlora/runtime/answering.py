@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 OUTBOX = "FEDLORA_OUTBOX"
 """The environment variable that names the file in which a client keeps its answers."""
 
+NOT_ANSWERED = "not answered: "
+"""What a client's own line begins with when it could not do what the server asked."""
+
 NO_NEWCOMER = "this client is no newcomer"
 """What a client with a share says to a standing server."""
 
@@ -37,7 +40,7 @@ def answer_pack(asked: RequestPack) -> list[Reply]:
     replies = _answer(asked)
     for reason in dict.fromkeys(reply.error for reply in replies if reply.error):
         if reason != NO_NEWCOMER:
-            logging.getLogger("flwr").warning("%snot answered: %s", MARK, reason)
+            logging.getLogger("flwr").warning("%s%s%s", MARK, NOT_ANSWERED, reason)
     return replies
 
 

@@ -77,7 +77,7 @@ def measure(
     told = [{"name": n, "share": share, "pid": m.process.pid} for n, share, m in sides]
     run_config = {"config": config, "out": str(out), "turns": str(turns), "sides": json.dumps(told)}
     write_app(federation.folder / "pings", run_config, COMPONENTS)
-    submitting.connect(federation.server_place)
+    submitting.connect(federation.server_place, lambda _: None)
     log = federation.folder / "pings.log"
     submit(federation.folder / "pings", CONNECTION, flower_environment(None), log, lambda _: None)
     lines = json.loads(out.read_text())

@@ -70,6 +70,20 @@ def invite(
     show([_row(place.folder, place.facts.role)], json)
 
 
+def renew(
+    folder: Annotated[Path, typer.Argument(help="The folder that `deploy init` wrote.")],
+    json: AsJson = False,
+) -> None:
+    """Sign a new certificate for the server, by the same authority; clients need nothing new.
+
+    Where the server runs elsewhere, copy server/server.pem and server/server.key there.
+    """
+    from fedlora.runtime.deploy.initialise import renew as renew_server
+
+    place = renew_server(folder)
+    show([_row(place.folder, place.facts.role)], json)
+
+
 def server(
     folder: PlaceArgument = Path(),
     bind: Annotated[

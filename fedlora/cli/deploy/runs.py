@@ -11,6 +11,7 @@ from fedlora.cli.deploy.options import (
     PlaceArgument,
     model_folder,
     say,
+    term_as_interrupt,
     until_stopped,
 )
 from fedlora.cli.options import AsJson, LabelOption, RunDir, TextOption
@@ -44,7 +45,7 @@ def submit(
     here = place.read(at, "server")
     if (config is None) == (resume is None):
         raise FedloraError("name a configuration, or --resume a run: one of the two")
-    submitting.connect(here)
+    submitting.connect(here, say)
     if resume is None:
         assert config is not None
         settings = configuration.load(config, [*submitting.settings_for(here), *(overrides or [])])
@@ -53,7 +54,7 @@ def submit(
         folder = resume
         settings = submitting.resumed(folder)
     say(f"run folder: {folder}")
-    with watching() as observer:
+    with term_as_interrupt(), submitting.going_on(folder, at), watching() as observer:
         running.run(settings, folder, observer)
     report(folder, json=json)
 
@@ -73,9 +74,10 @@ def serve(
     from fedlora.runtime.deploy import submit as submitting
 
     here = place.read(at, "server")
-    submitting.connect(here)
+    submitting.connect(here, say)
     try:
-        submitting.serve(here, run, seconds, say)
+        with term_as_interrupt():
+            submitting.serve(here, run, seconds, say)
     except KeyboardInterrupt:
         say("stopped")
 

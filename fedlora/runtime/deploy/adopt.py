@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 
 from fedlora.errors import FedloraError
+from fedlora.runtime.answering import NOT_ANSWERED
 from fedlora.runtime.deploy.client import Party, run_client
 from fedlora.runtime.deploy.place import Place
 from fedlora.runtime.deploy.watch import Say
@@ -28,12 +29,18 @@ def adopt(
         Seconds from the start until the adapter was there and tried.
 
     Raises:
-        FedloraError: nobody served it in time, or the server refuses it.
+        FedloraError: nobody served it in time, the server refuses it, or it cannot do what the
+            server asks of it.
     """
     wish = party.wish
     if wish is None:
         raise FedloraError("adopt: a newcomer comes with a wish for an adapter")
-    began, reached = time.monotonic(), list[float]()
+    began, reached, failed = time.monotonic(), list[float](), list[str]()
+
+    def heard(line: str) -> None:
+        say(line)
+        if line.startswith(NOT_ANSWERED):  # a newcomer is greeted once
+            failed.append(line.removeprefix(NOT_ANSWERED))
 
     def done() -> bool:
         now = time.monotonic()
@@ -41,9 +48,11 @@ def adopt(
             reached.append(now)
             say(f"the adapter is in {wish.out}")
         waited = now - reached[0] > _LINGER if reached else now - began > patience
-        return waited or stopped()
+        return waited or bool(failed) or stopped()
 
-    run_client(place, party, say, done)
+    run_client(place, party, heard, done)
+    if failed and not reached:
+        raise FedloraError(failed[0])
     if not reached:
         raise FedloraError(
             f"no adapter within {patience:g} s: is `fedlora deploy serve` running there?"

@@ -15,7 +15,7 @@ from fedlora.errors import FedloraError
 
 Key = ec.EllipticCurvePrivateKey
 
-_AUTHORITY_DAYS, _SERVER_DAYS = 3650, 825
+_AUTHORITY_DAYS, SERVER_DAYS = 3650, 825
 _EARLIER = timedelta(hours=1)
 """Certificates hold from a little before now, for clocks that run late."""
 
@@ -49,7 +49,7 @@ def sign_server(authority: Authority, hosts: Sequence[str], key: Key) -> x509.Ce
     """A server's certificate for every name and address by which it may be called."""
     names = [_general_name(host) for host in dict.fromkeys(hosts)]
     builder = (
-        _builder(_subject(hosts[0]), authority.certificate.subject, key, _SERVER_DAYS)
+        _builder(_subject(hosts[0]), authority.certificate.subject, key, SERVER_DAYS)
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs=False), critical=True)

@@ -92,7 +92,9 @@ def _certificates(place: Place) -> str:
     for name, certificate in ours:
         if not certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc - _SOON:
             until = certificate.not_valid_after_utc.date()
-            raise FedloraError(f"{name}: valid until {until}; check the clock, or run init again")
+            raise FedloraError(
+                f"{name}: valid until {until}; check the clock, or renew it with deploy renew"
+            )
     return f"valid until {min(each.not_valid_after_utc for _, each in ours).date()}"
 
 

@@ -23,6 +23,7 @@ _MOST_BODY = 64 << 20
 _HEAD_SECONDS, _IDLE_SECONDS = 20.0, 120.0
 _MOST_CONNECTIONS = 512
 _CHUNK = 1 << 16
+_NOT_LET_IN = "a key that was not invited, or whose last connection still counts, for a minute"
 
 Say = Callable[[str], None]
 
@@ -152,7 +153,7 @@ class _Keeper:
         """Bytes back to the client; the SuperLink's own refusals are said once a request."""
         while data := await reader.read(_CHUNK):
             if asked and data[9:10] == b"4":
-                self._say(f"refused {who} at {asked[0]}: {_status(data)}")
+                self._say(f"refused {who} at {asked[0]}: {_status(asked[0], data)}")
             asked.clear()
             writer.write(data)
             await writer.drain()
@@ -204,9 +205,10 @@ def _parse(head: bytes) -> tuple[str, int]:
     return path, int(lengths[0])
 
 
-def _status(data: bytes) -> str:
-    """The status line of an answer, without what follows."""
-    return data[9:100].split(b"\r\n")[0].decode("latin-1")
+def _status(path: str, data: bytes) -> str:
+    """The status line of an answer, without what follows, and what it means."""
+    told = data[9:100].split(b"\r\n")[0].decode("latin-1")
+    return f"{told} ({_NOT_LET_IN})" if path == f"{ALLOWED}activate-node" else told
 
 
 def _reason(error: ssl.SSLError) -> str:

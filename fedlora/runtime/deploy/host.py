@@ -5,7 +5,7 @@
 A SuperNode in process isolation offers its messages to whoever knows the secret, and Flower's own
 SuperExec would start a process for each, install the app that came with the run, and import it.
 This one answers with fedlora's ClientApp alone, already imported: no code that comes over the
-network runs here. It starts no process and holds no model; the worker does.
+network runs here. It starts no process, and holds a model only where no worker does.
 """
 
 import logging

@@ -2,6 +2,8 @@
 
 import getpass
 import ipaddress
+import os
+import re
 import shutil
 import sys
 from collections.abc import Sequence
@@ -58,6 +60,8 @@ def initialise(
     """
     if folder.exists() and any(folder.iterdir()):
         raise FedloraError(f"{folder}: not empty; name a new folder, keys are never overwritten")
+    if bad := [host for host in hosts if not _is_host(host)]:
+        raise FedloraError(f"--hosts: {bad[0]!a} is neither a name nor an address; correct it")
     if not secure and not all(_is_loopback(host) for host in hosts):
         raise FedloraError("--insecure is for the loopback alone: name 127.0.0.1, or leave it out")
     if secure and control_port == port:
@@ -80,7 +84,8 @@ def initialise(
         for share in range(clients):
             facts = server.model_copy(update={"role": "client", "share": share})
             places.append(_write_client(root, f"client-{share}", facts))
-        atomic.write_text(root / "README.md", _render("README.md", facts=server))
+        readme = _render("README.md", facts=server, days=certificates.SERVER_DAYS)
+        atomic.write_text(root / "README.md", readme)
         for number, written in enumerate(places):
             final = folder.absolute() / written.folder.relative_to(root)
             places[number] = Place(final, written.facts)
@@ -107,6 +112,25 @@ def invite(folder: Path, name: str) -> Place:
     return Place(target.absolute(), facts)
 
 
+def renew(folder: Path) -> Place:
+    """A new key and certificate for the server, by the same authority, for the same names.
+
+    Clients trust it as they trusted the last one. A server that runs goes on with the old one.
+
+    Raises:
+        FedloraError: the folder is no federation's with TLS, or lacks its authority.
+    """
+    server = place.read(folder / "server", "server")
+    if not server.facts.secure:
+        raise FedloraError(f"{folder}: made with --insecure, it has no certificate to renew")
+    kept = folder / "authority"
+    authority = certificates.Authority(
+        certificates.read_key(kept / "ca.key"), certificates.read_certificate(kept / "ca.crt")
+    )
+    _certify(server, authority)
+    return server
+
+
 def _write_server(root: Path, facts: Facts, authority: certificates.Authority | None) -> Place:
     written = Place(private.folder(root / "server"), facts)
     private.folder(written.nodes)
@@ -116,12 +140,16 @@ def _write_server(root: Path, facts: Facts, authority: certificates.Authority | 
         private.write(kept / "ca.key", certificates.key_bytes(authority.key))
         ca = certificates.certificate_bytes(authority.certificate)
         atomic.write_bytes(kept / "ca.crt", ca)
-        key = certificates.new_key()
-        signed = certificates.sign_server(authority, [*facts.hosts, *LOOPBACK], key)
-        private.write(written.key, certificates.key_bytes(key))
-        atomic.write_bytes(written.certificate, certificates.certificate_bytes(signed))
         atomic.write_bytes(written.ca, ca)
+        _certify(written, authority)
     return written
+
+
+def _certify(server: Place, authority: certificates.Authority) -> None:
+    key = certificates.new_key()
+    signed = certificates.sign_server(authority, [*server.facts.hosts, *LOOPBACK], key)
+    private.write(server.key, certificates.key_bytes(key))
+    atomic.write_bytes(server.certificate, certificates.certificate_bytes(signed))
 
 
 def _write_client(root: Path, name: str, facts: Facts) -> Place:
@@ -147,6 +175,7 @@ def _write_starters(written: Place, final: Path) -> None:
         unit: "service",
         "compose.yaml": "compose.yaml",
         "Dockerfile": "Dockerfile",
+        ".dockerignore": "dockerignore",
     }
     command = Path(sys.executable).parent / "fedlora"
     for file, template in names.items():
@@ -157,6 +186,7 @@ def _write_starters(written: Place, final: Path) -> None:
             part=part,
             unit=unit,
             user=getpass.getuser(),
+            owner=f"{os.getuid()}:{os.getgid()}",
             command=command,
         )
         atomic.write_text(written.folder / file, text)
@@ -165,6 +195,15 @@ def _write_starters(written: Place, final: Path) -> None:
 
 def _render(template: str, **values: object) -> str:
     return _TEMPLATES.get_template(f"{template}.j2").render(**values)
+
+
+def _is_host(host: str) -> bool:
+    """Whether it may be a name (RFC 1123) or an address."""
+    try:
+        return bool(ipaddress.ip_address(host))
+    except ValueError:
+        label = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+        return bool(re.fullmatch(rf"{label}(\.{label})*\.?", host))
 
 
 def _is_loopback(host: str) -> bool:

@@ -6,9 +6,10 @@ import subprocess
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
+from datetime import UTC, datetime
 
 from fedlora.errors import FedloraError
-from fedlora.runtime.deploy import private
+from fedlora.runtime.deploy import certificates, private
 from fedlora.runtime.deploy.control import write_connection
 from fedlora.runtime.deploy.gate import Doors, gate
 from fedlora.runtime.deploy.guests import Guests
@@ -17,7 +18,7 @@ from fedlora.runtime.deploy.verdicts import verdict
 from fedlora.runtime.deploy.watch import Say, Service, watch
 from fedlora.runtime.processes import flower_environment, start
 
-_PATIENCE = 90.0
+_PATIENCE, _SOON = 90.0, 2.0
 
 
 def run_server(place: Place, bind: str, say: Say, done: Callable[[], bool]) -> None:
@@ -58,17 +59,22 @@ def run_server(place: Place, bind: str, say: Say, done: Callable[[], bool]) -> N
         watch([service], until, say)
 
 
-def wait_for_superlink(place: Place) -> None:
+def wait_for_superlink(place: Place, say: Say) -> None:
     """Return when the SuperLink takes connections.
+
+    say: is told, where it does not at once.
 
     Raises:
         FedloraError: it did not in time.
     """
     address = ("127.0.0.1", place.facts.control_port)
-    deadline = time.monotonic() + _PATIENCE
-    while time.monotonic() < deadline:
+    began, told = time.monotonic(), False
+    while time.monotonic() < began + _PATIENCE:
         with suppress(OSError), socket.create_connection(address, timeout=1.0):
             return
+        if not told and time.monotonic() > began + _SOON:
+            say(f"waiting for the SuperLink at port {address[1]}, {_PATIENCE:g} s at most")
+            told = True
         time.sleep(0.1)
     raise FedloraError(f"no SuperLink at port {address[1]} here; run fedlora deploy server")
 
@@ -87,6 +93,11 @@ def _command(place: Place) -> list[str]:
 def _open_gate(place: Place, bind: str, say: Say) -> AbstractContextManager[None]:
     if not place.facts.secure:
         return nullcontext()
+    until = certificates.read_certificate(place.certificate).not_valid_after_utc
+    if until < datetime.now(UTC):
+        raise FedloraError(
+            f"{place.certificate}: expired on {until:%Y-%m-%d}; renew it with fedlora deploy renew"
+        )
     try:
         ours = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         ours.minimum_version = ssl.TLSVersion.TLSv1_2

@@ -2,7 +2,8 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -22,6 +23,8 @@ STANDING = {
 }
 
 _PATIENCE = 20.0
+_LOST = "No heartbeat received"
+"""What Flower says of a ServerApp that is not there any more."""
 
 
 def settings_for(place: Place) -> list[str]:
@@ -33,14 +36,30 @@ def settings_for(place: Place) -> list[str]:
     ]
 
 
-def connect(place: Place) -> None:
+def connect(place: Place, say: Callable[[str], None]) -> None:
     """Have Flower's commands in this process reach the place's SuperLink.
+
+    say: is told when that takes a while.
 
     Raises:
         FedloraError: it does not run.
     """
     os.environ["FLWR_HOME"] = str(write_connection(place))
-    wait_for_superlink(place)
+    wait_for_superlink(place, say)
+
+
+@contextmanager
+def going_on(folder: Path, at: Path) -> Iterator[None]:
+    """Say of a run whose ServerApp was lost how to go on with it."""
+    try:
+        yield
+    except FedloraError as error:
+        if _LOST not in str(error):
+            raise
+        raise FedloraError(
+            "the run's ServerApp was killed, or did not answer for a minute; go on with"
+            f" fedlora deploy submit --at {at} --resume {folder}"
+        ) from error
 
 
 def serve(place: Place, folder: Path, seconds: float, say: Callable[[str], None]) -> None:

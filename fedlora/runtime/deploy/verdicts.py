@@ -1,40 +1,66 @@
-"""Why one of Flower's processes can never work, read from the end of its log."""
+"""Why one of Flower's processes ended, read from the end of its log."""
 
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 _TAIL = 8 << 10
 
-_CAUSES = (
-    (
-        r"certificate verify failed|unable to get local issuer|self.signed certificate"
-        r"|SSL/TLS handshake error",
-        "the server's certificate is not signed by this folder's authority, or not for this"
-        " address: copy the client's folder again, check its clock, or name another host",
-    ),
-    (
-        r"code: 2\d\d\d.*|Public key not|not registered|node is not|412",
-        "the server does not know this SuperNode's key: have it let in with fedlora deploy invite",
-    ),
-    (
-        r"Invalid SuperNode authentication|401 Unauthorized",
-        "the server refuses this SuperNode's signature: its clock is off by minutes, or its key"
-        " is another's",
-    ),
-    (r"address already in use|Address already in use", "its port is taken: name another"),
-    (
-        r"Runtime version incompatib\w+|RUNTIME_VERSION_INCOMPATIBLE|version.{1,40}incompatible",
-        "the other side runs another version of flwr: install the same on both",
-    ),
-    (
-        r"database schema|SUPERLINK_DATABASE_SCHEMA_MISMATCH",
-        "its database was written by another version of flwr: move state/ away",
-    ),
+_CERTIFICATE = (
+    "the server's certificate is not signed by this folder's authority, or not for this"
+    " address: copy the client's folder again, check its clock, or name another host"
 )
+_NOT_LET_IN = (
+    "the server does not know this SuperNode's key (have it let in with fedlora deploy invite), or"
+    " still counts its last connection, for a minute"
+)
+_VERSION = "the other side runs another version of flwr: install the same on both"
+
+# Pattern, reason, and whether trying again is of no use.
+_CAUSES = {
+    "SuperNode": (
+        (
+            r"certificate has expired",
+            "the server's certificate has expired: renew it with fedlora deploy renew",
+            True,
+        ),
+        (r"certificate verify failed", _CERTIFICATE, True),
+        # Flower says the same of a key it does not know and of one that was online just now.
+        (r"\[code: 2004\]", _NOT_LET_IN, False),
+        (
+            r"Invalid SuperNode authentication|401 Unauthorized",
+            "the server refuses this SuperNode's signature: its clock is off by minutes, or its"
+            " key is another's",
+            True,
+        ),
+        (r"Runtime version incompatib|RUNTIME_VERSION_INCOMPATIBLE", _VERSION, True),
+    ),
+    "SuperLink": (
+        (r"[Aa]ddress already in use", "its port is taken: name another", True),
+        (
+            r"database schema|SUPERLINK_DATABASE_SCHEMA_MISMATCH",
+            "its database was written by another version of flwr: move state/ away",
+            True,
+        ),
+    ),
+}
 
 
-def verdict(name: str, log: Path, since: int) -> str | None:
-    """Why a process that has ended would only end again; None when it may have been an accident.
+@dataclass(frozen=True)
+class Verdict:
+    """final: whether the process would only end again, however often it is started."""
+
+    reason: str
+    final: bool
+
+
+Judge = Callable[[], Verdict | None]
+"""Asked when a process has ended; None where it may have been an accident."""
+
+
+def verdict(name: str, log: Path, since: int) -> Verdict | None:
+    """Why a process ended; None where its log does not say.
 
     Args:
         name: of the process.
@@ -47,7 +73,7 @@ def verdict(name: str, log: Path, since: int) -> str | None:
             told = file.read().decode(errors="replace")
     except OSError:
         return None
-    for pattern, reason in _CAUSES:
+    for pattern, reason, final in _CAUSES.get(name, ()):
         if re.search(pattern, told):
-            return f"{name}: {reason} ({log})"
+            return Verdict(f"{name}: {reason} ({log})", final)
     return None

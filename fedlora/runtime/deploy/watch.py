@@ -6,19 +6,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from fedlora.errors import FedloraError
+from fedlora.runtime.deploy.verdicts import Judge
 from fedlora.runtime.processes import stop
 
 _LOOK = 0.2
 _FIRST, _LONGEST = 0.5, 30.0
 """Seconds before a process is started again: doubled each time that it does not last."""
 _LASTED = 60.0
+_REFUSED_FOR = 150.0
+"""Seconds after which what may pass is for good; Flower counts a lost connection for sixty."""
 
 Say = Callable[[str], None]
 
 
-def _never() -> str | None:
-    """Nothing that ends it is for good."""
-    return None
+def _silent() -> None:
+    """Nothing is known of why it ended."""
+    return
 
 
 @dataclass
@@ -26,17 +29,19 @@ class Service:
     """One process that should always run.
 
     start: begins it.
-    verdict: asked when it has ended: why it can never work; None when it is worth another try.
+    judge: asked when it has ended.
+    refused: when it was first told what may pass, and has not lasted since.
     """
 
     name: str
     start: Callable[[], subprocess.Popen[bytes]]
-    verdict: Callable[[], str | None] = _never
+    judge: Judge = _silent
     process: subprocess.Popen[bytes] | None = None
     starts: int = 0
     delay: float = _FIRST / 2
     since: float = 0.0
     again: float = 0.0
+    refused: float | None = None
 
     def begin(self) -> None:
         """Start the process."""
@@ -48,7 +53,7 @@ def watch(services: Sequence[Service], done: Callable[[], bool], say: Say) -> No
     """Start services and keep them running until `done`; they are stopped in any case.
 
     Raises:
-        FedloraError: the verdict on a service that ended.
+        FedloraError: a service ended, and its verdict is final, or has stood for long.
     """
     try:
         for service in services:
@@ -70,13 +75,17 @@ def _look_after(service: Service, say: Say) -> None:
     elif process.poll() is not None:
         stop([process])  # and what it left behind
         service.process = None
-        reason = service.verdict()
-        if reason is not None:
-            raise FedloraError(reason)
         lasted = now - service.since > _LASTED
+        found = service.judge()
+        if found is None or lasted:
+            service.refused = None
+        elif service.refused is None:
+            service.refused = service.since
+        refused_long = service.refused is not None and now - service.refused > _REFUSED_FOR
+        if found is not None and (found.final or refused_long):
+            raise FedloraError(found.reason)
         service.delay = _FIRST if lasted else min(2 * service.delay, _LONGEST)
         service.again = now + service.delay
-        say(
-            f"{service.name} ended with status {process.returncode};"
-            f" it is started again in {service.delay:g} s"
-        )
+        ended = f"{service.name} ended with status {process.returncode}"
+        why = ended if found is None else found.reason
+        say(f"{why}; it is started again in {service.delay:g} s")

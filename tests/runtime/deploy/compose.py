@@ -14,6 +14,7 @@ class Service(Section):
     build: str
     image: str = Field(pattern=r"^[a-z0-9./_-]+:[\w.-]+$")
     command: list[str]
+    user: str = Field(pattern=r"^\$\{\w+:-\d+:\d+\}$")
     env_file: list[str]
     environment: dict[str, str]
     volumes: list[str]

@@ -38,8 +38,8 @@ def test_a_federation_ends_like_a_run_in_process_though_its_worker_is_killed(tmp
         client.kill_part("deploy.worker")
         there = federation.results()
 
-        assert intruder.process.wait(120) == 2
-        assert "have it let in with fedlora deploy invite" in intruder.said()
+        intruder.wait_for("have it let in with fedlora deploy invite")
+        intruder.stop()
         assert "refused 127.0.0.1 at /v1/fleet/activate-node: 4" in server.said()
         assert "worker ended with status -9; it is started again" in client.said()
         started = psutil.Process().children(recursive=True)

@@ -3,6 +3,8 @@ import shutil
 import ssl
 import stat
 import subprocess
+from datetime import timedelta
+from importlib.metadata import version
 
 import pytest
 import yaml
@@ -12,7 +14,8 @@ from fedlora.cli import app
 from fedlora.errors import FedloraError
 from fedlora.runtime.deploy import certificates, place, private
 from fedlora.runtime.deploy.control import read_public_key
-from fedlora.runtime.deploy.initialise import initialise, invite
+from fedlora.runtime.deploy.initialise import initialise, invite, renew
+from fedlora.runtime.deploy.server import run_server
 from fedlora.section import parse
 from tests.runtime.deploy.compose import MOUNT, Compose
 from tests.runtime.deploy.federation import make
@@ -91,6 +94,57 @@ def test_an_invited_newcomer_has_a_key_and_no_share(tmp_path):
     assert (server.nodes / "late.pub").is_file()
     with pytest.raises(FedloraError, match="invited already"):
         invite(tmp_path / "fed", "late")
+
+
+def test_a_renewed_certificate_is_trusted_by_clients_that_have_nothing_new(tmp_path):
+    server, client, _ = make(tmp_path, hosts=HOSTS)
+    before = server.key.read_bytes(), server.certificate.read_bytes()
+
+    assert renew(tmp_path / "fed") == server
+
+    assert server.key.read_bytes() != before[0]
+    assert server.certificate.read_bytes() != before[1]
+    assert stat.S_IMODE(server.key.stat().st_mode) == 0o600
+    assert handshake(server, client.ca, HOSTS[0])
+
+
+def test_nothing_is_renewed_without_the_authority(tmp_path):
+    server = make(tmp_path)[0]
+    before = server.certificate.read_bytes()
+    (tmp_path / "fed" / "authority" / "ca.key").unlink()
+
+    with pytest.raises(FedloraError, match=r"ca\.key: no private key can be read"):
+        renew(tmp_path / "fed")
+    assert server.certificate.read_bytes() == before
+    (tmp_path / "open").mkdir()
+    make(tmp_path / "open", secure=False)
+    with pytest.raises(FedloraError, match="has no certificate to renew"):
+        renew(tmp_path / "open" / "fed")
+
+
+def test_an_expired_certificate_opens_no_gate(tmp_path, monkeypatch):
+    monkeypatch.setattr(certificates, "SERVER_DAYS", 0)
+    monkeypatch.setattr(certificates, "_EARLIER", timedelta(days=2))
+    server = make(tmp_path)[0]
+
+    with pytest.raises(FedloraError, match=r"server\.pem: expired on .*; renew it with"):
+        run_server(server, "127.0.0.1", print, lambda: True)
+
+
+@pytest.mark.parametrize("host", ["bad host name!", "", "a..b", "-a.example", "http://x"])
+def test_what_is_no_host_is_refused(tmp_path, host):
+    with pytest.raises(FedloraError, match="is neither a name nor an address"):
+        make(tmp_path, hosts=("127.0.0.1", host))
+    assert not (tmp_path / "fed").exists()
+
+
+def test_an_image_gets_nothing_of_a_folder_but_the_wheel(tmp_path):
+    server = make(tmp_path)[0].folder
+
+    assert (server / ".dockerignore").read_text().splitlines()[1:] == ["*", "!fedlora-*.whl"]
+    assert re.findall("COPY (\\S+)", (server / "Dockerfile").read_text()) == [
+        f"fedlora-{version('fedlora')}-py3-none-any.whl"
+    ]
 
 
 def test_a_folder_that_holds_something_is_left_alone(tmp_path):
