@@ -50,11 +50,13 @@ def convert(raw: dict[str, Any], data: str, backbone: str) -> dict[str, Any]:
     for key in ("rank", "lamb", "lame", "increment"):
         if key not in raw:
             raise FedloraError(f"{key}: missing; give it a value")
-    if not isinstance(raw["increment"], int) or raw["increment"] < 1:
+    if type(raw["increment"]) is not int or raw["increment"] < 1:
         raise FedloraError(f"increment: {raw['increment']!r} is no number of classes of a task")
     if raw.get("init_cls", raw["increment"]) != raw["increment"]:
         raise FedloraError("init_cls: tasks here have classes alike; set it to increment")
     tasks, count = raw.get("total_sessions"), CLASSES.get(source)
+    if tasks is not None and type(tasks) is not int:
+        raise FedloraError(f"total_sessions: {tasks!r} is no number of tasks")
     if tasks is not None and count is not None and tasks * raw["increment"] != count:
         raise FedloraError(f"total_sessions: {count} classes are {count // raw['increment']} tasks")
     seeds = raw.get("seed", 0)
@@ -100,7 +102,10 @@ def main() -> int:
     parser.add_argument("--backbone", default="google/vit-base-patch16-224-in21k")
     arguments = parser.parse_args()
     try:
-        raw = json.loads(arguments.file.read_text())
+        try:
+            raw = json.loads(arguments.file.read_text())
+        except ValueError as error:
+            raise FedloraError(f"{arguments.file}: not JSON ({error})") from None
         sections = convert(raw, arguments.data, arguments.backbone)
         from_dict(sections, str(arguments.file))
     except (FedloraError, OSError, ValueError) as error:

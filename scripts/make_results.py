@@ -120,7 +120,15 @@ def rows_block(bench: BenchResults, selection: str) -> str:
             f"results/{bench.bench}.json: no rows with {', '.join(heads)}"
             f"{f' where {filters.strip()}' if filters else ''}; change the comment of the table"
         )
-    return table(heads, [[cell(row[head]) for head in heads] for row in rows])
+    return table(heads, [[cell(exact(row[head], rows, head)) for head in heads] for row in rows])
+
+
+def exact(value: Cell, rows: Sequence[Mapping[str, Cell]], head: str) -> Cell:
+    """Zero for what is but rounding beside the column's largest value."""
+    if not isinstance(value, float):
+        return value
+    largest = max(abs(float(row[head] or 0)) for row in rows if not isinstance(row[head], str))
+    return 0.0 if abs(value) < 1e-13 * largest else value
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -27,10 +27,18 @@ def evaluate(
     from fedlora.backbone.named_base import check_named_base
     from fedlora.cli.place import settings_of
     from fedlora.client.own_task import open_task
+    from fedlora.errors import FedloraError
     from fedlora.finetune.local import fresh, put
 
     config = settings_of(place)
+    if config.continual is not None:
+        raise FedloraError(
+            f"{place}: a stream's branches are right on top of each other alone; its report has"
+            " every task's accuracy, and the card in adapters/all says how to load the whole"
+        )
     own = open_task(config, task, data, text, label)
+    if not len(next(iter(own.judging.values()))):
+        raise FedloraError(f"{data or task}: no example is left to judge on; give it five or more")
     put(own.objective, fresh(own.objective, 0))
     rows = [{"adapter": "base", **_told(own.objective.score(own.judging))}]
     for folder in adapter:

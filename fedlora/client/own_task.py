@@ -68,6 +68,8 @@ def open_task(
     drawn = split_rows(rows, test_mask(table, 0), sizes, 0, str(data))
     describing = table.examples.take(np.concatenate([drawn["train"], drawn["validation"]]))
     judging = table.examples.take(drawn["test"])
+    if not len(describing):
+        raise FedloraError(f"{data}: all of it is for tests; give it examples of its own to train")
     return _encode(config, table.kind, table.label_names, describing, judging)
 
 

@@ -4,12 +4,13 @@ import hashlib
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from fedlora import cache
 from fedlora.errors import FedloraError
@@ -49,27 +50,19 @@ class ImageFiles:
         """Look at the beginning of every file.
 
         Raises:
-            FedloraError: one is no image.
+            FedloraError: one is no image, or may not be read.
         """
         for file in self.files:
-            try:
-                Image.open(file).close()
-            except (UnidentifiedImageError, OSError) as error:
-                raise _unreadable(file) from error
+            with _opened(file):
+                pass
 
     def digests(self) -> list[bytes]:
-        """One of each file's content, by which copies are known.
+        """One of each image's pixels, by which copies are known, whatever format they are kept in.
 
         Raises:
-            FedloraError: a file cannot be read.
+            FedloraError: a file is no image.
         """
-        found = []
-        for file in self.files:
-            try:
-                found.append(hashlib.blake2b(file.read_bytes()).digest())
-            except OSError as error:
-                raise _unreadable(file) from error
-        return found
+        return [hashlib.blake2b(image.tobytes()).digest() for image in self._decoded()]
 
     def on_disk(self) -> np.ndarray:
         """(n, channels, size, size) uint8, in an unnamed file that goes with the array.
@@ -79,6 +72,8 @@ class ImageFiles:
         Raises:
             FedloraError: a file is no image, or the disk is full.
         """
+        if not self.files:
+            return np.empty(self.shape, np.uint8)
         folder = cache.folder()
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -89,11 +84,11 @@ class ImageFiles:
                 # Copied on writing, which torch asks of an array; nobody writes.
                 return np.memmap(kept, np.uint8, "c", shape=self.shape)
         except OSError as error:
-            size = np.prod(self.shape) / 1e9
+            megabytes = np.prod(self.shape) / 1e6
             raise FedloraError(
-                f"{folder}: {len(self):,} images of {self.size} x {self.size} take {size:.2g} GB"
-                f" here ({error.strerror}); set FEDLORA_DATA to a folder with room, or lower"
-                " source.size"
+                f"{folder}: {len(self):,} images of {self.size} x {self.size} take"
+                f" {megabytes:,.1f} MB here ({error.strerror}); set FEDLORA_DATA to a folder with"
+                " room, or lower source.size"
             ) from error
 
     def _decoded(self) -> Iterator[np.ndarray]:
@@ -103,19 +98,30 @@ class ImageFiles:
                 yield from pool.map(self._decode, self.files[start : start + AHEAD])
 
     def _decode(self, file: Path) -> np.ndarray:
-        try:
-            with Image.open(file) as image:
-                return pixels(image, self.size, self.channels)
-        except OSError as error:
-            raise _unreadable(file) from error
+        with _opened(file) as image:
+            return pixels(image, self.size, self.channels)
 
 
 def pixels(image: Image.Image, size: int, channels: int) -> np.ndarray:
-    """(channels, size, size) uint8."""
+    """(channels, size, size) uint8; of images with 16 bits a value the upper eight."""
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        image = Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype("u1"))
     mode = "L" if channels == 1 else "RGB"
     grid = np.asarray(image.convert(mode).resize((size, size), Image.Resampling.BILINEAR))
     return grid[None] if channels == 1 else np.ascontiguousarray(grid.transpose(2, 0, 1))
 
 
-def _unreadable(file: Path) -> FedloraError:
-    return FedloraError(f"{file}: not a readable image; remove it or save it again")
+@contextmanager
+def _opened(file: Path) -> Iterator[Image.Image]:
+    """An image whose decoder may raise whatever it likes.
+
+    Raises:
+        FedloraError: the file is no image, or may not be read.
+    """
+    try:
+        with Image.open(file) as image:
+            yield image
+    except PermissionError as error:
+        raise FedloraError(f"{file}: {error.strerror}; let this user read it") from error
+    except Exception as error:
+        raise FedloraError(f"{file}: not a readable image; remove it or save it again") from error

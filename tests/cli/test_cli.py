@@ -131,6 +131,14 @@ def test_what_is_in_quarantine_is_listed_released_and_dropped(run: Path):
     assert (again.returncode, again.stderr.count("\n")) == (2, 1)
 
 
+def test_a_streams_branch_is_not_judged_by_itself(tmp_path: Path):
+    done = fedlora(
+        "evaluate", "configs/digits_inflora.yaml", "--adapter", tmp_path, "--task", "0+8"
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "its report has every task's accuracy" in done.stderr
+
+
 def test_an_adapter_is_generated_and_evaluated(run: Path, tmp_path: Path):
     task = json.loads((run / "results.json").read_text())["rows"][0]["task"]
     made = fedlora("generate", run, "--task", task, "--out", tmp_path / "made", "--json")

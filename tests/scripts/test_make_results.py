@@ -2,7 +2,7 @@ import pytest
 
 from fedlora.errors import FedloraError
 from fedlora.results import Claim, write_results
-from scripts.make_results import PAGES, ROOT, current, main, number, render
+from scripts.make_results import PAGES, ROOT, current, exact, main, number, render
 
 PAGE = "prose\n\n<!-- claims main -->\nold\n<!-- end -->\n\nmore\n\n{}\n<!-- end -->\nlast\n"
 
@@ -32,6 +32,14 @@ def test_every_claim_is_on_the_page_met_or_missed(benches):
     assert r"| M1 | a \| b | 0.500 | 0.400 to 0.600 |  | at least 0.800 | **missed** |" in page
     assert "| M2 | wall time | 312 |  | s | at most 600 | met |" in page
     assert "old" not in page
+
+
+def test_rounding_beside_a_columns_largest_value_is_zero_and_small_columns_stay():
+    rows = [{"a": 6.36, "b": 1e-16}, {"a": -5.551e-16, "b": None}]
+
+    assert exact(-5.551e-16, rows, "a") == 0.0
+    assert exact(1e-16, rows, "b") == 1e-16
+    assert exact("text", rows, "a") == "text"
 
 
 def test_a_drawing_is_shown_once_a_bench_has_made_it(tmp_path, monkeypatch):

@@ -1,3 +1,5 @@
+import io
+
 import numpy as np
 import pytest
 import torch
@@ -61,6 +63,46 @@ def test_what_is_no_image_is_found_before_anything_is_decoded(kept):
         kept.check()
 
 
+def test_no_images_are_an_array_of_none(kept):
+    none = kept.take(np.array([], dtype=np.int64))
+
+    assert none.on_disk().shape == np.asarray(none).shape == (0, 1, 28, 28)
+
+
+def test_the_upper_eight_of_sixteen_bits_are_seen(kept, originals):
+    deep = originals[0][0].astype(np.uint16) << 8
+    Image.fromarray(deep).save(kept.files[0])
+
+    assert np.array_equal(kept.on_disk(), originals)
+
+
+def broken(length):
+    """A PNG whose first chunk says that it has so many bytes."""
+    image = io.BytesIO()
+    Image.new("L", (28, 28)).save(image, "png")
+    data = bytearray(image.getvalue())
+    data[11] = length
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"P6 1 x 255", broken(5), broken(0), b"BM" + b"\xff" * 60]
+)
+def test_whatever_a_decoder_makes_of_it_a_bad_file_is_one_line(kept, content):
+    kept.files[2].write_bytes(content)
+
+    for act in (kept.check, kept.on_disk, kept.digests):
+        with pytest.raises(FedloraError, match=r"2\.png: not a readable image"):
+            act()
+
+
+def test_an_image_of_too_many_pixels_is_refused(kept, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 300)
+
+    with pytest.raises(FedloraError, match=r"0\.png: not a readable image"):
+        kept.on_disk()
+
+
 def test_a_disk_that_is_full_is_named_beside_what_is_needed(kept, tmp_path, monkeypatch):
     (tmp_path / "taken").write_text("")
     monkeypatch.setenv("FEDLORA_DATA", str(tmp_path / "taken"))
@@ -69,8 +111,9 @@ def test_a_disk_that_is_full_is_named_beside_what_is_needed(kept, tmp_path, monk
         kept.on_disk()
 
 
-def test_copies_of_test_images_never_train(kept):
-    kept.files[4].write_bytes(kept.files[1].read_bytes())
+def test_copies_of_test_images_never_train_however_they_are_saved(kept, originals):
+    Image.fromarray(originals[1][0]).save(kept.files[4], compress_level=0)
+    assert kept.files[4].read_bytes() != kept.files[1].read_bytes()
     own = np.arange(COUNT) == 1
     table = Table("image-classification", Examples(kept, np.arange(COUNT)), test=own)
 

@@ -11,6 +11,8 @@ from fedlora.report.plots.canvas import draw, tip
 
 Matrix = Sequence[Sequence[float | None]]
 CELL = 26
+LEGEND = 24
+"""Characters of a name in a legend of three columns."""
 _SHADES = ("scale_1", "scale_2", "scale_3", "scale_4", "scale_5")
 _HUES = ("generated", "nearest", "topk", "ridge", "mean")
 
@@ -47,8 +49,10 @@ def heat_map(
                     _cell(ax, row, column, (value - low) / reach, f"{unit * value:.0f}", name)
         ax.set_xlim(-0.5, len(columns) - 0.5)
         ax.set_ylim(len(matrix) - 0.5, -0.5)
-        ax.set_xticks(range(len(columns)), [name[:9] for name in columns], rotation=35, ha="right")
-        ax.set_yticks(range(len(matrix)), [name[-26:] for name in rows])
+        ax.set_xticks(
+            range(len(columns)), [_short(name, 9) for name in columns], rotation=35, ha="right"
+        )
+        ax.set_yticks(range(len(matrix)), [_short(name, 26) for name in rows])
         ax.set_ylabel(side)
         ax.grid(visible=False)
 
@@ -69,7 +73,7 @@ def curves(
         for hue, (name, values) in zip(_cycled(len(lines)), lines.items(), strict=True):
             steps = range(1, len(values) + 1)
             ax.plot(steps, values, color=colour(hue), marker="o", markersize=4, gid=tip(name),
-                    linewidth=1.8, label=name)  # fmt: skip
+                    linewidth=1.8, label=_short(name, LEGEND))  # fmt: skip
         ax.set_xlabel(steps_of, loc="right")
         ax.set_ylabel(label)
         ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
@@ -86,6 +90,10 @@ def _cell(ax: Axes, row: int, column: int, share: float, text: str, name: str) -
     ax.barh(row, 0.94, height=0.94, left=column - 0.47, color=colour(shade), alpha=0.55,
             gid=tip(name))  # fmt: skip
     ax.text(column, row, text, ha="center", va="center", color=colour("ink"))
+
+
+def _short(name: str, most: int) -> str:
+    return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
 def _cycled(count: int) -> list[str]:

@@ -48,8 +48,8 @@ def _curves(told: list[Told]) -> Section:
     section.figures.append(Figure("Each task since it was learned", caption, svg))
     if told[0].memory and told[0].memory[-1]:
         shares = {
-            f"seed {number + 1}": [sum(step.values()) / len(step) for step in seed.memory]
-            for number, seed in enumerate(told)
+            f"seed {seed.seed}": [sum(step.values()) / len(step) for step in seed.memory]
+            for seed in told
         }
         caption = "Share of the layers' input space that old tasks take, a mean over layers."
         svg = curves(shares, "share of dimensions", caption)

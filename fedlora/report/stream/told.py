@@ -20,6 +20,7 @@ class Told:
     dims: by step, how many dimensions of it that is.
     """
 
+    seed: int
     tasks: tuple[str, ...]
     within: Matrix
     among: Matrix
@@ -33,7 +34,7 @@ def read_told(run: RunFolder) -> list[Told]:
     for seed in run.seeds:
         path = seed.path / "stream.json"
         if path.is_file():
-            found.append(_told(json.loads(path.read_text(encoding="utf-8"))))
+            found.append(_told(seed.seed, json.loads(path.read_text(encoding="utf-8"))))
     return found
 
 
@@ -44,9 +45,10 @@ def mean_matrix(matrices: Sequence[Matrix]) -> Matrix:
     ]
 
 
-def _told(raw: dict[str, Any]) -> Told:
+def _told(seed: int, raw: dict[str, Any]) -> Told:
     steps = raw["steps"]
     return Told(
+        seed=seed,
         tasks=tuple(map(str, raw["tasks"])),
         within=[[finite(x) for x in step["within"]["test"]] for step in steps],
         among=[[finite(x) for x in step["among"]["test"]] for step in steps],

@@ -103,7 +103,9 @@ def table(run: RunFolder) -> Table:
     """The measures of the run, for the terminal."""
     out = Table(
         title=escape(str(headline(run))),
-        caption="\n".join(f"{escape(name)}: {value}" for name, value in singles(run)),
+        caption="\n".join(
+            f"{escape(name)}: {value}" for name, value in (*singles(run), *budget(run))
+        ),
         caption_justify="left",
         title_justify="left",
     )

@@ -1,6 +1,7 @@
 """A user's own data: what is read, and what is said when it is wrong."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -85,6 +86,23 @@ def test_image_folders_become_pictures_of_their_classes(tmp_path):
     assert table.label_names == ("dark", "light")
     assert np.array_equal(images[:, 0, 0, 0], table.examples.labels)
     assert table.test.tolist() == [False] * 6 + [True] * 4
+
+
+def test_a_class_that_may_not_be_read_is_named_and_not_left_out(tmp_path, monkeypatch):
+    for name in ("dark", "light", "mine"):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (10, 6)).save(tmp_path / name / "0.gif")
+    assert load(tmp_path, size=8).label_names == ("dark", "light", "mine")
+    listed = Path.iterdir
+
+    def iterdir(path):
+        if path.name == "mine":
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    with pytest.raises(FedloraError, match=r"mine: Permission denied; let this user read it"):
+        load(tmp_path, size=8, kind="image-classification")
 
 
 WRONG = [
