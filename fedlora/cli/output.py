@@ -19,7 +19,7 @@ def show(rows: Sequence[Mapping[str, Any]], as_json: bool, title: str = "") -> N
         table.add_column(key, overflow="fold")
     for row in rows:
         table.add_row(*(_cell(value) for value in row.values()))
-    Console().print(table if rows else "nothing here yet")
+    Console().print(table if rows else ": ".join(filter(None, (title, "nothing yet"))))
 
 
 def _cell(value: Any) -> str:

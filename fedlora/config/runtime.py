@@ -14,6 +14,9 @@ class RoundsConfig(Section):
 
     min_answers: float = Field(0.5, gt=0, le=1, description="share of clients that must answer")
     timeout: float = Field(3600.0, gt=0, description="seconds to wait for a round")
+    retries: int = Field(
+        0, ge=0, le=10, description="times that a client is asked again that gave no answer"
+    )
     max_norm: float = Field(1e4, gt=0, description="largest accepted ||DeltaW|| of an adapter")
 
 

@@ -1,8 +1,9 @@
 """One round: ask clients, keep what they answer, go on without those that fail."""
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fedlora.config import RoundsConfig
 from fedlora.errors import FedloraError
@@ -17,6 +18,8 @@ Check = Callable[[int, Message], None]
 MOST_REASON = 500  # characters of what a client says went wrong
 QUIET = ("spec", "remark")  # what an answer's metrics need not repeat
 MOST_REMARKS = 5
+PAUSE = 5.0
+"""Seconds before clients are asked again for the first time; doubled each time."""
 
 
 class Answers(Mapping[int, Message]):
@@ -84,7 +87,7 @@ class Asker:
         reasons = Counter[str]()
         with span("waiting"):
             requests = [Request(c, f, self.work.get(c, 1.0)) for c, f in frames.items()]
-            for reply in self.transport.exchange(requests):
+            for reply in self._replies(requests):
                 client = reply.client
                 if client not in frames or client in known:
                     continue  # nobody asked it, or it has answered: one answer a round
@@ -98,6 +101,23 @@ class Asker:
                 self.observer.note(f"{phase}: {clients - 1} more lost: {reason}")
         self.journal.seal()
         return self._good(phase, round, known)
+
+    def _replies(self, requests: Sequence[Request]) -> Iterator[Reply]:
+        """Whatever comes back; who gave no answer is asked again, `rounds.retries` times."""
+        left, lost = {request.client: request for request in requests}, dict[int, Reply]()
+        for pause in (*(PAUSE * 2**n for n in range(self.rounds.retries)), None):
+            again = []
+            for reply in self.transport.exchange(list(left.values())):
+                whole = _after(lost.get(reply.client), reply)
+                if reply.frame is None and pause is not None and reply.client in left:
+                    lost[reply.client] = whole
+                    again.append(reply.client)
+                else:
+                    yield whole
+            if not again or pause is None:
+                return
+            left = {client: left[client] for client in again}
+            time.sleep(pause)
 
     def refuse(self, phase: str, round: int, client: int, reason: str) -> None:
         """Lose an answer that was good by itself but does not fit the others."""
@@ -158,6 +178,15 @@ class Asker:
                 " the run, or start one that asks for less"
             )
         return Answers(self.journal, phase, round, good, self.limit)
+
+
+def _after(before: Reply | None, reply: Reply) -> Reply:
+    """A reply with the tries, and the bytes on the wire, of those before it."""
+    if before is None:
+        return reply
+    pairs = [pair for pair in (before.socket, reply.socket) if pair is not None]
+    socket = (sum(down for down, _ in pairs), sum(up for _, up in pairs)) if pairs else None
+    return replace(reply, tries=before.tries + reply.tries, socket=socket)
 
 
 def _title(phase: str, round: int) -> str:

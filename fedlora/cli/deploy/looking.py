@@ -3,14 +3,23 @@
 from dataclasses import asdict
 from pathlib import Path
 
-from fedlora.cli.deploy.options import DataOption, ModelOption, PlaceArgument, model_folder
+from fedlora.cli.deploy.options import (
+    DataOption,
+    ModelOption,
+    PlaceArgument,
+    model_folder,
+    say,
+)
 from fedlora.cli.options import AsJson
 from fedlora.cli.output import show
 from fedlora.errors import FedloraError
 
 
 def status(at: PlaceArgument = Path(), json: AsJson = False) -> None:
-    """Show who is connected, and how far the latest run is; on the server's machine."""
+    """Show who is connected, and how far the latest run is; on the server's machine.
+
+    Of a server that does not run, the run alone.
+    """
     from fedlora import run_folder
     from fedlora.runtime.deploy import place
     from fedlora.runtime.deploy import submit as submitting
@@ -18,11 +27,15 @@ def status(at: PlaceArgument = Path(), json: AsJson = False) -> None:
     from fedlora.server.progress import progress
 
     here = place.read(at, "server")
-    with control(here) as superlink:
-        nodes = [
-            {"client": node.name or str(node.id), "status": node.status, "since": node.since}
-            for node in superlink.nodes()
-        ]
+    nodes = []
+    try:
+        with control(here) as superlink:
+            nodes = [
+                {"client": node.name or str(node.id), "status": node.status, "since": node.since}
+                for node in superlink.nodes()
+            ]
+    except FedloraError as error:
+        say(f"nobody is connected: {error}")
     run = submitting.newest(here)
     rows = []
     if run is not None:
