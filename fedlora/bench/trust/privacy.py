@@ -31,7 +31,7 @@ protection."""
 
 CLIENTS = "vision, whole clients"
 FAMILIES = ("vision", "text", CLIENTS)
-CHANGE = 0.5
+CHANGE = 1.0
 """The most that a client's change of a round may measure."""
 
 ATTACKED = 4
