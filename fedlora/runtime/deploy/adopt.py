@@ -10,7 +10,7 @@ from fedlora.runtime.deploy.place import Place
 from fedlora.runtime.deploy.watch import Say
 
 _LINGER = 3.0
-"""Seconds to stay after the adapter is there, so that its last word reaches the server."""
+"""Seconds to stay after the adapter or a refusal, so that the last word reaches the server."""
 
 
 def adopt(
@@ -36,19 +36,22 @@ def adopt(
     if wish is None:
         raise FedloraError("adopt: a newcomer comes with a wish for an adapter")
     began, reached, failed = time.monotonic(), list[float](), list[str]()
+    until = began + patience
 
     def heard(line: str) -> None:
+        nonlocal until
         say(line)
         if line.startswith(NOT_ANSWERED):  # a newcomer is greeted once
             failed.append(line.removeprefix(NOT_ANSWERED))
+            until = time.monotonic() + _LINGER
 
     def done() -> bool:
-        now = time.monotonic()
+        nonlocal until
         if wish.fulfilled() and not reached:
-            reached.append(now)
+            reached.append(time.monotonic())
             say(f"the adapter is in {wish.out}")
-        waited = now - reached[0] > _LINGER if reached else now - began > patience
-        return waited or bool(failed) or stopped()
+            until = reached[0] + _LINGER
+        return time.monotonic() > until or stopped()
 
     run_client(place, party, heard, done)
     if failed and not reached:
