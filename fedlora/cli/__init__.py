@@ -10,7 +10,7 @@ from fedlora.cli.bank_import import import_adapters
 from fedlora.cli.bench import app as bench_app
 from fedlora.cli.coverage import show_coverage
 from fedlora.cli.deploy import app as deploy_app
-from fedlora.cli.errors import one_line_errors
+from fedlora.cli.errors import one_line_errors, term_as_interrupt
 from fedlora.cli.evaluate import evaluate
 from fedlora.cli.generate import generate
 from fedlora.cli.generator import app as generator_app
@@ -40,6 +40,6 @@ app.add_typer(deploy_app, name="deploy")
 
 def main() -> None:
     """Entry point of the `fedlora` command."""
-    with one_line_errors():
+    with one_line_errors(), term_as_interrupt():
         app()
     sys.exit(0)

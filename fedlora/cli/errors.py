@@ -1,10 +1,10 @@
 """A user's mistake is one line and exit status 2, an interruption one and 130; no traceback."""
 
 import errno
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from rich.console import Console
 
@@ -33,17 +33,31 @@ def one_line_errors() -> Iterator[None]:
 
 
 @contextmanager
-def resumable(folder: Path) -> Iterator[None]:
+def term_as_interrupt() -> Iterator[None]:
+    """SIGTERM ends the block as Ctrl-C does, so that what it started is ended as well."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def resumable(command: str) -> Iterator[None]:
     """Where Ctrl-C or a full disk stops a run, say on one line of standard error how it goes on."""
     try:
         yield
     except FedloraError as error:
         if not isinstance(error.__cause__, OSError):
             raise
-        raise FedloraError(f"{error}; go on with: fedlora run --resume {folder}") from error
+        raise FedloraError(f"{error}; go on with: {command}") from error
     except KeyboardInterrupt:
         Console(stderr=True, highlight=False, soft_wrap=True).print(
-            f"interrupted; what is done is kept, go on with: fedlora run --resume {folder}",
+            f"interrupted; what is done is kept, go on with: {command}",
             style="yellow",
             markup=False,
         )

@@ -53,7 +53,12 @@ def run(
     folder = resume or run_folder.create(settings, out)
     Console(stderr=True).print(f"run folder: {folder}", soft_wrap=True, highlight=False)
     profiling = spans.recording(folder / "profile") if profile else nullcontext()
-    with configuration.naming(file), resumable(folder), profiling, watching() as observer:
+    with (
+        configuration.naming(file),
+        resumable(f"fedlora run --resume {folder}"),
+        profiling,
+        watching() as observer,
+    ):
         running.run(settings, folder, observer)
     report(folder, json=json)
 

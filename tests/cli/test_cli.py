@@ -19,6 +19,7 @@ from fedlora.backbone.weights import locate
 from fedlora.bank import Bank, Record
 from fedlora.bank.quarantine import FOLDER, Quarantine
 from fedlora.cli import main
+from fedlora.cli.errors import term_as_interrupt
 from fedlora.config import dump
 from tests.conftest import small_config
 
@@ -129,6 +130,13 @@ def test_what_is_in_quarantine_is_listed_released_and_dropped(run: Path):
     assert json.loads(fedlora("bank", "quarantine", "list", run, "--json").stdout) == []
     again = fedlora("bank", "quarantine", "drop", run, rows[1]["name"])
     assert (again.returncode, again.stderr.count("\n")) == (2, 1)
+
+
+def test_sigterm_ends_a_command_as_ctrl_c_does():
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), term_as_interrupt():
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_a_streams_branch_is_not_judged_by_itself(tmp_path: Path):

@@ -56,17 +56,3 @@ def until_stopped() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler)
-
-
-@contextmanager
-def term_as_interrupt() -> Iterator[None]:
-    """SIGTERM ends the block as Ctrl-C does, so that what it started is ended as well."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

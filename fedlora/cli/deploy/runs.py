@@ -11,7 +11,6 @@ from fedlora.cli.deploy.options import (
     PlaceArgument,
     model_folder,
     say,
-    term_as_interrupt,
     until_stopped,
 )
 from fedlora.cli.options import AsJson, LabelOption, RunDir, TextOption
@@ -37,6 +36,7 @@ def submit(
     from fedlora import config as configuration
     from fedlora import run_folder
     from fedlora.cli.console import watching
+    from fedlora.cli.errors import resumable
     from fedlora.cli.report import report
     from fedlora.runtime import run as running
     from fedlora.runtime.deploy import place
@@ -54,7 +54,8 @@ def submit(
         folder = resume
         settings = submitting.resumed(folder)
     say(f"run folder: {folder}")
-    with term_as_interrupt(), submitting.going_on(folder, at), watching() as observer:
+    again = f"fedlora deploy submit --at {at} --resume {folder}"
+    with resumable(again), submitting.going_on(again), watching() as observer:
         running.run(settings, folder, observer)
     report(folder, json=json)
 
@@ -76,8 +77,7 @@ def serve(
     here = place.read(at, "server")
     submitting.connect(here, say)
     try:
-        with term_as_interrupt():
-            submitting.serve(here, run, seconds, say)
+        submitting.serve(here, run, seconds, say)
     except KeyboardInterrupt:
         say("stopped")
 

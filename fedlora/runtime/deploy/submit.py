@@ -49,7 +49,7 @@ def connect(place: Place, say: Callable[[str], None]) -> None:
 
 
 @contextmanager
-def going_on(folder: Path, at: Path) -> Iterator[None]:
+def going_on(command: str) -> Iterator[None]:
     """Say of a run whose ServerApp was lost how to go on with it."""
     try:
         yield
@@ -57,8 +57,7 @@ def going_on(folder: Path, at: Path) -> Iterator[None]:
         if _LOST not in str(error):
             raise
         raise FedloraError(
-            "the run's ServerApp was killed, or did not answer for a minute; go on with"
-            f" fedlora deploy submit --at {at} --resume {folder}"
+            f"the run's ServerApp was killed, or did not answer for a minute; go on with: {command}"
         ) from error
 
 
