@@ -14,7 +14,7 @@ from fedlora.bench.generator.claims import GENERATED
 from fedlora.bench.generator.copies import copies, mean_copies
 from fedlora.bench.generator.families import COMPOSITION, DENSE, FAMILIES, SPARSE
 from fedlora.bench.generator.shares import ahead, closed, has_gap
-from fedlora.bench.generator.ways import OURS, POLICIES, RIVALS, way
+from fedlora.bench.generator.ways import LORA, OURS, POLICIES, RIVALS, policies_at, way
 from fedlora.bench.known import within
 from fedlora.errors import FedloraError
 from fedlora.evaluation.table import interval
@@ -23,7 +23,7 @@ from fedlora.server.observer import Silent
 from tests.adapters import random_adapter
 
 SPEC = AdapterSpec("base", (LayerSpec("q", 6, 5, 2), LayerSpec("v", 6, 4, 2)), 4.0)
-ADOPTED = [f"{policy} at {count}" for policy in POLICIES for count in DENSE.labels]
+ADOPTED = [f"{policy} at {n}" for n in DENSE.labels for policy in policies_at(n)]
 MADE = [*quality.PARTS, *COMPOSITION.growth]
 METHODS = [*MADE, *(f"{m}, shuffled" for m in (*GENERATED, *COMPOSITION.growth)), *ADOPTED]
 
@@ -133,7 +133,7 @@ def test_labels_are_judged_against_every_rival_and_against_the_whole_shard():
     claims = claims_of(DENSE, {1: case(newcomer("a", **values), newcomer("b", **values))}, "G4")
 
     found = {claim.what.partition(": ")[2]: claim.value for claim in claims}
-    assert len(claims) == 2 * len(RIVALS) + 1
+    assert len(claims) == len(RIVALS) + 2
     assert claims[0].value == pytest.approx(0.4)
     assert found[f"{OURS} beyond local training on the whole shard"] == pytest.approx(0)
 
@@ -232,14 +232,15 @@ def test_a_tiny_bank_is_lived_with_every_method_policy_and_curve(monkeypatch):
         },
         rounds=3,
         finetune={**DENSE.finetune, "epochs": 1},
-        labels=(8,),
+        labels=(8, 32),
     )
 
     found = quality.measure(tiny, 7)
 
     assert len(found["newcomers"]) == 2
     expected = {"base", "warm", "local", *kept, "grown", "grown, shuffled"}
-    assert found["newcomers"][0].keys() >= expected | {f"{policy} at 8" for policy in POLICIES}
+    adopted = {f"{policy} at 32" for policy in POLICIES} | {f"{LORA} at 8"}
+    assert found["newcomers"][0].keys() >= expected | adopted
     mixed, given = found["methods"][f"{OURS} at 8"], found["methods"]["kriging"]
     assert mixed["down"] > 6 * given["down"] > 0
     assert mixed["up"] == given["up"]
@@ -252,7 +253,8 @@ def test_a_tiny_bank_is_lived_with_every_method_policy_and_curve(monkeypatch):
     assert found["copies"]["top-3"]["nearest"] > 0
 
 
-def test_a_tiny_bank_is_trained_at_every_rank_and_generated():
+def test_a_tiny_bank_is_trained_at_every_rank_and_generated(monkeypatch):
+    monkeypatch.setitem(ranks.GENERATORS, "cvae", {"name": "cvae", "training": {"epochs": 2}})
     family = replace(DENSE, rounds=2, finetune={**DENSE.finetune, "epochs": 2})
     family = replace(
         family, tasks={**family.tasks, "splits": {"train": 16, "validation": 2, "test": 16}}

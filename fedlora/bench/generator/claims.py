@@ -6,14 +6,11 @@ from fedlora.bench.claims import Sense, interval_claim
 from fedlora.bench.generator.families import Family
 from fedlora.bench.generator.quality import RETRIEVAL
 from fedlora.bench.generator.shares import Row, ahead, closed, has_gap
-from fedlora.bench.generator.ways import OURS, RIVALS
+from fedlora.bench.generator.ways import FEW, MANY, OURS, RIVALS, policies_at
 from fedlora.results import Claim
 
 MARGIN = 0.05
 """Of the gap, that a generator is to close more than retrieval (G2)."""
-FEW, MANY = 32, 128
-CLAIMED = (FEW, MANY)
-"""Numbers of labels at which policies are compared (G4)."""
 NEAR = 0.03
 """Of the gap, that the many labels may leave to local training on the whole shard (G4)."""
 APART = 0.5
@@ -68,16 +65,16 @@ def _beyond_retrieval(family: Family, way: str, rows: Sequence[Row]) -> Claim:
 
 def _with_labels(family: Family, rows: Sequence[Row]) -> list[Claim]:
     claims = []
-    for count in CLAIMED:
-        if count in family.labels:
-            what, own = f"{family.name}, {count} labels: {OURS} beyond", f"{OURS} at {count}"
-            claims += [
-                _of_gap("G4", f"{what} {rival}", ahead(rows, own, f"{rival} at {count}"), ">=", 0.0)
-                for rival in RIVALS
-            ]
-    if MANY in family.labels:
-        what = f"{family.name}, {MANY} labels: {OURS} beyond local training on the whole shard"
-        claims.append(_of_gap("G4", what, ahead(rows, f"{OURS} at {MANY}", "local"), ">=", -NEAR))
+    for count in (count for count in (FEW, MANY) if count in family.labels):
+        what, own = f"{family.name}, {count} labels: {OURS} beyond", f"{OURS} at {count}"
+        claims += [
+            _of_gap("G4", f"{what} {rival}", ahead(rows, own, f"{rival} at {count}"), ">=", 0.0)
+            for rival in RIVALS
+            if rival in policies_at(count)
+        ]
+        if count == MANY:
+            whole = f"{what} local training on the whole shard"
+            claims.append(_of_gap("G4", whole, ahead(rows, own, "local"), ">=", -NEAR))
     return claims
 
 

@@ -104,7 +104,7 @@ def _adopted(
             side, offering, ways.way(policy, count, side.steps(), batch)
         )
         for count in labels
-        for policy in ways.POLICIES
+        for policy in ways.policies_at(count)
     }
 
 

@@ -14,8 +14,8 @@ from fedlora.pipeline.workshop import Workshop
 from fedlora.results import Claim
 from fedlora.server.observer import Silent
 
-GENERATORS = ("cvae", "kriging")
-TASKS = 24
+GENERATORS: dict[str, dict[str, Any]] = {"cvae": {"name": "cvae"}, "kriging": {"name": "kriging"}}
+TASKS = 16
 METHODS = ("base", "trained", "generated", "shuffled")
 
 Row = dict[str, Any]
@@ -29,16 +29,18 @@ def measure(
     Each rank has a generator of its own, which learns from the last two checkpoints of every task.
     """
     few = {**family.tasks, "bank": tasks, "held_out": 1, "seed": seed}
-    rounds = {"warm_start": {"rounds": family.rounds // 2}, "finetune": {"checkpoints": 2}}
+    rounds: dict[str, Any] = {
+        "warm_start": {"rounds": family.rounds // 2},
+        "finetune": {"checkpoints": 2},
+    }
     config = family.config(seed, tasks=few, **rounds)
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         workshop = Workshop.begin(config, Path(folder))
         train_adapters(workshop, ranks, [], Silent())
         for rank in ranks:
-            for name in GENERATORS:
-                part = GeneratorPart.model_validate({"name": name})
-                train_generator(workshop, part, rank, Silent())
+            for name, part in GENERATORS.items():
+                train_generator(workshop, GeneratorPart.model_validate(part), rank, Silent())
                 found = known_rows(workshop, rank, Silent())
                 rows += [{"generator": name, **row} for row in found]
     return {"rows": rows}

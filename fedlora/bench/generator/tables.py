@@ -5,7 +5,7 @@ from typing import Any
 
 from fedlora.bench.generator.families import Family
 from fedlora.bench.generator.shares import ahead, closed, has_gap
-from fedlora.bench.generator.ways import POLICIES
+from fedlora.bench.generator.ways import policies_at
 from fedlora.evaluation.table import interval
 
 Row = dict[str, Any]
@@ -42,7 +42,7 @@ def _label_rows(family: Family, cases: Mapping[int, Mapping[str, Any]]) -> list[
     """Every policy by its number of labels; without any it is what kriging makes."""
     inside = [row for row in newcomers(cases) if row["inside"]]
     points = [("kriging", 0, "kriging")]
-    points += [(policy, n, f"{policy} at {n}") for policy in POLICIES for n in family.labels]
+    points += [(p, n, f"{p} at {n}") for n in family.labels for p in policies_at(n)]
     return [
         _point(family, "labels", name, at)
         | _interval(inside, method)

@@ -6,12 +6,12 @@ from typing import Any
 
 from fedlora.bench.claims import interval_claim
 from fedlora.bench.comm.curve import Point, curve, first_at
-from fedlora.bench.generator.claims import FEW, GENERATED
+from fedlora.bench.generator.claims import GENERATED
 from fedlora.bench.generator.families import DENSE, Family
-from fedlora.bench.generator.ways import OURS
+from fedlora.bench.generator.ways import FEW, OURS
 from fedlora.results import Claim
 
-ROUNDS = 16
+ROUNDS = 10
 """Of FedAvg, in all of which the newcomers take part."""
 SERVED = ("kriging", f"{OURS} at {FEW}")
 

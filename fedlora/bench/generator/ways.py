@@ -14,17 +14,25 @@ from fedlora.server.offering import Offering
 from fedlora.wire.ledger import Entry
 from fedlora.wire.message import encode
 
+LORA = "trained from the warm start"
 POLICIES: dict[str, dict[str, Any]] = {
     "label mix, gated": {"policy": {"name": "label_mix"}, "refine": "gated"},
     "label mix": {"policy": {"name": "label_mix"}},
     "top-3, gated": {"policy": {"name": "given", "method": "topk"}, "refine": "gated"},
-    "trained from the warm start": {
+    LORA: {
         "policy": {"name": "given", "method": "warm"},
         "refine": "always",
     },
 }
 OURS, *RIVALS = POLICIES
 """The first is what the documentation tells newcomers with labels to do."""
+FEW, MANY = 32, 128
+"""Labels at which claims are made; all policies are lived at the first."""
+
+
+def policies_at(labels: int) -> tuple[str, ...]:
+    """Those that are lived with so many labels."""
+    return tuple(POLICIES) if labels == FEW else (OURS, LORA)
 
 
 @dataclass(frozen=True)
