@@ -24,8 +24,9 @@ from tests.adapters import random_adapter
 
 SPEC = AdapterSpec("base", (LayerSpec("q", 6, 5, 2), LayerSpec("v", 6, 4, 2)), 4.0)
 ADOPTED = [f"{policy} at {n}" for n in DENSE.labels for policy in policies_at(n)]
-MADE = [*quality.PARTS, *COMPOSITION.growth]
-METHODS = [*MADE, *(f"{m}, shuffled" for m in (*GENERATED, *COMPOSITION.growth)), *ADOPTED]
+AFTER = [quality.after(name, way) for way in COMPOSITION.growth for name in quality.AFTER]
+MADE = [*quality.PARTS, *COMPOSITION.growth, *AFTER]
+METHODS = [*MADE, *(f"{method}, shuffled" for method in MADE), *ADOPTED]
 
 
 def newcomer(task: str = "a", **values: float) -> dict[str, Any]:
@@ -108,11 +109,19 @@ def test_banks_that_drew_the_same_task_are_one_task():
 def test_retrieval_is_chosen_in_hindsight_and_compared_in_pairs():
     better = {"top-2": 0.4, "top-3": 0.35}
     rows = [newcomer("a", **better, grown=0.5), newcomer("b", **better, grown=0.45)]
-    (beyond,) = claims_of(COMPOSITION, {1: case(*rows)}, "G2", "grown")
+    (beyond,) = claims_of(COMPOSITION, {1: case(*rows)}, "G2", ": grown beyond")
 
     assert "top-2" in beyond.what
     assert beyond.value == pytest.approx(0.15)
     assert beyond.low < 0.15 < beyond.high
+
+
+def test_what_is_learned_after_growth_is_compared_with_retrieval_from_the_same_bank_too():
+    values = {"top-2": 0.4, "kriging after grown": 0.5, "top-4 after grown": 0.45}
+    rows = [newcomer("a", **values), newcomer("b", **values)]
+    plain, same = claims_of(COMPOSITION, {1: case(*rows)}, "G2", "kriging after grown beyond")
+    assert ("top-2, the best" in plain.what, plain.value) == (True, pytest.approx(0.2))
+    assert ("top-4 after grown" in same.what, same.value) == (True, pytest.approx(0.1))
 
 
 def test_a_family_without_a_gap_claims_nothing():
@@ -123,7 +132,7 @@ def test_a_family_without_a_gap_claims_nothing():
 
 def test_newcomers_outside_the_range_have_their_own_claim():
     rows = [newcomer("a", kriging=0.6), newcomer("b", kriging=0.35) | {"inside": False}]
-    inside, outside = claims_of(SPARSE, {1: case(*rows)}, "G1", "kriging")
+    inside, outside, *_ = claims_of(SPARSE, {1: case(*rows)}, "G1", "kriging")
     assert (inside.value, outside.value) == (pytest.approx(1), pytest.approx(0.5))
     assert (inside.target, outside.target) == (SPARSE.target, 0)
 
@@ -141,7 +150,7 @@ def test_labels_are_judged_against_every_rival_and_against_the_whole_shard():
 def test_a_generator_that_does_not_listen_misses_its_claim():
     deaf = {"kriging": 0.5, "kriging, shuffled": 0.5, "mean": 0.2}
     rows = [newcomer("a", **deaf), newcomer("b", **deaf)]
-    shuffled, new = claims_of(DENSE, {1: case(*rows)}, "G5", "kriging")
+    shuffled, new, *_ = claims_of(DENSE, {1: case(*rows)}, "G5", "kriging")
     assert shuffled.value == pytest.approx(0.6)
     assert not shuffled.met
     assert new.value == pytest.approx(0.8)
@@ -174,7 +183,7 @@ def test_fedavg_that_never_gets_there_is_a_lower_bound():
     averaged, ours, *stored = traffic.byte_claims(served, rivals, "any")
 
     assert averaged.value == pytest.approx(3)
-    assert "1 of 2 banks never got there" in bytes.what
+    assert "1 of 2 banks never got there" in averaged.what
     assert "lower bound" not in ours.what
     assert [claim.value for claim in stored] == [0.5] * len(GENERATED)
     assert [row["rounds"] for row in traffic.fedavg_rows(rivals, "any")] == [0, 1]
@@ -218,6 +227,7 @@ def test_speed_is_measured_on_a_bank_from_the_disk():
 def test_a_tiny_bank_is_lived_with_every_method_policy_and_curve(monkeypatch):
     monkeypatch.setattr(curves, "SIZES", (3, 6))
     monkeypatch.setattr(curves, "SAMPLES", (8, 16))
+    monkeypatch.setattr(quality, "AFTER", ("kriging", "top-3"))
     kept = ("mean", "kriging", "cvae", "top-3")
     quick = {name: quality.PARTS[name] for name in kept}
     quick["cvae"] = {"name": "cvae", "training": {"epochs": 2}}
@@ -238,7 +248,7 @@ def test_a_tiny_bank_is_lived_with_every_method_policy_and_curve(monkeypatch):
     found = quality.measure(tiny, 7)
 
     assert len(found["newcomers"]) == 2
-    expected = {"base", "warm", "local", *kept, "grown", "grown, shuffled"}
+    expected = {"base", "warm", "local", *kept, "grown", "grown, shuffled", "top-3 after grown"}
     adopted = {f"{policy} at 32" for policy in POLICIES} | {f"{LORA} at 8"}
     assert found["newcomers"][0].keys() >= expected | adopted
     mixed, given = found["methods"][f"{OURS} at 8"], found["methods"]["kriging"]

@@ -29,6 +29,8 @@ PARTS: dict[str, dict[str, Any]] = {
     **{f"top-{k}": {"name": "topk", "k": k, "temperature": 1.0} for k in COUNTS},
 }
 COMPOSED = {"compositional": {"name": "compositional"}}
+AFTER = ("kriging", *RETRIEVAL)
+"""Of these, what they are worth on a bank whose clients began from what had grown."""
 LISTENING = ("kriging", "cvae")
 """Of these, what they make of another newcomer's task vector."""
 
@@ -56,9 +58,11 @@ def measure(family: Family, seed: int) -> Row:
             side = _opened(family, seed, way, Path(scratch))
             assert side.grown is not None
             own = {way: side.sample(side.grown), f"{way}, shuffled": side.sample(side.grown, True)}
-            values |= {method: side.reached(adapters) for method, adapters in own.items()}
             begun = list(side.begun.values())
             shown |= mean_copies(copies(begun, own, made["local"]))
+            after = _after(side, way)
+            shown |= mean_copies(copies(side.bank.adapters, after, made["local"]))
+            values |= {m: side.reached(adapters) for m, adapters in (own | after).items()}
         values |= {name: found.values for name, found in adopted.items()}
         costs |= {name: _cost(found) for name, found in adopted.items()}
     return {
@@ -89,6 +93,19 @@ def _learned(
         stored = size_of(side.context.folder / "saved" / name)
         costs[name] = {"fit seconds": seconds, "stored": stored, **ways.plain_bytes(side)}
     return learned, costs
+
+
+def _after(side: Side, way: str) -> dict[str, list[LoraAdapter]]:
+    """What is made of the bank that clients filled who fine-tuned from what had grown."""
+    learned = side.learn({name: PARTS[name] for name in AFTER})
+    made = {after(name, way): side.sample(generator) for name, generator in learned.items()}
+    made[f"{after('kriging', way)}, shuffled"] = side.sample(learned["kriging"], shuffled=True)
+    return made
+
+
+def after(method: str, way: str) -> str:
+    """The name of a method that learned from the bank of a side that had grown."""
+    return f"{method} after {way}"
 
 
 def _adopted(
