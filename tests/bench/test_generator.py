@@ -14,7 +14,7 @@ from fedlora.bench.generator.claims import GENERATED
 from fedlora.bench.generator.copies import copies, mean_copies
 from fedlora.bench.generator.families import COMPOSITION, DENSE, FAMILIES, SPARSE
 from fedlora.bench.generator.shares import ahead, closed, has_gap
-from fedlora.bench.generator.ways import LORA, OURS, POLICIES, RIVALS, policies_at, way
+from fedlora.bench.generator.ways import LORA, MIX, MIXED, OURS, POLICIES, RIVALS, way
 from fedlora.bench.known import within
 from fedlora.errors import FedloraError
 from fedlora.evaluation.table import interval
@@ -23,7 +23,7 @@ from fedlora.server.observer import Silent
 from tests.adapters import random_adapter
 
 SPEC = AdapterSpec("base", (LayerSpec("q", 6, 5, 2), LayerSpec("v", 6, 4, 2)), 4.0)
-ADOPTED = [f"{policy} at {n}" for n in DENSE.labels for policy in policies_at(n)]
+ADOPTED = [f"{policy} at {n}" for n in DENSE.labels for policy in (OURS, *POLICIES)]
 AFTER = [quality.after(name, way) for way in COMPOSITION.growth for name in quality.AFTER]
 MADE = [*quality.PARTS, *COMPOSITION.growth, *AFTER]
 METHODS = [*MADE, *(f"{method}, shuffled" for method in MADE), *ADOPTED]
@@ -206,9 +206,9 @@ def test_known_tasks_are_compared_in_points_task_by_task():
 
 
 def test_few_labels_train_as_many_steps_as_the_whole_shard():
-    assert way(OURS, 32, steps=40, batch_size=16).refine_epochs == 20
-    assert way(OURS, 8, steps=40, batch_size=16).refine_epochs == 40
-    assert way(OURS, 128, steps=40, batch_size=16).labels == 128
+    assert way(MIX, 32, steps=40, batch_size=16).refine_epochs == 20
+    assert way(MIX, 8, steps=40, batch_size=16).refine_epochs == 40
+    assert way(MIX, 128, steps=40, batch_size=16).labels == 128
 
 
 def test_a_part_of_another_name_is_answered_with_the_nearest(tmp_path):
@@ -249,7 +249,8 @@ def test_a_tiny_bank_is_lived_with_every_method_policy_and_curve(monkeypatch):
 
     assert len(found["newcomers"]) == 2
     expected = {"base", "warm", "local", *kept, "grown", "grown, shuffled", "top-3 after grown"}
-    adopted = {f"{policy} at 32" for policy in POLICIES} | {f"{LORA} at 8"}
+    adopted = {f"{policy} at 32" for policy in (*RIVALS, OURS, f"{MIXED} after grown")}
+    adopted |= {f"{LORA} at 8", f"{OURS} at 8"}
     assert found["newcomers"][0].keys() >= expected | adopted
     mixed, given = found["methods"][f"{OURS} at 8"], found["methods"]["kriging"]
     assert mixed["down"] > 6 * given["down"] > 0

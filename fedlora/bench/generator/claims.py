@@ -6,7 +6,7 @@ from fedlora.bench.claims import Sense, interval_claim
 from fedlora.bench.generator.families import Family
 from fedlora.bench.generator.quality import RETRIEVAL, after
 from fedlora.bench.generator.shares import Row, ahead, closed, has_gap
-from fedlora.bench.generator.ways import FEW, MANY, OURS, RIVALS, policies_at
+from fedlora.bench.generator.ways import FEW, MANY, OURS, policies_at
 from fedlora.results import Claim
 
 MARGIN = 0.05
@@ -68,8 +68,7 @@ def _with_labels(family: Family, rows: Sequence[Row]) -> list[Claim]:
         what, own = f"{family.name}, {count} labels: {OURS} beyond", f"{OURS} at {count}"
         claims += [
             _of_gap("G4", f"{what} {rival}", ahead(rows, own, f"{rival} at {count}"), ">=", 0.0)
-            for rival in RIVALS
-            if rival in policies_at(count)
+            for rival in policies_at(count, grown=False)
         ]
         if count == MANY:
             whole = f"{what} local training on the whole shard"

@@ -2,6 +2,7 @@
 
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -53,16 +54,19 @@ def measure(family: Family, seed: int) -> Row:
         values = {method: plain.reached(adapters) for method, adapters in made.items()}
         shown = mean_copies(copies(plain.bank.adapters, made, made["local"]))
         more = curves.measure(plain) if family.curves else []
-        adopted = _adopted(plain, learned, family.labels)
+        adopted = _adopted(plain, learned, family.labels, None)
         for way in family.growth:
             side = _opened(family, seed, way, Path(scratch))
             assert side.grown is not None
             own = {way: side.sample(side.grown), f"{way}, shuffled": side.sample(side.grown, True)}
             begun = list(side.begun.values())
             shown |= mean_copies(copies(begun, own, made["local"]))
-            after = _after(side, way)
-            shown |= mean_copies(copies(side.bank.adapters, after, made["local"]))
-            values |= {m: side.reached(adapters) for m, adapters in (own | after).items()}
+            learned = side.learn({name: PARTS[name] for name in AFTER})
+            more_made = _after(side, learned, way)
+            shown |= mean_copies(copies(side.bank.adapters, more_made, made["local"]))
+            values |= {m: side.reached(adapters) for m, adapters in (own | more_made).items()}
+            if way == ways.GROWN:
+                adopted |= _adopted(side, learned, family.labels, way)
         values |= {name: found.values for name, found in adopted.items()}
         costs |= {name: _cost(found) for name, found in adopted.items()}
     return {
@@ -95,9 +99,8 @@ def _learned(
     return learned, costs
 
 
-def _after(side: Side, way: str) -> dict[str, list[LoraAdapter]]:
+def _after(side: Side, learned: Mapping[str, Generator], way: str) -> dict[str, list[LoraAdapter]]:
     """What is made of the bank that clients filled who fine-tuned from what had grown."""
-    learned = side.learn({name: PARTS[name] for name in AFTER})
     made = {after(name, way): side.sample(generator) for name, generator in learned.items()}
     made[f"{after('kriging', way)}, shuffled"] = side.sample(learned["kriging"], shuffled=True)
     return made
@@ -109,19 +112,19 @@ def after(method: str, way: str) -> str:
 
 
 def _adopted(
-    side: Side, learned: dict[str, Generator], labels: tuple[int, ...]
+    side: Side, learned: Mapping[str, Generator], labels: tuple[int, ...], way: str | None
 ) -> dict[str, ways.Adopted]:
-    """Every policy at every number of labels, by "POLICY at N"."""
+    """Every policy at every number of labels, by "POLICY at N" or "POLICY after WAY at N"."""
     served = {"generated": learned["kriging"], "topk": learned["top-3"]}
     candidates = make_candidates(side.context, served, side.warm, side.newcomers)
     offering = Offering(side.context, served, candidates, side.bank)
     batch = side.client.config.finetune.batch_size
     return {
-        f"{policy} at {count}": ways.adopt(
+        f"{after(policy, way) if way else policy} at {count}": ways.adopt(
             side, offering, ways.way(policy, count, side.steps(), batch)
         )
         for count in labels
-        for policy in ways.policies_at(count)
+        for policy in ways.policies_at(count, grown=way is not None)
     }
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from fedlora.bench.generator.families import Family
 from fedlora.bench.generator.shares import ahead, closed, has_gap
-from fedlora.bench.generator.ways import policies_at
+from fedlora.bench.generator.ways import LORA, OURS
 from fedlora.evaluation.table import interval
 
 Row = dict[str, Any]
@@ -39,10 +39,10 @@ def curve_rows(family: Family, cases: Mapping[int, Mapping[str, Any]]) -> list[R
 
 
 def _label_rows(family: Family, cases: Mapping[int, Mapping[str, Any]]) -> list[Row]:
-    """Every policy by its number of labels; without any it is what kriging makes."""
+    """Mixing and training by the number of labels; without any it is what kriging makes."""
     inside = [row for row in newcomers(cases) if row["inside"]]
     points = [("kriging", 0, "kriging")]
-    points += [(p, n, f"{p} at {n}") for n in family.labels for p in policies_at(n)]
+    points += [(p, n, f"{p} at {n}") for n in family.labels for p in (OURS, LORA)]
     return [
         _point(family, "labels", name, at)
         | _interval(inside, method)

@@ -14,25 +14,32 @@ from fedlora.server.offering import Offering
 from fedlora.wire.ledger import Entry
 from fedlora.wire.message import encode
 
-LORA = "trained from the warm start"
+MIX, MIXED, RETRIEVED, LORA = (
+    "label mix, gated",
+    "label mix",
+    "top-3, gated",
+    "trained from the warm start",
+)
 POLICIES: dict[str, dict[str, Any]] = {
-    "label mix, gated": {"policy": {"name": "label_mix"}, "refine": "gated"},
-    "label mix": {"policy": {"name": "label_mix"}},
-    "top-3, gated": {"policy": {"name": "given", "method": "topk"}, "refine": "gated"},
-    LORA: {
-        "policy": {"name": "given", "method": "warm"},
-        "refine": "always",
-    },
+    MIX: {"policy": {"name": "label_mix"}, "refine": "gated"},
+    MIXED: {"policy": {"name": "label_mix"}},
+    RETRIEVED: {"policy": {"name": "given", "method": "topk"}, "refine": "gated"},
+    LORA: {"policy": {"name": "given", "method": "warm"}, "refine": "always"},
 }
-OURS, *RIVALS = POLICIES
-"""The first is what the documentation tells newcomers with labels to do."""
+GROWN = "grown"
+"""The way of growth on whose bank newcomers mix."""
+OURS = f"{MIX} after {GROWN}"
+RIVALS = (LORA, RETRIEVED, MIX)
+"""Without growth, after as many rounds of averaging."""
 FEW, MANY = 32, 128
 """Labels at which claims are made; all policies are lived at the first."""
 
 
-def policies_at(labels: int) -> tuple[str, ...]:
-    """Those that are lived with so many labels."""
-    return tuple(POLICIES) if labels == FEW else (OURS, LORA)
+def policies_at(labels: int, grown: bool) -> tuple[str, ...]:
+    """Those that are lived with so many labels, on a side that has grown or has not."""
+    if grown:
+        return (MIX, MIXED) if labels == FEW else (MIX,)
+    return RIVALS if labels == FEW else (LORA,)
 
 
 @dataclass(frozen=True)
