@@ -14,15 +14,17 @@ from fedlora.server.offering import Offering
 from fedlora.wire.ledger import Entry
 from fedlora.wire.message import encode
 
-MIX, MIXED, RETRIEVED, LORA = (
+MIX, MIXED, REFINED, RETRIEVED, LORA = (
     "label mix, gated",
     "label mix",
+    "label mix, refined",
     "top-3, gated",
     "trained from the warm start",
 )
 POLICIES: dict[str, dict[str, Any]] = {
     MIX: {"policy": {"name": "label_mix"}, "refine": "gated"},
     MIXED: {"policy": {"name": "label_mix"}},
+    REFINED: {"policy": {"name": "label_mix"}, "refine": "always"},
     RETRIEVED: {"policy": {"name": "given", "method": "topk"}, "refine": "gated"},
     LORA: {"policy": {"name": "given", "method": "warm"}, "refine": "always"},
 }
@@ -38,7 +40,7 @@ FEW, MANY = 32, 128
 def policies_at(labels: int, grown: bool) -> tuple[str, ...]:
     """Those that are lived with so many labels, on a side that has grown or has not."""
     if grown:
-        return (MIX, MIXED) if labels == FEW else (MIX,)
+        return (MIX, MIXED, REFINED) if labels == FEW else (MIX,)
     return RIVALS if labels == FEW else (LORA,)
 
 
