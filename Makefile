@@ -100,6 +100,7 @@ bench-deploy: $(VENV)/.core  ## measure the claims of results/deploy.json
 	@$(BIN)/fedlora bench deploy
 
 bench-generator: $(VENV)/.core  ## measure the claims of results/generator.json
+	@$(BIN)/python scripts/fetch_data.py --only clothing_reviews
 	@$(BIN)/fedlora bench generator
 
 bench-clip: $(VENV)/.core  ## measure the claims of results/clip.json

@@ -27,6 +27,9 @@ RESULTS_PAGE = ROOT / "docs" / "RESULTS.md"
 PAGES = (RESULTS_PAGE, ROOT / "README.md")
 BLOCK = re.compile(r"(<!-- (claims|rows|picture) (.+?) -->\n).*?(<!-- end -->)", re.S)
 
+PARTLY = " --only "
+"""In the command of a bench of which only a part was measured."""
+
 Benches = Mapping[str, BenchResults]
 Cell = str | bool | int | float | None
 
@@ -65,7 +68,7 @@ def render(text: str, benches: Benches) -> str:
         if bench is None:
             return head + end
         table = claims_block(bench) if kind == "claims" else rows_block(bench, selection)
-        return f"{head}\n{table}\n\n{end}"
+        return f"{head}\n{table}\n\n{end}" if table else head + end
 
     return BLOCK.sub(fill, text)
 
@@ -104,6 +107,8 @@ def claims_block(bench: BenchResults) -> str:
 def rows_block(bench: BenchResults, selection: str) -> str:
     """The chosen columns of the rows that have every wanted value.
 
+    Nothing where there are none and only a part of the bench was measured.
+
     Raises:
         FedloraError: no row has them.
     """
@@ -115,6 +120,8 @@ def rows_block(bench: BenchResults, selection: str) -> str:
         if all(cell(row.get(key)) == value if sign else key in row for key, sign, value in wanted)
     ]
     heads = [column.strip() for column in columns.split(",")]
+    if not rows and PARTLY in bench.command:
+        return ""
     if not rows or any(head not in row for row in rows for head in heads):
         raise FedloraError(
             f"results/{bench.bench}.json: no rows with {', '.join(heads)}"

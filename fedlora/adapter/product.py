@@ -61,9 +61,14 @@ def distance(a: LoraAdapter, b: LoraAdapter) -> float:
 
 
 def gram(adapters: Sequence[LoraAdapter]) -> Tensor:
-    """Inner products of every pair, (n, n) float64, exactly symmetric."""
-    product = cross_gram(adapters, adapters)
-    return (product + product.T) / 2
+    """Inner products of every pair, (n, n) float64, exactly symmetric; each is computed once.
+
+    Raises:
+        FedloraError: the adapters are of different base models, layers or heads.
+    """
+    check_same_place(adapters)
+    upper = _products(adapters, adapters, half=True).triu()
+    return upper + upper.triu(1).T
 
 
 def cross_gram(rows: Sequence[LoraAdapter], columns: Sequence[LoraAdapter]) -> Tensor:
@@ -73,13 +78,21 @@ def cross_gram(rows: Sequence[LoraAdapter], columns: Sequence[LoraAdapter]) -> T
         FedloraError: the adapters are of different base models, layers or heads.
     """
     check_same_place([*rows, *columns])
+    return _products(rows, columns, half=False)
+
+
+def _products(rows: Sequence[LoraAdapter], columns: Sequence[LoraAdapter], half: bool) -> Tensor:
+    """Inner products (n, m); half: left of the diagonal they are not whole."""
     out = stack_heads(rows) @ stack_heads(columns).T
     for index in range(len(columns[0].spec.layers)):
         ups, downs, owner = stack_layer(columns, index)
+        first = torch.searchsorted(owner, torch.arange(len(columns))).tolist()
         for i, row in enumerate(rows):
             up, down, _ = stack_layer([row], index)
+            rest = slice(first[i] if half else 0, None)
             # sum over the ranks of the row, then over the ranks of each column
-            out[i].index_add_(0, owner, ((up.T @ ups) * (down @ downs.T)).sum(0))
+            inner = ((up.T @ ups[:, rest]) * (down @ downs[rest].T)).sum(0)
+            out[i].index_add_(0, owner[rest], inner)
     return out
 
 

@@ -6,25 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from fedlora.adapter import LoraAdapter
-from fedlora.bench.claims import interval_claim
-from fedlora.client.client import Client
-from fedlora.client.trial import score
+from fedlora.bench.known import RANKS, known_rows, within
 from fedlora.config import RunConfig, from_dict
-from fedlora.finetune.local import fresh
-from fedlora.generators.saved import load_generator
 from fedlora.pipeline.learn import train_generator
 from fedlora.pipeline.train import train_adapters
 from fedlora.pipeline.workshop import Workshop
-from fedlora.results import BenchResults, Claim, write_results
+from fedlora.results import BenchResults, write_results
 from fedlora.server.observer import Observer
 
-RANKS = (1, 2, 4, 8)
 TASKS = 4
 COMMAND = "make bench-detection"
-POINTS = 100.0
 
 
 def settings(tasks: int) -> RunConfig:
@@ -78,42 +69,11 @@ def bench_detection(
         train_adapters(workshop, ranks, [], observer)
         for rank in ranks:
             train_generator(workshop, config.generator, rank, observer)
-            rows += _measured(workshop, rank, observer)
-    claims = [_within(rows, rank) for rank in ranks]
+            rows += known_rows(workshop, rank, observer)
+    what = "generated over trained on the bank's own detection tasks, in mAP, rank"
+    claims = [
+        within([row for row in rows if row["rank"] == rank], "map", f"{what} {rank}")
+        for rank in ranks
+    ]
     elapsed = time.perf_counter() - started
     return write_results(out, "detection", COMMAND, rows, claims, config.seeds, elapsed)
-
-
-def _measured(workshop: Workshop, rank: int, observer: Observer) -> list[dict[str, Any]]:
-    """Average precision of every method on every task's test images."""
-    bank = workshop.bank()
-    last = {record.task: record for record in bank.records() if record.rank == rank}
-    vectors = torch.stack([bank.vector(record) for record in last.values()])
-    generator = load_generator(workshop.generator_folder)
-    made = generator.sample(vectors, seed=workshop.seed, rank=rank)
-    shuffled = generator.sample(vectors.roll(1, 0), seed=workshop.seed, rank=rank)
-    client = Client(workshop.config.with_rank(rank), workshop.seed)
-    rows = []
-    observer.phase(f"average precision, rank {rank}", len(last))
-    for number, (task, record) in enumerate(last.items()):
-        desk = client.desk(record.client)
-        methods: dict[str, LoraAdapter] = {
-            "base": fresh(desk.objective, 0),
-            "trained": bank.load(record.digest),
-            "generated": made[number],
-            "shuffled": shuffled[number],
-        }
-        for method, adapter in methods.items():
-            found = score(desk.objective, adapter, desk.test)
-            rows.append({"task": task, "rank": rank, "method": method, **found})
-        observer.advance()
-    return rows
-
-
-def _within(rows: Sequence[dict[str, Any]], rank: int) -> Claim:
-    """Generated against trained, in points of average precision, task by task."""
-    reached = {(row["task"], row["method"]): row["map"] for row in rows if row["rank"] == rank}
-    tasks = sorted({task for task, _ in reached})
-    ahead = [POINTS * (reached[task, "generated"] - reached[task, "trained"]) for task in tasks]
-    what = f"generated over trained on the bank's own detection tasks, rank {rank}"
-    return interval_claim("G3", what, ahead, ">=", -0.5, "points of mAP")

@@ -4,9 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from fedlora.adoption.contract import Offer
-from fedlora.adoption.gate import refine_if_it_helps
+from fedlora.client.adopting import settle
 from fedlora.client.desk import Desk
-from fedlora.client.few_labels import FewLabels
 from fedlora.client.protecting import vector_of
 from fedlora.client.trial import local_methods, score
 from fedlora.client.vouching import vouch
@@ -44,17 +43,11 @@ def _work(desk: Desk) -> float:
 def adopt(place: Workplace, message: Message) -> Message:
     """Settle on an adapter out of what was offered, refine it if the run says so, and use it."""
     desk, adoption = place.desk, _adoption(place.config, message)
-    trial = FewLabels(place, adoption)
-    chosen = adoption.policy.build().choose(_offer(place, message), trial)
-    used = chosen
-    if adoption.refine == "always":
-        used = trial.refine(chosen)
-    elif adoption.refine == "gated":
-        used = refine_if_it_helps(chosen, trial, place.purpose("gate"))
+    used, refined = settle(place, adoption, _offer(place, message))
     meta: dict[str, JSON] = {
         "task": desk.seat.task,
         "value": score(desk.objective, used, desk.test),
-        "refined": used is not chosen,
+        "refined": refined,
     }
     given = place.write({"refined": used}) if adoption.contribute else {}
     return Message("adapter" if adoption.contribute else "evaluation", given, meta)

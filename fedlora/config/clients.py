@@ -75,7 +75,7 @@ class TaskVectorConfig(Section):
     after another: what `hyperconv` deals into groups. Other generators see their mean.
     """
 
-    samples: int = Field(32, ge=8, le=128)
+    samples: int = Field(32, ge=8, le=512)
     features: tuple[Literal["pooled", "early", "moments", "prompts"], ...] = ("pooled",)
 
     @model_validator(mode="after")

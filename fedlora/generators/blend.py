@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from fedlora.adapter import LoraAdapter
+from fedlora.adapter import AdapterSpec, LoraAdapter
 from fedlora.adapter.lora import tensor_shapes
 from fedlora.adapter.product import gram
 from fedlora.adapter.resize import at_one_rank
@@ -34,6 +34,7 @@ class Blend(Generator):
     def __init__(self, config: Any) -> None:
         super().__init__(config)
         self.facts: dict[str, float] = {}
+        self._span: AdapterSpan | None = None  # of the whole bank, once it is needed
 
     @abstractmethod
     def weigh(self, conditions: Tensor) -> Tensor:
@@ -84,13 +85,27 @@ class Blend(Generator):
         return self.combine(self.weigh(self.standard(conditions)), rank)
 
     def combine(self, weights: Tensor, rank: int | None = None) -> list[LoraAdapter]:
-        """The bank's tasks added up, one adapter for each row of weights (m, t)."""
-        spec = self._span.spec if rank is None else self._span.spec.with_rank(rank)
-        return [self._span.combine(row, spec) for row in weights @ self._shares]
+        """The bank's tasks added up, one adapter for each row of weights (m, t).
+
+        Adapters of no weight are left out of the sum, so that a few neighbours cost no more in a
+        large bank than in a small one.
+        """
+        whole = self._adapters[0].spec
+        spec = whole if rank is None else whole.with_rank(rank)
+        return [self._add(row, spec) for row in weights @ self._shares]
+
+    def _add(self, weights: Tensor, spec: AdapterSpec) -> LoraAdapter:
+        used = weights.nonzero().flatten()
+        if 1 <= len(used) <= len(weights) // 2:
+            few = AdapterSpan([self._adapters[place] for place in used.tolist()])
+            return few.combine(weights[used], spec)
+        if self._span is None:
+            self._span = AdapterSpan(self._adapters)
+        return self._span.combine(weights, spec)
 
     @override
     def save(self, folder: Path) -> None:
-        names = tensor_shapes(self._span.spec)
+        names = tensor_shapes(self._adapters[0].spec)
         tensors = {
             f"adapters.{name}": torch.stack([a.tensors()[name] for a in self._adapters])
             for name in names
@@ -101,7 +116,7 @@ class Blend(Generator):
             "condition_spread": self.standard.spread,
         }
         tensors |= self.trained()
-        config, spec = self.config.model_dump(mode="json"), self._span.spec
+        config, spec = self.config.model_dump(mode="json"), self._adapters[0].spec
         store.write(folder, store.Stored(self.name(), config, spec, self.facts, tensors))
 
     @classmethod
@@ -131,7 +146,7 @@ class Blend(Generator):
     ) -> None:
         self._adapters, self._shares = adapters, shares
         self._conditions, self.standard = conditions, standard
-        self._span = AdapterSpan(adapters)
+        self._span = None
         self.known = standard(conditions)
 
 

@@ -1,4 +1,4 @@
-"""What tasks are made of, told by their names: rotation=30,corruption=blur."""
+"""What tasks are made of, by their names: rotation=30,corruption=blur, or rotation=30+blur."""
 
 import itertools
 import math
@@ -39,9 +39,11 @@ class Factors:
     def of(cls, names: Sequence[str]) -> Self | None:
         """From the keys that all names have and whose levels recur; None where there are none.
 
-        None as well where levels combine to more than 20,000 cells.
+        Parts that a plus sign joins, as `image_compositions` does, are factors by their place, one
+        that has a key in all names by that key. None as well where levels combine to more than
+        20,000 cells.
         """
-        told = [_pairs(name) for name in names]
+        told = _placed(names) or [_pairs(name) for name in names]
         keys = [key for key in (told[0] if told else {}) if all(key in one for one in told)]
         found = {key: _ordered({one[key] for one in told}) for key in keys}
         levels = {key: has for key, has in found.items() if 1 < len(has) < len(names)}
@@ -69,6 +71,24 @@ class Factors:
             return torch.stack(kernels).mean(0)
         whole: Tensor = torch.stack([1 + kernel for kernel in kernels]).prod(0) - 1
         return whole / (2.0 ** len(kernels) - 1)
+
+
+def _placed(names: Sequence[str]) -> list[dict[str, str]] | None:
+    """Levels by place; None unless all names have as many parts, and one has its key in all."""
+    parts = [name.split("+") for name in names]
+    count = len(parts[0]) if parts else 0
+    if count < 2 or any(len(one) != count for one in parts):
+        return None
+    columns = dict[str, list[str]]()
+    for place, column in enumerate(zip(*parts, strict=True)):
+        pairs = [_pairs(part) for part in column]
+        keys = {key for one in pairs for key in one}
+        keyed = len(keys) == 1 and all(len(one) == 1 for one in pairs)
+        key = keys.pop() if keyed else f"part {place}"
+        columns[key] = [one[key] for one in pairs] if keyed else list(column)
+    if all(key.startswith("part ") for key in columns):
+        return None  # sets of names, whose places mean nothing
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def _pairs(task: str) -> dict[str, str]:

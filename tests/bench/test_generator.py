@@ -1,68 +1,278 @@
-"""The generator bench: equal sides, and claims that follow from the rows."""
+"""The generator bench: equal sides, shares by hand, and claims that follow from the rows."""
+
+from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 
 from fedlora.adapter import AdapterSpec, LayerSpec, LoraAdapter
 from fedlora.adapter.product import distance
-from fedlora.bench.generator.bench import COUNTS, judge, share
-from fedlora.bench.generator.copies import copies
-from fedlora.bench.generator.families import FAMILIES, GROWTH, HELD_OUT, config
+from fedlora.bench.generator import curves, quality, ranks, speed, traffic
+from fedlora.bench.generator.bench import PARTS, bench_generator, family_part
+from fedlora.bench.generator.claims import GENERATED
+from fedlora.bench.generator.copies import copies, mean_copies
+from fedlora.bench.generator.families import COMPOSITION, DENSE, FAMILIES, SPARSE
+from fedlora.bench.generator.shares import ahead, closed, has_gap
+from fedlora.bench.generator.ways import LORA, MIX, MIXED, OURS, POLICIES, RIVALS, way
+from fedlora.bench.known import within
+from fedlora.errors import FedloraError
+from fedlora.evaluation.table import interval
+from fedlora.results import write_results
+from fedlora.server.observer import Silent
 from tests.adapters import random_adapter
 
-GROWN = [name for way in GROWTH for name in (way, f"{way}, shuffled")]
 SPEC = AdapterSpec("base", (LayerSpec("q", 6, 5, 2), LayerSpec("v", 6, 4, 2)), 4.0)
-METHODS = ("mean", *(f"top-{k}" for k in COUNTS), *GROWN)
+ADOPTED = [f"{policy} at {n}" for n in DENSE.labels for policy in (OURS, *POLICIES)]
+AFTER = [quality.after(name, way) for way in COMPOSITION.growth for name in quality.AFTER]
+MADE = [*quality.PARTS, *COMPOSITION.growth, *AFTER]
+METHODS = [*MADE, *(f"{method}, shuffled" for method in MADE), *ADOPTED]
 
 
-def row(**values: float) -> dict[str, object]:
+def newcomer(task: str = "a", **values: float) -> dict[str, Any]:
     reached = dict.fromkeys(METHODS, 0.2) | {"base": 0.1, "local": 0.6} | values
-    return {"family": "any", "seed": 1, "task": "a", "gap": True, **reached}
+    return {"task": task, "inside": True, **reached}
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("way", GROWTH)
-def test_all_sides_train_alike_on_the_same_tasks(family, way):
-    plain, grown = config(family, 3, None), config(family, 3, way)
-    assert grown.growth.generator.name == GROWTH[way]["name"]
-    assert plain.tasks == grown.tasks
-    assert plain.finetune == grown.finetune
-    assert plain.warm_start.train == grown.warm_start.train == grown.growth.train
-    assert plain.warm_start.rounds == grown.warm_start.rounds + grown.growth.rounds
-    assert not plain.growth.rounds
-    assert len(plain.tasks.build().names().held_out) == HELD_OUT >= 24
+def case(*newcomers: dict[str, Any], points: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+    cost = {"fit seconds": 1.0, "stored": 50, "up": 10.0, "down": 90.0}
+    like = {"nearest": 0.8, "norm": None, "rank": 1.0}
+    return {
+        "newcomers": list(newcomers),
+        "methods": dict.fromkeys(METHODS, cost),
+        "bank bytes": 100,
+        "copies": dict.fromkeys(METHODS, like),
+        "curves": points or [],
+    }
+
+
+def claims_of(family: Any, cases: Any, name: str, *words: str) -> list[Any]:
+    _, claims = family_part(family, cases)
+    return [c for c in claims if c.id == name and all(word in c.what for word in words)]
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_all_sides_train_alike_on_the_same_tasks(family):
+    plain = family.config(3)
+    for name in family.growth:
+        grown = family.config(3, name)
+        assert grown.growth.generator.name == family.growth[name]["name"]
+        assert plain.tasks == grown.tasks
+        assert plain.finetune == grown.finetune
+        assert plain.warm_start.train == grown.warm_start.train == grown.growth.train
+        assert plain.warm_start.rounds == grown.warm_start.rounds + grown.growth.rounds
+        assert not plain.growth.rounds
+
+
+@pytest.mark.parametrize("family", [DENSE, SPARSE, COMPOSITION], ids=lambda family: family.name)
+def test_every_bank_of_images_has_24_newcomers_or_more_in_range(family):
+    outside = family.tasks.get("out_of_range", 0)
+    names = family.config(5).tasks.build().names()
+    assert len(names.held_out) * (1 - outside) >= 24
+    assert not set(names.held_out) & set(names.bank)
+
+
+def test_a_share_is_a_ratio_of_means_in_which_every_task_counts_by_its_gap():
+    rows = [
+        newcomer("a", base=0.1, local=0.9, kriging=0.5),
+        newcomer("b", base=0.5, local=0.5, kriging=0.6),  # a gap of nothing is no division by it
+    ]
+    assert closed(rows, "kriging") == pytest.approx((0.4 + 0.1) / 0.8)
+    assert closed(rows, "local") == pytest.approx(1)
+    assert closed(rows, "base") == pytest.approx(0)
+    assert ahead(rows, "local", "base") == pytest.approx([1, 1])
+
+
+def test_the_spread_of_a_share_is_that_of_its_ratio():
+    drawn = torch.Generator().manual_seed(0)
+    gaps = 0.3 + 0.1 * torch.randn(40, generator=drawn)
+    gains = 0.5 * gaps + 0.05 * torch.randn(40, generator=drawn)
+    rows = [
+        newcomer(f"{i}", base=0.0, local=float(gap), kriging=float(gain))
+        for i, (gap, gain) in enumerate(zip(gaps, gains, strict=True))
+    ]
+    index = torch.randint(40, (4000, 40), generator=drawn)
+    ratios = gains[index].mean(1) / gaps[index].mean(1)
+
+    found = interval(ahead(rows, "kriging", "base"))
+
+    assert found.mean == pytest.approx(float(gains.mean() / gaps.mean()), abs=1e-6)
+    assert (found.high - found.low) / 2 == pytest.approx(1.96 * float(ratios.std()), rel=0.1)
+
+
+def test_banks_that_drew_the_same_task_are_one_task():
+    rows = [newcomer("a", kriging=0.3), newcomer("a", kriging=0.5), newcomer("b", kriging=0.4)]
+    assert len(ahead(rows, "kriging", "base")) == 2
+    assert closed(rows, "kriging") == pytest.approx(0.6)
 
 
 def test_retrieval_is_chosen_in_hindsight_and_compared_in_pairs():
-    rows = [
-        row(**{"top-2": 0.4, "top-3": 0.3, "grown": 0.5}),
-        row(**{"top-2": 0.3, "top-3": 0.3, "grown": 0.35}),
-    ]
-    closed, beyond, shuffled = judge(rows, "any")[:3]
+    better = {"top-2": 0.4, "top-3": 0.35}
+    rows = [newcomer("a", **better, grown=0.5), newcomer("b", **better, grown=0.45)]
+    (beyond,) = claims_of(COMPOSITION, {1: case(*rows)}, "G2", ": grown beyond")
 
-    assert closed.what.startswith("grown: ")
     assert "top-2" in beyond.what
-    assert closed.value == pytest.approx((0.8 + 0.5) / 2)
-    assert beyond.value == pytest.approx((0.2 + 0.1) / 2)
+    assert beyond.value == pytest.approx(0.15)
     assert beyond.low < 0.15 < beyond.high
-    assert shuffled.value == pytest.approx(0)
 
 
-def test_a_task_without_a_gap_decides_nothing():
-    rows = [row(grown=0.5), row(grown=0.3), row(grown=99.0) | {"gap": False}]
-    assert judge(rows, "any")[0].value == pytest.approx(0.6)
-    assert judge(rows[2:], "any") == []
+def test_what_is_learned_after_growth_is_compared_with_retrieval_from_the_same_bank_too():
+    values = {"top-2": 0.4, "kriging after grown": 0.5, "top-4 after grown": 0.45}
+    rows = [newcomer("a", **values), newcomer("b", **values)]
+    plain, same = claims_of(COMPOSITION, {1: case(*rows)}, "G2", "kriging after grown beyond")
+    assert ("top-2, the best" in plain.what, plain.value) == (True, pytest.approx(0.2))
+    assert ("top-4 after grown" in same.what, same.value) == (True, pytest.approx(0.1))
 
 
-def test_a_share_is_one_at_local_training_and_zero_at_the_base():
-    assert share(row(grown=0.6), "grown") == pytest.approx(1)
-    assert share(row(grown=0.1), "grown") == pytest.approx(0)
+def test_a_family_without_a_gap_claims_nothing():
+    flat = case(newcomer(local=0.11), newcomer("b", local=0.11))
+    assert not has_gap(flat["newcomers"])
+    assert family_part(COMPOSITION, {1: flat})[1] == []
 
 
-def test_every_way_to_grow_is_claimed_alike():
-    claims = judge([row(composed=0.5), row(composed=0.45)], "any")
-    assert [claim.id for claim in claims] == ["G1", "G2", "G5"] * len(GROWTH)
-    assert claims[4].value == pytest.approx(0.55)
+def test_newcomers_outside_the_range_have_their_own_claim():
+    rows = [newcomer("a", kriging=0.6), newcomer("b", kriging=0.35) | {"inside": False}]
+    inside, outside, *_ = claims_of(SPARSE, {1: case(*rows)}, "G1", "kriging")
+    assert (inside.value, outside.value) == (pytest.approx(1), pytest.approx(0.5))
+    assert (inside.target, outside.target) == (SPARSE.target, 0)
+
+
+def test_labels_are_judged_against_every_rival_and_against_the_whole_shard():
+    values = {f"{OURS} at 32": 0.5, f"{OURS} at 128": 0.6, f"{RIVALS[0]} at 32": 0.3}
+    claims = claims_of(DENSE, {1: case(newcomer("a", **values), newcomer("b", **values))}, "G4")
+
+    found = {claim.what.partition(": ")[2]: claim.value for claim in claims}
+    assert len(claims) == len(RIVALS) + 2
+    assert claims[0].value == pytest.approx(0.4)
+    assert found[f"{OURS} beyond local training on the whole shard"] == pytest.approx(0)
+
+
+def test_a_generator_that_does_not_listen_misses_its_claim():
+    deaf = {"kriging": 0.5, "kriging, shuffled": 0.5, "mean": 0.2}
+    rows = [newcomer("a", **deaf), newcomer("b", **deaf)]
+    shuffled, new, *_ = claims_of(DENSE, {1: case(*rows)}, "G5", "kriging")
+    assert shuffled.value == pytest.approx(0.6)
+    assert not shuffled.met
+    assert new.value == pytest.approx(0.8)
+
+
+def test_the_rows_of_a_family_can_be_written(tmp_path):
+    point = {"curve": "bank", "method": "kriging", "at": 8, "values": [0.35, 0.6]}
+    cases = {
+        seed: case(newcomer("a", kriging=0.6), newcomer("b", kriging=0.35), points=[point])
+        for seed in (1, 2)
+    }
+    rows, claims = family_part(DENSE, cases)
+    written = write_results(tmp_path / "generator.json", "generator", "x", rows, claims, [1], 1)
+
+    (method,) = [r for r in written.rows if r.get("method") == "kriging" and "where" in r]
+    assert method["gap"] == method["worst bank"] == pytest.approx(0.75)
+    assert (method["tasks"], method["nearest"], method["norm"]) == (2, 0.8, None)
+    (curve,) = [r for r in written.rows if r["table"] == "curve" and r["curve"] == "bank"]
+    assert curve["gap"] == pytest.approx((0.25 + 0.5) / 1.0)
+    labelled = {r["at"] for r in written.rows if r["table"] == "curve" and r["curve"] == "labels"}
+    assert labelled == {0, *DENSE.labels}
+
+
+def test_fedavg_that_never_gets_there_is_a_lower_bound():
+    def point(rounds: int, value: float) -> dict[str, Any]:
+        return {"rounds": rounds, "up": 100.0, "down": 200.0, "payload": 1, "value": value}
+
+    served = {1: case(newcomer(kriging=0.4)), 2: case(newcomer(kriging=0.9))}
+    rivals = {seed: {"points": [point(0, 0.1), point(1, 0.5)]} for seed in served}
+    averaged, ours, *stored = traffic.byte_claims(served, rivals, "any")
+
+    assert averaged.value == pytest.approx(3)
+    assert "1 of 2 banks never got there" in averaged.what
+    assert "lower bound" not in ours.what
+    assert [claim.value for claim in stored] == [0.5] * len(GENERATED)
+    assert [row["rounds"] for row in traffic.fedavg_rows(rivals, "any")] == [0, 1]
+
+
+def test_known_tasks_are_compared_in_points_task_by_task():
+    rows = [
+        {"task": task, "method": method, "rank": 1, "accuracy": value, "generator": "cvae"}
+        for task, pair in {"a": (0.52, 0.50), "b": (0.40, 0.42)}.items()
+        for method, value in zip(("trained", "generated"), pair, strict=True)
+    ]
+    claim = within(rows, "accuracy", "any")
+    assert claim.value == pytest.approx(0)
+    assert claim.low < -2 < 2 < claim.high
+    whole = [row | {"method": m} for row in rows[:1] for m in ranks.METHODS]
+    assert (
+        ranks.rank_rows(whole)[0] | dict.fromkeys(ranks.METHODS, 0.52)
+        == (ranks.rank_rows(whole)[0])
+    )
+
+
+def test_few_labels_train_as_many_steps_as_the_whole_shard():
+    assert way(MIX, 32, steps=40, batch_size=16).refine_epochs == 20
+    assert way(MIX, 8, steps=40, batch_size=16).refine_epochs == 40
+    assert way(MIX, 128, steps=40, batch_size=16).labels == 128
+
+
+def test_a_part_of_another_name_is_answered_with_the_nearest(tmp_path):
+    with pytest.raises(FedloraError, match="dense"):
+        bench_generator(tmp_path / "x.json", Silent(), ["dens"])
+    assert set(PARTS) >= {family.name for family in FAMILIES}
+
+
+def test_speed_is_measured_on_a_bank_from_the_disk():
+    row = speed.measure("topk", adapters=6, spec=SPEC)
+    assert (row["adapters"], row["values"]) == (6, SPEC.size)
+    assert [claim.unit for claim in speed.speed_claims(row)] == ["minutes", "GiB", "ms"]
+    assert row["peak GiB"] > 0.1 > row["seconds"] / 60
+
+
+def test_a_tiny_bank_is_lived_with_every_method_policy_and_curve(monkeypatch):
+    monkeypatch.setattr(curves, "SIZES", (3, 6))
+    monkeypatch.setattr(curves, "SAMPLES", (8, 16))
+    monkeypatch.setattr(quality, "AFTER", ("kriging", "top-3"))
+    kept = ("mean", "kriging", "cvae", "top-3")
+    quick = {name: quality.PARTS[name] for name in kept}
+    quick["cvae"] = {"name": "cvae", "training": {"epochs": 2}}
+    monkeypatch.setattr(quality, "PARTS", quick)
+    tiny = replace(
+        DENSE,
+        tasks={
+            **DENSE.tasks,
+            "bank": 6,
+            "held_out": 2,
+            "splits": {"train": 16, "validation": 2, "test": 16},
+        },
+        rounds=3,
+        finetune={**DENSE.finetune, "epochs": 1},
+        labels=(8, 32),
+    )
+
+    found = quality.measure(tiny, 7)
+
+    assert len(found["newcomers"]) == 2
+    expected = {"base", "warm", "local", *kept, "grown", "grown, shuffled", "top-3 after grown"}
+    adopted = {f"{policy} at 32" for policy in (*RIVALS, OURS, f"{MIXED} after grown")}
+    adopted |= {f"{LORA} at 8", f"{OURS} at 8"}
+    assert found["newcomers"][0].keys() >= expected | adopted
+    mixed, given = found["methods"][f"{OURS} at 8"], found["methods"]["kriging"]
+    assert mixed["down"] > 6 * given["down"] > 0
+    assert mixed["up"] == given["up"]
+    assert {(row["curve"], row["at"]) for row in found["curves"]} == {
+        ("bank", 3),
+        ("bank", 6),
+        ("vector", 8),
+        ("vector", 16),
+    }
+    assert found["copies"]["top-3"]["nearest"] > 0
+
+
+def test_a_tiny_bank_is_trained_at_every_rank_and_generated(monkeypatch):
+    monkeypatch.setitem(ranks.GENERATORS, "cvae", {"name": "cvae", "training": {"epochs": 2}})
+    family = replace(DENSE, rounds=2, finetune={**DENSE.finetune, "epochs": 2})
+    family = replace(
+        family, tasks={**family.tasks, "splits": {"train": 16, "validation": 2, "test": 16}}
+    )
+    found = ranks.measure(7, family, tasks=5, ranks=(2,))["rows"]
+    assert len(found) == 5 * len(ranks.METHODS) * len(ranks.GENERATORS)
+    assert {claim.id for claim in ranks.rank_claims(found)} == {"G3"}
 
 
 def test_a_copy_is_told_from_what_is_as_new_as_the_bank():
@@ -83,6 +293,7 @@ def test_a_copy_is_told_from_what_is_as_new_as_the_bank():
 def test_shares_of_a_trained_adapter_that_changes_nothing_are_none():
     zero = LoraAdapter.from_flat(SPEC, torch.zeros(SPEC.size))
     bank = [random_adapter(SPEC, seed) for seed in range(3)]
-    (found,) = copies(bank, {"any": [bank[0]]}, [zero])
-    assert found["any"]["norm"] is None
-    assert found["any"]["rank"] is None
+    found = copies(bank, {"any": [bank[0], bank[1]]}, [zero, bank[1]])
+    assert found[0]["any"]["norm"] is None
+    assert found[0]["any"]["rank"] is None
+    assert mean_copies(found)["any"]["norm"] == pytest.approx(1)

@@ -71,6 +71,15 @@ def test_top_k_weights_are_a_softmax_over_the_k_nearest() -> None:
     assert int((weights > 0).sum()) == 3
 
 
+def test_a_few_neighbours_add_up_as_they_do_among_all() -> None:
+    generator = fitted(TopK, FAMILY.bank, k=3)
+    asked = generator.standard(FAMILY.held_out)
+    weights = generator.weigh(asked)
+    for row, made in zip(weights, generator.combine(weights), strict=True):
+        whole = mean_delta(FAMILY.bank.adapters, row @ generator._shares, made.spec.layers[0].rank)
+        assert distance(made, whole) < 1e-5 * norm(whole)
+
+
 def test_k_is_chosen_to_foretell_left_out_tasks() -> None:
     free = fitted(TopK, FAMILY.bank, k=None).facts
     others = [fitted(TopK, FAMILY.bank, k=k).facts["left_out_error"] for k in (1, 3, 8)]

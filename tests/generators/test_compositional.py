@@ -16,6 +16,7 @@ from fedlora.generators.factors_of_tasks import Factors, Structure
 from fedlora.generators.kriging import Kriging, KrigingConfig
 from fedlora.generators.ridge import Ridge, RidgeConfig
 from fedlora.generators.topk import TopK, TopKConfig
+from fedlora.tasks.image_compositions import ImageCompositions
 from tests.generators.linear_family import linear_family
 from tests.generators.pairs_family import pairs_family
 
@@ -142,3 +143,24 @@ def test_what_is_saved_answers_alike(tmp_path: Path) -> None:
     assert [a.digest() for a in loaded.sample(family.held_out, seed=0)] == [
         a.digest() for a in generator.sample(family.held_out, seed=0)
     ]
+
+
+def test_the_names_of_composed_images_say_what_they_share():
+    names = ImageCompositions(ImageCompositions.Config()).names().bank
+
+    factors = Factors.of(names)
+
+    assert factors is not None
+    assert factors.levels["rotation"] == ("0", "45", "90", "135", "180", "225", "270", "315")
+    assert [len(levels) for levels in factors.levels.values()] == [8, 8]
+    first, last = names[0].split("+"), names[-1].split("+")
+    told = [list(levels) for levels in factors.levels.values()]
+    assert factors.tasks[0].tolist() == [
+        told[0].index(first[0].removeprefix("rotation=")),
+        told[1].index(first[1]),
+    ]
+    assert factors.tasks[-1].tolist()[1] == told[1].index(last[1])
+
+
+def test_sets_of_names_have_no_factors():
+    assert Factors.of(["bag+coat", "coat+shirt", "bag+shirt"]) is None

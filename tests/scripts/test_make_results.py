@@ -86,6 +86,17 @@ def test_a_column_that_no_row_has_is_an_error(benches):
         render(PAGE.format("<!-- rows main: method, gap | table=task -->"), benches)
 
 
+def test_a_table_that_a_part_of_a_bench_does_not_have_is_empty(benches):
+    page = PAGE.format("<!-- rows main: method, gap | table=gaps -->")
+    partly = benches["main"].model_copy(update={"command": "fedlora bench main --only bytes"})
+
+    assert render(page, {"main": partly}).endswith("table=gaps -->\n<!-- end -->\nlast\n")
+    with pytest.raises(FedloraError):
+        render(page, benches)
+    with pytest.raises(FedloraError):  # the table is there, the column is not
+        render(page.replace("gaps", "task"), {"main": partly})
+
+
 def test_a_new_bench_gets_a_section(benches):
     page = ROOT / "docs" / "RESULTS.md"
     another = {"unheard_of": benches["main"].model_copy(update={"bench": "unheard_of"})}

@@ -44,6 +44,19 @@ def copies(
     return found
 
 
+def mean_copies(found: Sequence[Copies]) -> Copies:
+    """The means over newcomers, of those that have a value, by method."""
+    return {
+        method: {name: _mean([one[method][name] for one in found]) for name in found[0][method]}
+        for method in found[0]
+    }
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    there = [value for value in values if value is not None]
+    return sum(there) / len(there) if there else None
+
+
 def _nearest(
     adapters: Sequence[LoraAdapter], bank: Sequence[LoraAdapter], itself: bool = False
 ) -> Tensor:

@@ -1,5 +1,6 @@
 """One federation up to the point where newcomers come, and what they reach then."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,19 +11,20 @@ from fedlora import seeding
 from fedlora.adapter import LoraAdapter
 from fedlora.client.client import Client
 from fedlora.client.trial import score
-from fedlora.config import RunConfig
+from fedlora.config import GeneratorPart, RunConfig
 from fedlora.errors import FedloraError
 from fedlora.finetune.job import Job
 from fedlora.finetune.local import fresh
 from fedlora.generators.blend import Blend
-from fedlora.generators.contract import TrainingBank
+from fedlora.generators.contract import Generator, TrainingBank
 from fedlora.runtime.inprocess import InPacks
-from fedlora.server.collecting import collect
+from fedlora.server.collecting import ROUNDS, collect
 from fedlora.server.describing import describe
 from fedlora.server.federation import open_context
-from fedlora.server.growing import grow
+from fedlora.server.growing import grow, starts
 from fedlora.server.journal import Journal
-from fedlora.server.observer import Observer
+from fedlora.server.learning import fit
+from fedlora.server.observer import Silent
 from fedlora.server.warm_start import warm_start
 
 
@@ -30,55 +32,79 @@ class Side:
     """The server and all clients of one bank, in this process.
 
     warm: the federated average. grown: the generator of the rounds of growth, or None.
-    bank: the fine-tuned adapters; None for a side that only grew.
+    begun: what each client of the bank was sent before it fine-tunes; all the same without growth.
+    bank: the fine-tuned adapters.
     vectors: the newcomers' task vectors (n, c).
     """
 
-    def __init__(self, config: RunConfig, folder: Path, observer: Observer) -> None:
+    def __init__(self, config: RunConfig, folder: Path) -> None:
         self.seed = config.seeds[0]
         self.client = Client(config, self.seed)
         answers = InPacks(self.client.handle_many, config.runtime.together)
-        journal = Journal(folder / "journal.sqlite")
-        context = open_context(config, self.seed, answers, folder, observer, journal)
-        members = describe(context, "describe", [s for s in context.seats if s.role == "bank"])
-        warm = warm_start(context, members)
+        self.journal = Journal(folder / "journal.sqlite")
+        self.context = open_context(config, self.seed, answers, folder, Silent(), self.journal)
+        seats = self.context.seats
+        members = describe(self.context, "describe", [s for s in seats if s.role == "bank"])
+        warm = warm_start(self.context, members)
         if warm is None or warm.common is None:
             raise FedloraError("bench generator: a side without a common warm start")
         self.warm = warm.common
-        self.grown: Blend | None = grow(context, warm.common, members)
-        self.bank: TrainingBank | None = None
-        if self.grown is None:
-            self.bank = collect(context, warm.starts, members).training_bank(rounds={0})
-        arriving = [seat for seat in context.seats if seat.role == "newcomer"]
-        newcomers = describe(context, "arrive", arriving)
-        self.newcomers = [newcomer.seat for newcomer in newcomers]
-        self.vectors: Tensor = torch.stack([newcomer.vector for newcomer in newcomers])
-        journal.close()
+        self.grown: Blend | None = grow(self.context, warm.common, members)
+        self.begun = starts(self.context, self.grown, members) if self.grown else warm.starts
+        self.bank: TrainingBank = collect(self.context, self.begun, members).training_bank(ROUNDS)
+        self.newcomers = describe(self.context, "arrive", [s for s in seats if s.role != "bank"])
+        self.vectors: Tensor = torch.stack([newcomer.vector for newcomer in self.newcomers])
+
+    @property
+    def tasks(self) -> list[str]:
+        """The newcomers'."""
+        return [newcomer.seat.task for newcomer in self.newcomers]
+
+    def learn(
+        self, parts: Mapping[str, Mapping[str, object]], bank: TrainingBank | None = None
+    ) -> dict[str, Generator]:
+        """Generators fitted to the bank, or to another, by the names of `parts`."""
+        known = bank or self.bank
+        return {
+            name: fit(self.context, GeneratorPart.model_validate(part), known, place=name)
+            for name, part in parts.items()
+        }
+
+    def sample(self, generator: Generator, shuffled: bool = False) -> list[LoraAdapter]:
+        """An adapter for each newcomer; shuffled: made for another one's task."""
+        vectors = self.vectors.roll(1, 0) if shuffled else self.vectors
+        return generator.sample(vectors, seed=0, rank=self.client.config.lora.rank)
 
     def reached(self, adapters: Sequence[LoraAdapter]) -> list[float]:
-        """Test accuracy of one adapter for each newcomer."""
-        desks = [self.client.desk(seat.client) for seat in self.newcomers]
+        """Of one adapter for each newcomer: test accuracy, or minus the nats a token."""
         return [
-            score(desk.objective, adapter, desk.test)["accuracy"]
-            for desk, adapter in zip(desks, adapters, strict=True)
+            self.value(newcomer.seat.client, adapter)
+            for newcomer, adapter in zip(self.newcomers, adapters, strict=True)
         ]
 
-    def alone(self) -> Mapping[str, list[LoraAdapter]]:
+    def value(self, client: int, adapter: LoraAdapter) -> float:
+        """Of a client's test examples; more is better."""
+        desk = self.client.desk(client)
+        found = score(desk.objective, adapter, desk.test)
+        return -found["nll"] if desk.objective.metric == "nll" else found[desk.objective.metric]
+
+    def alone(self) -> dict[str, list[LoraAdapter]]:
         """What newcomers have without a generator: nothing, the warm start, their own training."""
-        desks = [self.client.desk(seat.client) for seat in self.newcomers]
-        settings = self.client.config.finetune
-        jobs = [
-            Job(
-                desk.objective,
-                self.warm,
-                desk.train,
-                None,
-                settings,
-                seeding.derive(self.seed, "local", desk.seat.client),
-            )
-            for desk in desks
-        ]
+        zero = fresh(self.client.desk(self.newcomers[0].seat.client).objective, self.seed)
+        count = len(self.newcomers)
+        jobs = [self._job(newcomer.seat.client) for newcomer in self.newcomers]
         trained = [done.result().adapters[-1] for done in self.client.trainer.train(jobs)]
-        count = len(desks)
-        zero = fresh(desks[0].objective, self.seed)
         return {"base": [zero] * count, "warm": [self.warm] * count, "local": trained}
+
+    def steps(self) -> int:
+        """That a newcomer trains on the whole of its own data."""
+        settings = self.client.config.finetune
+        examples = self.client.desk(self.newcomers[0].seat.client).examples
+        return settings.epochs * math.ceil(examples / settings.batch_size)
+
+    def _job(self, client: int) -> Job:
+        place = self.client.place(client)
+        seed = seeding.derive(self.seed, "local", client)
+        return Job(
+            place.desk.objective, self.warm, place.shard(), None, place.config.finetune, seed
+        )

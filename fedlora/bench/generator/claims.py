@@ -1,0 +1,92 @@
+"""Claims G1, G2, G4 and G5 of a family, from the rows of its newcomers."""
+
+from collections.abc import Mapping, Sequence
+
+from fedlora.bench.claims import Sense, interval_claim
+from fedlora.bench.generator.families import Family
+from fedlora.bench.generator.quality import RETRIEVAL, after
+from fedlora.bench.generator.shares import Row, ahead, closed, has_gap
+from fedlora.bench.generator.ways import FEW, MANY, OURS, policies_at
+from fedlora.results import Claim
+
+MARGIN = 0.05
+"""Of the gap, that a generator is to close more than retrieval (G2)."""
+NEAR = 0.03
+"""Of the gap, that the many labels may leave to local training on the whole shard (G4)."""
+APART = 0.5
+"""How new a generated adapter is to be, where the bank's adapters are as new as 1 to each other."""
+GENERATED = ("kriging", "cvae")
+"""Generators that claims are made for, beside those that have grown."""
+
+
+def family_claims(
+    family: Family, rows: Sequence[Row], nearest: Mapping[str, Sequence[float]]
+) -> list[Claim]:
+    """All of a family.
+
+    None where local training gains too little for shares to mean anything.
+
+    rows: of newcomers of all banks.
+    nearest: by method, how far its adapters are from the bank's nearest, a mean a bank.
+    """
+    inside = [row for row in rows if row["inside"]]
+    if not has_gap(inside):
+        return []
+    grown = [name for way in family.growth for name in (way, after("kriging", way))]
+    ways = (*GENERATED, *grown)
+    same = {after("kriging", way): [after(m, way) for m in RETRIEVAL] for way in family.growth}
+    return [
+        *(claim for way in ways for claim in _closed(family, way, rows)),
+        *(_beyond(family, way, inside, RETRIEVAL) for way in ways),
+        *(_beyond(family, way, inside, rivals) for way, rivals in same.items()),
+        *_with_labels(family, rows),
+        *(claim for way in ways for claim in _listening(family, way, inside, nearest)),
+    ]
+
+
+def _closed(family: Family, way: str, rows: Sequence[Row]) -> list[Claim]:
+    """G1, in range and out of it; beyond the grid the number is told, and anything is enough."""
+    what = f"{family.name}: share of the gap that {way} closes"
+    parts = [("", True, family.target), (", one step outside the bank's range", False, 0.0)]
+    return [
+        _of_gap("G1", what + where, ahead(part, way, "base"), ">=", target)
+        for where, inside, target in parts
+        if has_gap(part := [row for row in rows if row["inside"] == inside])
+    ]
+
+
+def _beyond(family: Family, way: str, rows: Sequence[Row], rivals: Sequence[str]) -> Claim:
+    """G2: beside the rival that closes most of the gap on these very rows."""
+    best = max(rivals, key=lambda method: closed(rows, method))
+    what = f"{family.name}: {way} beyond {best}, the best retrieval in hindsight"
+    return _of_gap("G2", what, ahead(rows, way, best), ">=", MARGIN)
+
+
+def _with_labels(family: Family, rows: Sequence[Row]) -> list[Claim]:
+    claims = []
+    for count in (count for count in (FEW, MANY) if count in family.labels):
+        what, own = f"{family.name}, {count} labels: {OURS} beyond", f"{OURS} at {count}"
+        claims += [
+            _of_gap("G4", f"{what} {rival}", ahead(rows, own, f"{rival} at {count}"), ">=", 0.0)
+            for rival in policies_at(count, grown=False)
+        ]
+        if count == MANY:
+            whole = f"{what} local training on the whole shard"
+            claims.append(_of_gap("G4", whole, ahead(rows, own, "local"), ">=", -NEAR))
+    return claims
+
+
+def _listening(
+    family: Family, way: str, rows: Sequence[Row], nearest: Mapping[str, Sequence[float]]
+) -> list[Claim]:
+    """G5: another task's condition is worth no more than the mean, and what is made is no copy."""
+    what = f"{family.name}: {way}, shuffled, beyond the bank's mean"
+    copied = f"{family.name}: distance of {way} to the bank's nearest, in the bank's own"
+    return [
+        _of_gap("G5", what, ahead(rows, f"{way}, shuffled", "mean"), "<=", 0.0),
+        interval_claim("G5", f"{copied} (a copy has 0)", nearest[way], ">=", APART),
+    ]
+
+
+def _of_gap(name: str, what: str, values: Sequence[float], sense: Sense, target: float) -> Claim:
+    return interval_claim(name, what, values, sense, target, "of the gap")

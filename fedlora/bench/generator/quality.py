@@ -1,0 +1,150 @@
+"""One bank of a family, and what every method and policy is worth to every newcomer."""
+
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from fedlora.adapter import LoraAdapter
+from fedlora.bench.generator import curves, ways
+from fedlora.bench.generator.copies import copies, mean_copies
+from fedlora.bench.generator.families import Family
+from fedlora.bench.generator.side import Side
+from fedlora.generators.contract import Generator
+from fedlora.server.offering import Offering
+from fedlora.server.serving import make_candidates
+
+COUNTS = (1, 2, 3, 4, 6)
+RETRIEVAL = ("top-k chosen on the bank", *(f"top-{k}" for k in COUNTS))
+"""The best of these is chosen in hindsight, on the newcomers that it is judged by."""
+
+PARTS: dict[str, dict[str, Any]] = {
+    "mean": {"name": "mean"},
+    "ridge": {"name": "ridge"},
+    "kriging": {"name": "kriging"},
+    "corrected": {"name": "corrected"},
+    "cvae": {"name": "cvae"},
+    RETRIEVAL[0]: {"name": "topk", "k": None},
+    **{f"top-{k}": {"name": "topk", "k": k, "temperature": 1.0} for k in COUNTS},
+}
+COMPOSED = {"compositional": {"name": "compositional"}}
+AFTER = ("kriging", *RETRIEVAL)
+"""Of these, what they are worth on a bank whose clients began from what had grown."""
+LISTENING = ("kriging", "cvae")
+"""Of these, what they make of another newcomer's task vector."""
+
+Row = dict[str, Any]
+
+
+def measure(family: Family, seed: int) -> Row:
+    """What a case came to.
+
+    newcomers: a row each; more is better.
+    methods: seconds and bytes by method. bank bytes: on the disk. copies: by method. curves: rows.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        plain = _opened(family, seed, None, Path(scratch))
+        parts = PARTS | (COMPOSED if "composed" in family.growth else {})
+        learned, costs = _learned(plain, parts)
+        made: dict[str, list[LoraAdapter]] = {**plain.alone()}
+        made |= {name: plain.sample(generator) for name, generator in learned.items()}
+        made |= {f"{m}, shuffled": plain.sample(learned[m], shuffled=True) for m in LISTENING}
+        values = {method: plain.reached(adapters) for method, adapters in made.items()}
+        shown = mean_copies(copies(plain.bank.adapters, made, made["local"]))
+        more = curves.measure(plain) if family.curves else []
+        adopted = _adopted(plain, learned, family.labels, None)
+        for way in family.growth:
+            side = _opened(family, seed, way, Path(scratch))
+            assert side.grown is not None
+            own = {way: side.sample(side.grown), f"{way}, shuffled": side.sample(side.grown, True)}
+            begun = list(side.begun.values())
+            shown |= mean_copies(copies(begun, own, made["local"]))
+            learned = side.learn({name: PARTS[name] for name in AFTER})
+            more_made = _after(side, learned, way)
+            shown |= mean_copies(copies(side.bank.adapters, more_made, made["local"]))
+            values |= {m: side.reached(adapters) for m, adapters in (own | more_made).items()}
+            if way == ways.GROWN:
+                adopted |= _adopted(side, learned, family.labels, way)
+        values |= {name: found.values for name, found in adopted.items()}
+        costs |= {name: _cost(found) for name, found in adopted.items()}
+    return {
+        "newcomers": _newcomers(family, plain.tasks, values),
+        "methods": costs,
+        "bank bytes": size_of(plain.context.folder / "bank"),
+        "copies": shown,
+        "curves": more,
+    }
+
+
+def _opened(family: Family, seed: int, way: str | None, scratch: Path) -> Side:
+    folder = scratch / (way or "plain")
+    folder.mkdir()
+    return Side(family.config(seed, way), folder)
+
+
+def _learned(
+    side: Side, parts: dict[str, dict[str, Any]]
+) -> tuple[dict[str, Generator], dict[str, Row]]:
+    """Fitted generators, and what each of them costs."""
+    learned, costs = dict[str, Generator](), dict[str, Row]()
+    for name, part in parts.items():
+        began = time.perf_counter()
+        learned |= side.learn({name: part})
+        seconds = time.perf_counter() - began
+        learned[name].save(side.context.folder / "saved" / name)
+        stored = size_of(side.context.folder / "saved" / name)
+        costs[name] = {"fit seconds": seconds, "stored": stored, **ways.plain_bytes(side)}
+    return learned, costs
+
+
+def _after(side: Side, learned: Mapping[str, Generator], way: str) -> dict[str, list[LoraAdapter]]:
+    """What is made of the bank that clients filled who fine-tuned from what had grown."""
+    made = {after(name, way): side.sample(generator) for name, generator in learned.items()}
+    made[f"{after('kriging', way)}, shuffled"] = side.sample(learned["kriging"], shuffled=True)
+    return made
+
+
+def after(method: str, way: str) -> str:
+    """The name of a method that learned from the bank of a side that had grown."""
+    return f"{method} after {way}"
+
+
+def _adopted(
+    side: Side, learned: Mapping[str, Generator], labels: tuple[int, ...], way: str | None
+) -> dict[str, ways.Adopted]:
+    """Every policy at every number of labels, by "POLICY at N" or "POLICY after WAY at N"."""
+    served = {"generated": learned["kriging"], "topk": learned["top-3"]}
+    candidates = make_candidates(side.context, served, side.warm, side.newcomers)
+    offering = Offering(side.context, served, candidates, side.bank)
+    batch = side.client.config.finetune.batch_size
+    return {
+        f"{after(policy, way) if way else policy} at {count}": ways.adopt(
+            side, offering, ways.way(policy, count, side.steps(), batch)
+        )
+        for count in labels
+        for policy in ways.policies_at(count, grown=way is not None)
+    }
+
+
+def _cost(found: ways.Adopted) -> Row:
+    return {name: value for name, value in asdict(found).items() if name != "values"}
+
+
+def _newcomers(family: Family, tasks: list[str], values: dict[str, list[float]]) -> list[Row]:
+    """`inside`: within the range of the bank's tasks."""
+    inside = len(tasks) - round(family.tasks.get("out_of_range", 0) * len(tasks))
+    return [
+        {
+            "task": task,
+            "inside": place < inside,
+            **{method: found[place] for method, found in values.items()},
+        }
+        for place, task in enumerate(tasks)
+    ]
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of all files of a folder."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

@@ -1,0 +1,108 @@
+"""The rows of results/generator.json: every method on every newcomer, and what they add up to."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fedlora.bench.generator.families import Family
+from fedlora.bench.generator.shares import ahead, closed, has_gap
+from fedlora.bench.generator.ways import LORA, OURS
+from fedlora.evaluation.table import interval
+
+Row = dict[str, Any]
+FACTS = ("seed", "task", "inside")
+"""Columns of a newcomer's row that are no method's."""
+SECONDS = ("fit seconds", "generation seconds", "vector seconds", "seconds")
+"""Of what is measured on a curve; `seconds` is a newcomer's own work."""
+
+
+def newcomers(cases: Mapping[int, Mapping[str, Any]]) -> list[Row]:
+    """The newcomers of all banks, by the banks' seeds."""
+    return [{"seed": seed, **row} for seed, case in cases.items() for row in case["newcomers"]]
+
+
+def method_rows(family: Family, cases: Mapping[int, Mapping[str, Any]]) -> list[Row]:
+    """One row a method and range: its mean and interval over tasks, its worst bank, its cost."""
+    rows, found = newcomers(cases), list[Row]()
+    methods = [name for name in rows[0] if name not in FACTS]
+    for where, inside in (("inside", True), ("outside", False)):
+        part = [row for row in rows if row["inside"] == inside]
+        if has_gap(part):
+            found += [_method(family, cases, method, where, part) for method in methods]
+    return found
+
+
+def curve_rows(family: Family, cases: Mapping[int, Mapping[str, Any]]) -> list[Row]:
+    """One row a point of a curve: the share of the gap, and seconds; none without curves."""
+    if not family.curves:
+        return []
+    return [*_label_rows(family, cases), *_measured_rows(family, cases)]
+
+
+def _label_rows(family: Family, cases: Mapping[int, Mapping[str, Any]]) -> list[Row]:
+    """Mixing and training by the number of labels; without any it is what kriging makes."""
+    inside = [row for row in newcomers(cases) if row["inside"]]
+    points = [("kriging", 0, "kriging")]
+    points += [(p, n, f"{p} at {n}") for n in family.labels for p in (OURS, LORA)]
+    return [
+        _point(family, "labels", name, at)
+        | _interval(inside, method)
+        | _means([case["methods"][method] for case in cases.values()], SECONDS)
+        for name, at, method in points
+    ]
+
+
+def _measured_rows(family: Family, cases: Mapping[int, Mapping[str, Any]]) -> list[Row]:
+    points: dict[tuple[Any, ...], list[Row]] = {}
+    for seed, case in cases.items():
+        for point in case["curves"]:
+            key = point["curve"], point["method"], point["at"]
+            points.setdefault(key, []).append(point | {"seed": seed})
+    rows = []
+    for (curve, method, at), found in points.items():
+        known = [
+            {**row, "here": value}
+            for point in found
+            for row, value in zip(cases[point["seed"]]["newcomers"], point["values"], strict=True)
+            if row["inside"]
+        ]
+        taken = _interval(known, "here") | _means(found, SECONDS)
+        rows.append(_point(family, curve, method, at) | taken)
+    return rows
+
+
+def _point(family: Family, curve: str, method: str, at: int) -> Row:
+    facts = {"curve": curve, "method": method, "at": at}
+    return {"table": "curve", "family": family.name, **facts}
+
+
+def _method(
+    family: Family, cases: Mapping[int, Mapping[str, Any]], method: str, where: str,
+    rows: Sequence[Row],
+) -> Row:  # fmt: skip
+    banks = [[row for row in rows if row["seed"] == seed] for seed in cases]
+    shares = [closed(bank, method) for bank in banks]
+    costs = [case["methods"].get(method, {}) for case in cases.values()]
+    likeness = [case["copies"].get(method, {}) for case in cases.values()]
+    return {
+        "table": "methods",
+        "family": family.name,
+        "where": where,
+        "method": method,
+        "value": sum(row[method] for row in rows) / len(rows),
+        **_interval(rows, method),
+        "worst bank": min(shares),
+        "best bank": max(shares),
+        **_means(likeness, ("nearest", "norm", "rank")),
+        **_means(costs, ("fit seconds", "stored", "seconds", "refined", "up", "down")),
+    }
+
+
+def _interval(rows: Sequence[Row], method: str) -> Row:
+    found = interval(ahead(rows, method, "base"))
+    return {"gap": found.mean, "low": found.low, "high": found.high, "tasks": found.n}
+
+
+def _means(found: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Row:
+    """Means over banks; None for what does not apply."""
+    there = {n: [one[n] for one in found if one.get(n) is not None] for n in names}
+    return {name: sum(v) / len(v) if v else None for name, v in there.items()}
