@@ -61,13 +61,15 @@ def run_client(place: Place, party: Party, say: Say, done: Callable[[], bool]) -
             FOLDER: str(folder),
         }
         (port,) = free_ports(1)
-        commands = {
-            "SuperNode": _supernode(place, port, folder),
-            "host": _module("host", f"127.0.0.1:{port}", str(folder / "superexec.secret")),
-        }
+        host = _module("host", f"127.0.0.1:{port}", str(folder / "superexec.secret"))
+        services = [
+            _service(place, "SuperNode", _supernode(place, port, folder), env),
+            _service(place, "host", host, env),
+        ]
+        # A SuperNode waits for ever for the rest of an answer that its host had begun to hand over.
+        services[1].takes_along = services[0]
         if party.warm:
-            commands["worker"] = _module("worker", str(folder))
-        services = [_service(place, name, words, env) for name, words in commands.items()]
+            services.append(_service(place, "worker", _module("worker", str(folder)), env))
         tail = Tail(place.state / "host.log")
 
         def until() -> bool:

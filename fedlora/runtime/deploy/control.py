@@ -34,6 +34,10 @@ class Node:
     public_key: bytes
 
 
+class NoAnswerError(FedloraError):
+    """The SuperLink does not run, or not yet."""
+
+
 class Control:
     """What the server asks of its SuperLink."""
 
@@ -44,12 +48,12 @@ class Control:
         """Every SuperNode that is registered.
 
         Raises:
-            FedloraError: the SuperLink does not answer.
+            NoAnswerError: the SuperLink does not answer.
         """
         try:
             told = self._client.ListNodes(ListNodesRequest())
         except httpx.HTTPError as error:
-            raise FedloraError(f"the SuperLink does not answer: {error}") from None
+            raise NoAnswerError(f"the SuperLink does not answer: {error}") from None
         return [
             Node(
                 each.node_id,
@@ -65,10 +69,13 @@ class Control:
         """Let a SuperNode in.
 
         Raises:
-            FedloraError: the SuperLink refuses the key, or does not answer.
+            NoAnswerError: the SuperLink does not answer.
+            FedloraError: it refuses the key.
         """
         try:
             self._client.RegisterNode(RegisterNodeRequest(public_key=public_key, name=name))
+        except httpx.TransportError as error:
+            raise NoAnswerError(f"the SuperLink does not answer: {error}") from None
         except httpx.HTTPError as error:
             raise FedloraError(f"{name}: the SuperLink refuses its key: {error}") from None
 

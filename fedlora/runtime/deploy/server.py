@@ -5,7 +5,7 @@ import ssl
 import subprocess
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from datetime import UTC, datetime
 
 from fedlora.errors import FedloraError
@@ -23,6 +23,8 @@ _PATIENCE, _SOON = 90.0, 2.0
 
 def run_server(place: Place, bind: str, say: Say, done: Callable[[], bool]) -> None:
     """Serve until `done`; whatever ends meanwhile is started again.
+
+    The gate opens once every key is registered, so that no client is refused that has one.
 
     Args:
         place: a server's.
@@ -47,15 +49,19 @@ def run_server(place: Place, bind: str, say: Say, done: Callable[[], bool]) -> N
         return start(_command(place), env, log)
 
     service = Service("SuperLink", begin, lambda: verdict("SuperLink", log, began))
-    guests = Guests(place, say)
+    guests, gate_of_place, shut = Guests(place, say), _gate(place, bind, say), True
+    with ExitStack() as opened:
 
-    def until() -> bool:
-        if place.facts.secure:
-            guests.look()
-        return done()
+        def until() -> bool:
+            nonlocal shut
+            if place.facts.secure:
+                guests.look()
+            if shut and (guests.registered or not place.facts.secure):
+                opened.enter_context(gate_of_place)
+                say(f"serving {place.facts.name} at {bind} port {place.facts.port}")
+                shut = False
+            return done()
 
-    with _open_gate(place, bind, say):
-        say(f"serving {place.facts.name} at {bind} port {place.facts.port}")
         watch([service], until, say)
 
 
@@ -90,7 +96,8 @@ def _command(place: Place) -> list[str]:
     return ["flower-superlink", *tls, *where]
 
 
-def _open_gate(place: Place, bind: str, say: Say) -> AbstractContextManager[None]:
+def _gate(place: Place, bind: str, say: Say) -> AbstractContextManager[None]:
+    """The gate, shut; whether it can be opened is known."""
     if not place.facts.secure:
         return nullcontext()
     until = certificates.read_certificate(place.certificate).not_valid_after_utc

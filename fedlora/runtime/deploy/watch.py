@@ -30,12 +30,14 @@ class Service:
 
     start: begins it.
     judge: asked when it has ended.
+    takes_along: a service that cannot go on when this one has ended, and is started again as well.
     refused: when it was first told what may pass, and has not lasted since.
     """
 
     name: str
     start: Callable[[], subprocess.Popen[bytes]]
     judge: Judge = _silent
+    takes_along: "Service | None" = None
     process: subprocess.Popen[bytes] | None = None
     starts: int = 0
     delay: float = _FIRST / 2
@@ -73,7 +75,8 @@ def _look_after(service: Service, say: Say) -> None:
         if now >= service.again:
             service.begin()
     elif process.poll() is not None:
-        stop([process])  # and what it left behind
+        other = service.takes_along.process if service.takes_along else None
+        stop([each for each in (process, other) if each])  # and what they left behind
         service.process = None
         lasted = now - service.since > _LASTED
         found = service.judge()

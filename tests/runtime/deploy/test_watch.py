@@ -38,6 +38,24 @@ def test_what_is_killed_is_started_again_and_all_is_stopped_at_the_end(tmp_path)
     assert [line.partition(";")[0] for line in said] == ["sleeper ended with status -9"] * 2
 
 
+def test_what_cannot_go_on_without_another_is_started_again_with_it(tmp_path):
+    said = []
+    node = Service("node", lambda: start(SLEEP, os.environ, tmp_path / "log"))
+    host = Service("host", lambda: start(SLEEP, os.environ, tmp_path / "log"), takes_along=node)
+
+    def condition():
+        if host.process is not None and host.starts == 1:
+            host.process.kill()
+        return node.starts == host.starts == 2
+
+    watch([node, host], until(condition), said.append)
+    assert node.starts == host.starts == 2
+    assert sorted(line.partition(";")[0] for line in said) == [
+        "host ended with status -9",
+        "node ended with status -15",
+    ]
+
+
 def briefly():
     return subprocess.Popen([sys.executable, "-c", ""], start_new_session=True)
 
