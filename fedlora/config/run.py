@@ -20,7 +20,7 @@ from fedlora.config.model import BackboneConfig, LoraSection
 from fedlora.config.newcomers import AdoptionConfig, EvaluationConfig
 from fedlora.config.parts import CodecPart, GeneratorPart, TasksPart, default
 from fedlora.config.privacy import PrivacyConfig
-from fedlora.config.runtime import RoundsConfig, RuntimeConfig
+from fedlora.config.runtime import RETRIES_ABROAD, RoundsConfig, RuntimeConfig
 from fedlora.config.screening import ScreeningConfig
 from fedlora.errors import FedloraError
 from fedlora.section import Section
@@ -66,6 +66,13 @@ class RunConfig(Section):
     def with_rank(self, rank: int) -> Self:
         """The same run with adapters of another rank."""
         return self.model_copy(update={"lora": self.lora.model_copy(update={"rank": rank})})
+
+    @property
+    def retries(self) -> int:
+        """How often a client whose machine is gone is asked again in a round."""
+        if self.rounds.retries is not None:
+            return self.rounds.retries
+        return RETRIES_ABROAD if self.runtime.name == "deployment" else 0
 
     @model_validator(mode="before")
     @classmethod

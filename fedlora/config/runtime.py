@@ -9,14 +9,20 @@ from fedlora.section import Section
 Training = Literal["sequential", "batched", "auto"]
 
 
+RETRIES_ABROAD = 4
+"""Of clients on other machines: over a minute, in which Flower forgets a SuperNode that is gone."""
+
+
 class RoundsConfig(Section):
     """What the server asks of a round before it goes on."""
 
     min_answers: float = Field(0.5, gt=0, le=1, description="share of clients that must answer")
     timeout: float = Field(3600.0, gt=0, description="seconds to wait for a round")
-    retries: int = Field(
-        0, ge=0, le=10, description="times that a client is asked again that gave no answer"
-    )
+    retries: int | None = Field(
+        None, ge=0, le=10,
+        description="times that a client is asked again whose machine is gone, after 5, 10, 20, ..."
+        " seconds; null: 4 in a deployment, 0 elsewhere",
+    )  # fmt: skip
     max_norm: float = Field(1e4, gt=0, description="largest accepted ||DeltaW|| of an adapter")
 
 

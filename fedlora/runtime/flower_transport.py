@@ -159,4 +159,4 @@ def _plain(reason: str) -> str:
 
 
 def _refusal(request: Request, reason: str, tries: int = 1) -> Reply:
-    return Reply(request.client, None, reason, tries)
+    return Reply(request.client, None, reason, tries, absent=True)

@@ -56,6 +56,7 @@ class Asker:
     """Asks through a transport and remembers through a journal.
 
     limit: the most bytes an answer may have.
+    retries: how often a client that is absent is asked again.
     work: of each client that has described its task, the size of its training data.
     """
 
@@ -64,6 +65,7 @@ class Asker:
     rounds: RoundsConfig
     observer: Observer
     limit: int
+    retries: int = 0
     remarks: set[str] = field(default_factory=set)
     work: dict[int, float] = field(default_factory=dict)
 
@@ -103,13 +105,13 @@ class Asker:
         return self._good(phase, round, known)
 
     def _replies(self, requests: Sequence[Request]) -> Iterator[Reply]:
-        """Whatever comes back; who gave no answer is asked again, `rounds.retries` times."""
+        """Whatever comes back; who is absent is asked again, `retries` times."""
         left, lost = {request.client: request for request in requests}, dict[int, Reply]()
-        for pause in (*(PAUSE * 2**n for n in range(self.rounds.retries)), None):
+        for pause in (*(PAUSE * 2**n for n in range(self.retries)), None):
             again = []
             for reply in self.transport.exchange(list(left.values())):
                 whole = _after(lost.get(reply.client), reply)
-                if reply.frame is None and pause is not None and reply.client in left:
+                if reply.absent and pause is not None and reply.client in left:
                     lost[reply.client] = whole
                     again.append(reply.client)
                 else:

@@ -95,7 +95,7 @@ def open_context(
 ) -> ServerContext:
     """What the phases of one seed share; the arguments are those of `federate`."""
     spec = open_slot(config.backbone, config.lora, config.runtime.device).spec
-    asker = Asker(transport, journal, config.rounds, observer, ENVELOPE_BYTES)
+    asker = Asker(transport, journal, config.rounds, observer, ENVELOPE_BYTES, config.retries)
     return ServerContext(
         config=config,
         seed=seed,

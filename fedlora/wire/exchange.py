@@ -31,6 +31,7 @@ class Reply:
 
     tries: how often its request was sent; 0 for one that never was.
     socket: bytes down and up that its exchange took on the wire; None where none is counted.
+    absent: nobody answered, since its node was lost or never there; maybe it comes back.
     """
 
     client: int
@@ -38,6 +39,7 @@ class Reply:
     error: str = ""
     tries: int = 1
     socket: tuple[int, int] | None = None
+    absent: bool = False
 
 
 class Transport(Protocol):

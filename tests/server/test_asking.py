@@ -151,40 +151,41 @@ def test_a_client_that_calls_itself_a_misfit_is_lost_like_any_other(tmp_path):
     journal.close()
 
 
-def test_who_gave_no_answer_is_asked_again_as_often_as_the_rounds_allow(tmp_path, monkeypatch):
+def test_who_is_absent_is_asked_again_and_who_says_an_error_is_not(tmp_path, monkeypatch):
     monkeypatch.setattr("fedlora.server.asking.PAUSE", 0.0)
     answered = encode(Message("train"))
     asked = []
 
     class Flaky:
-        """A transport over which client 1 answers the third time, and client 2 never does."""
+        """A transport over which 1 answers the third time, 2 never comes, and 3 has no data."""
 
         def exchange(self, requests):
             asked.append([request.client for request in requests])
             for request in requests:
                 there = request.client == 0 or (request.client == 1 and len(asked) == 3)
                 frame = answered if there else None
-                yield Reply(request.client, frame, "" if there else "gone", 1, (10, 1))
+                error = "" if there else "no data" if request.client == 3 else "gone"
+                yield Reply(request.client, frame, error, 1, (10, 1), absent=error == "gone")
 
     def ask(retries):
         asked.clear()
         journal = Journal(tmp_path / f"{retries}.sqlite")
-        rounds = RoundsConfig(min_answers=0.1, retries=retries)
-        asker = Asker(Flaky(), journal, rounds, Silent(), limit=1 << 20)
-        good = asker.ask("describe", 0, {c: Message("train") for c in range(3)}, lambda *_: None)
+        rounds = RoundsConfig(min_answers=0.1)
+        asker = Asker(Flaky(), journal, rounds, Silent(), limit=1 << 20, retries=retries)
+        good = asker.ask("describe", 0, {c: Message("train") for c in range(4)}, lambda *_: None)
         lines = [Entry.from_line(line) for line in journal.lines("ledger")]
         journal.close()
         return list(good), lines
 
     assert ask(0)[0] == [0]
-    assert asked == [[0, 1, 2]]
+    assert asked == [[0, 1, 2, 3]]
     good, lines = ask(2)
     assert good == [0, 1]
-    assert asked == [[0, 1, 2], [1, 2], [1, 2]]
+    assert asked == [[0, 1, 2, 3], [1, 2], [1, 2]]
     down = [(e.client, e.status, e.socket) for e in lines if e.direction == "down"]
     assert sorted(down) == [
         (0, "ok", 10), (1, "lost", 0), (1, "lost", 0), (1, "ok", 30),
-        (2, "lost", 0), (2, "lost", 0), (2, "ok", 30),
+        (2, "lost", 0), (2, "lost", 0), (2, "ok", 30), (3, "ok", 10),
     ]  # fmt: skip
 
 

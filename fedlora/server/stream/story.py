@@ -73,7 +73,7 @@ def _context(
     journal: Journal,
 ) -> StreamContext:
     spec = open_slot(config.backbone, config.lora, config.runtime.device).spec
-    asker = Asker(transport, journal, config.rounds, observer, ENVELOPE_BYTES)
+    asker = Asker(transport, journal, config.rounds, observer, ENVELOPE_BYTES, config.retries)
     codec = config.codec.build()
     return StreamContext(config, continual, seed, folder, spec, codec, journal, asker, observer)
 
