@@ -26,8 +26,9 @@ def main() -> None:
     os.umask(0o077)
     (folder / SOCKET).unlink(missing_ok=True)
     private.write(folder / SECRET, secret)
-    warm_up()
-    with Listener(str(folder / SOCKET), "AF_UNIX", authkey=secret) as listener:
+    with Listener(str(folder / SOCKET), "AF_UNIX", backlog=8, authkey=secret) as listener:
+        # Open already: who asks meanwhile waits, rather than load the same a second time.
+        warm_up()
         while True:
             try:
                 with listener.accept() as connection:

@@ -1,4 +1,7 @@
+import subprocess
+import sys
 import threading
+import time
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Listener
 
@@ -63,3 +66,32 @@ def test_who_does_not_know_the_secret_gets_nothing_and_says_nothing(worker):
 def test_no_worker_is_told_apart_from_a_wrong_answer(tmp_path):
     with pytest.raises(NoWorkerError):
         ask_worker(tmp_path, ASKED)
+
+
+STARTING = """
+import sys, time
+from pathlib import Path
+from fedlora.runtime.deploy import worker
+from fedlora.wire.exchange import Reply
+
+def warm_up():
+    time.sleep(1.5)
+    Path(sys.argv[1], "warm").touch()
+
+worker.warm_up = warm_up
+worker.answer_here = lambda asked: [Reply(r.client, r.frame) for r in asked.requests]
+worker.main()
+"""
+
+
+def test_who_asks_a_worker_that_starts_waits_for_it(tmp_path):
+    with subprocess.Popen([sys.executable, "-c", STARTING, str(tmp_path)]) as process:
+        deadline = time.monotonic() + 30
+        while not (tmp_path / SOCKET).exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        time.sleep(0.1)  # bound, then listening
+        assert not (tmp_path / "warm").exists()
+        replies = ask_worker(tmp_path, ASKED)
+        process.kill()
+    assert [reply.frame for reply in replies] == [request.frame for request in ASKED.requests]
+    assert (tmp_path / "warm").exists()
