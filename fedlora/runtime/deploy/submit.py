@@ -23,8 +23,8 @@ STANDING = {
 }
 
 _PATIENCE = 20.0
-_LOST = "No heartbeat received"
-"""What Flower says of a ServerApp that is not there any more."""
+_LOST = ("No heartbeat received", "SuperLink is unavailable")
+"""What Flower says of a ServerApp, or a SuperLink, that is not there any more."""
 
 
 def settings_for(place: Place) -> list[str]:
@@ -50,14 +50,15 @@ def connect(place: Place, say: Callable[[str], None]) -> None:
 
 @contextmanager
 def going_on(command: str) -> Iterator[None]:
-    """Say of a run whose ServerApp was lost how to go on with it."""
+    """Say of a run whose ServerApp or SuperLink was lost how to go on with it."""
     try:
         yield
     except FedloraError as error:
-        if _LOST not in str(error):
+        if not any(words in str(error) for words in _LOST):
             raise
         raise FedloraError(
-            f"the run's ServerApp was killed, or did not answer for a minute; go on with: {command}"
+            "the run's ServerApp or its SuperLink was killed, or did not answer for a minute; go on"
+            f" with: {command}"
         ) from error
 
 
