@@ -3,6 +3,7 @@
 import json
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -60,8 +61,9 @@ def submit(
     try:
         _follow([run, connection], env, log, say)
     except BaseException:
-        # Nobody waits for it any more.
-        _flwr(["stop", run, connection, "--format", "json"], env)
+        # Nobody waits for it any more; why not is what counts, whether or not it can be stopped.
+        with suppress(FedloraError):
+            _flwr(["stop", run, connection, "--format", "json"], env)
         raise
     told: dict[str, Any] = _flwr(["list", connection, "--run-id", run, "--format", "json"], env)
     record: dict[str, Any] = told["runs"][0]
