@@ -102,8 +102,8 @@ class FlowerTransport:
             time.sleep(min(max((time.monotonic() - heard) / 20, _SHORTEST), _LONGEST))
         reason = f"no answer within {self._timeout:g} s (rounds.timeout)"
         for flight in flying.values():
-            yield from (_refusal(r, reason, 1 + flight.lost) for r in flight.requests)
-        yield from (_refusal(request, reason, tries) for request, tries in backlog.drain())
+            yield from (_late(r, reason, 1 + flight.lost) for r in flight.requests)
+        yield from (_late(request, reason, tries) for request, tries in backlog.drain())
 
     def _placed(self, requests: Sequence[Request]) -> Iterable[tuple[int | None, Request]]:
         """Each request with its node; in a simulation, where data is everywhere, as suits best."""
@@ -158,5 +158,11 @@ def _plain(reason: str) -> str:
     return " ".join(re.sub(r"^<class '.*?'>:<'(.*)'>$", r"\1", reason, flags=re.S).split())[:300]
 
 
+def _late(request: Request, reason: str, tries: int) -> Reply:
+    """For a client that may well be there; to ask it again would take as long."""
+    return Reply(request.client, None, reason, tries)
+
+
 def _refusal(request: Request, reason: str, tries: int = 1) -> Reply:
+    """For a client whose node is gone."""
     return Reply(request.client, None, reason, tries, absent=True)

@@ -50,6 +50,7 @@ def test_what_comes_too_late_is_an_error_and_the_round_ends():
     assert waited < 5
     assert [bool(replies[client].frame) for client in range(3)] == [True, False, True]
     assert replies[1].error == "no answer within 1 s (rounds.timeout)"
+    assert not replies[1].absent  # late, and would be late again
 
 
 class LosesFirst(ThreadsBackend):
@@ -111,6 +112,7 @@ def test_a_client_lost_twice_is_an_error():
         replies = ask(transport, list("abcdef"))
 
     assert {reply.error for reply in replies.values()} == {"its node was lost: the wire was cut"}
+    assert all(reply.absent for reply in replies.values())
 
 
 def test_one_pack_a_node_when_no_seconds_are_given():
