@@ -82,7 +82,7 @@ def trick_claims(rows: Sequence[Row]) -> list[Claim]:
     what = "hostile names and files refused, or taken as mere names"
     return [
         plain_claim("T3", what, float(held), ">=", float(len(rows))),
-        plain_claim("T3", "memory that a trick took", most / (1 << 20), "<=", 64.0, "MiB"),
+        plain_claim("T3", "memory that refusing a trick took", most / (1 << 20), "<=", 64.0, "MiB"),
     ]
 
 

@@ -50,7 +50,11 @@ HUGE = 1 << 28
 
 @dataclass(frozen=True)
 class Tricked:
-    """held: refused with an error of one line, or taken as a mere name. growth: bytes of memory."""
+    """One trick.
+
+    held: it was refused with an error of one line, or taken as a mere name.
+    growth: bytes of memory that a refusal took; None where there was none to refuse.
+    """
 
     trick: str
     held: bool
@@ -59,12 +63,13 @@ class Tricked:
 
 def play(folder: Path) -> list[Tricked]:
     """Every trick, each in a folder of its own."""
-    found = []
-    for name, trick in {**_refused(), **_contained()}.items():
+    found, refused = [], _refused()
+    for name, trick in {**refused, **_contained()}.items():
         place = folder / name.replace(" ", "_")
         place.mkdir(parents=True)
         held, growth = with_peak(partial(trick, place))
-        found.append(Tricked(name, held and not (folder.parent / "outside").exists(), growth))
+        inside = held and not (folder.parent / "outside").exists()
+        found.append(Tricked(name, inside, growth if name in refused else None))
     return found
 
 

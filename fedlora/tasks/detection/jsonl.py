@@ -11,6 +11,9 @@ from fedlora.errors import FedloraError
 from fedlora.tasks.detection.locations import Box, Found, dequantise, from_text, quantise, to_text
 from fedlora.tasks.records import read_records
 
+MOST = 1_000_000
+"""Pixels along a side of an image."""
+
 
 @dataclass(frozen=True)
 class Annotated:
@@ -77,13 +80,13 @@ def write_annotations(file: Path, annotations: Sequence[Annotated]) -> None:
 def _annotated(place: str, row: dict[str, Any]) -> Annotated:
     try:
         height, width = int(row["height"]), int(row["width"])
-        if height < 1 or width < 1:
-            raise FedloraError("height and width must be positive")
+        if not 1 <= height <= MOST or not 1 <= width <= MOST:
+            raise FedloraError(f"height and width must be from 1 to {MOST:,} pixels")
         objects = tuple(from_text(str(row["suffix"])))
         return Annotated(str(row["id"]), str(row["image_path"]), height, width, objects)
     except KeyError as error:
         raise FedloraError(
             f"{place}: no {error}; a line has id, image_path, height, width and suffix"
         ) from None
-    except (FedloraError, ValueError, TypeError) as error:
+    except (FedloraError, ValueError, TypeError, OverflowError) as error:
         raise FedloraError(f"{place}: {error}") from None

@@ -45,7 +45,9 @@ def test_the_published_line_is_read_and_written_as_it_was(tmp_path: Path):
     ("change", "says"),
     [
         ({"suffix": "dog<loc_1>"}, "line 1.*write a label and four"),
-        ({"height": 0}, "must be positive"),
+        ({"height": 0}, "from 1 to 1,000,000 pixels"),
+        ({"height": float("inf")}, "infinity"),
+        ({"width": 10**300}, "from 1 to 1,000,000 pixels"),
         ({"width": "wide"}, "line 1"),
         ({"suffix": None}, "line 1"),
     ],
