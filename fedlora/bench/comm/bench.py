@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fedlora import atomic
+from fedlora.bench.chosen import chosen
 from fedlora.bench.claims import plain_claim
 from fedlora.bench.comm.cases import TABLES, Case, Table, cases
 from fedlora.bench.comm.claims import codec_claims, mixed_claim
@@ -19,8 +20,6 @@ from fedlora.bench.comm.tables import Lived, Row, front, rows_of
 from fedlora.bench.comm.wire import wire
 from fedlora.bench.kept import Kept
 from fedlora.bench.lives import Lives
-from fedlora.errors import FedloraError
-from fedlora.registry import nearest
 from fedlora.results import BenchResults, Claim, write_results
 from fedlora.server.observer import Observer
 
@@ -57,15 +56,12 @@ def bench_comm(
         FedloraError: a part is unknown, a federation fails, or the results cannot be written.
     """
     by_name = {family.name: family for family in families}
-    parts = [*SMALL_PARTS, *by_name]
-    for name in only:
-        if name not in parts:
-            raise FedloraError(f"--only {name}: no such part; {nearest(name, parts)}")
+    parts = chosen(only, [*SMALL_PARTS, *by_name])
     kept: Kept[Row] = Kept.of_bench("comm", Row)
     lives = Lives(live, kept, workers, observer)
     rows: list[Row] = []
     claims: list[Claim] = []
-    for name in only or parts:
+    for name in parts:
         if name == EXACTNESS:
             found = _exactness(observer)
         elif name == WIRE:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fedlora import run_folder
+from fedlora.bench.chosen import chosen
 from fedlora.bench.claims import plain_claim
 from fedlora.bench.deploy.intruders import Tried, misfits, strangers
 from fedlora.bench.deploy.newcomers import Served, newcomer_data, take_part
@@ -31,13 +32,13 @@ def bench_deploy(out: Path, only: list[str], observer: Observer) -> BenchResults
     The file is written after each section, so a bench that is ended keeps what it has.
 
     Raises:
-        FedloraError: a run fails, or the results cannot be written.
+        FedloraError: there is no such section, a run fails, or the results cannot be written.
     """
     started = time.perf_counter()
     rows: list[dict[str, Any]] = []
     claims: list[Claim] = []
     results = None
-    for section in only or SECTIONS:
+    for section in chosen(only, SECTIONS):
         observer.phase(section, 1)
         with tempfile.TemporaryDirectory(prefix="fedlora-bench-") as scratch:
             more_rows, more_claims = _SECTIONS[section](Path(scratch), observer)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from fedlora.bench.chosen import chosen
 from fedlora.bench.generator import ranks, speed, traffic
 from fedlora.bench.generator.cases import Case, Part, live
 from fedlora.bench.generator.claims import family_claims
@@ -11,8 +12,6 @@ from fedlora.bench.generator.families import DENSE, FAMILIES, SEEDS, Family
 from fedlora.bench.generator.tables import curve_rows, method_rows, newcomers
 from fedlora.bench.kept import Kept
 from fedlora.bench.lives import Lives
-from fedlora.errors import FedloraError
-from fedlora.registry import nearest
 from fedlora.results import BenchResults, Claim, write_results
 from fedlora.server.observer import Observer
 
@@ -44,15 +43,13 @@ def bench_generator(
     Raises:
         FedloraError: a part is unknown, a federation fails, or the results cannot be written.
     """
-    for name in only:
-        if name not in PARTS:
-            raise FedloraError(f"--only: no part '{name}'; {nearest(name, list(PARTS))}")
+    parts = chosen(only, PARTS)
     kept: Kept[Row] = Kept.of_bench("generator", Row)
     lives = Lives(live, kept, workers, observer)
     rows: list[Row] = []
     claims: list[Claim] = []
     command = " ".join(["fedlora bench generator", *(f"--only {name}" for name in only)])
-    for name in only or PARTS:
+    for name in parts:
         found = _measured(name, lives)
         rows += found[0]
         claims = sorted([*claims, *found[1]], key=lambda claim: claim.id)

@@ -9,11 +9,10 @@ from typing import Any
 
 import torch
 
+from fedlora.bench.chosen import chosen
 from fedlora.bench.hyperconv import commonsense, dry_run, quality, speed
 from fedlora.bench.hyperconv.families import FAMILIES, make
-from fedlora.errors import FedloraError
 from fedlora.evaluation.table import Row
-from fedlora.registry import nearest
 from fedlora.results import BenchResults, Claim, write_results
 from fedlora.server.observer import Observer
 
@@ -27,15 +26,13 @@ def bench_hyperconv(out: Path, only: Sequence[str], observer: Observer) -> Bench
     Raises:
         FedloraError: there is no such part, its data is missing, or the file cannot be written.
     """
-    for part in only:
-        if part not in PARTS:
-            raise FedloraError(f"--only: no part '{part}'; {nearest(part, list(PARTS))}")
+    parts = chosen(only, PARTS)
     started, threads = time.perf_counter(), torch.get_num_threads()
     torch.set_num_threads(1)
     rows: list[dict[str, Any]] = []
     claims: list[Claim] = []
     try:
-        for part in only or PARTS:
+        for part in parts:
             more_rows, more_claims = measure(part, observer)
             rows += more_rows
             claims += more_claims

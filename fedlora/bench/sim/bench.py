@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from fedlora.bench.chosen import chosen
 from fedlora.bench.kept import Kept
 from fedlora.bench.sim.claims import claims, rows
 from fedlora.bench.sim.measure import Bench
@@ -15,7 +16,6 @@ from fedlora.bench.sim.outcome import Outcome
 from fedlora.bench.sim.plan import NODE_LOSS, PLAN
 from fedlora.bench.sim.sides import PEERS
 from fedlora.errors import FedloraError
-from fedlora.registry import nearest
 from fedlora.results import BenchResults, write_results
 from fedlora.server.observer import Observer
 
@@ -85,9 +85,7 @@ def _measured(group: str, root: Path, observer: Observer) -> Outcome:
 
 
 def _chosen(only: Sequence[str]) -> list[str]:
-    for name in only:
-        if name not in PLAN:
-            raise FedloraError(f"--only {name}: no such workload; {nearest(name, list(PLAN))}")
+    groups = chosen(only, PLAN)
     if "gpu" in only and not torch.cuda.is_available():
         raise FedloraError("--only gpu: there is no GPU here")
-    return list(only) or list(PLAN)
+    return groups

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from fedlora.bench.chosen import chosen
 from fedlora.bench.kept import Kept
 from fedlora.bench.trust.parts import PARTS, Row, Session
-from fedlora.errors import FedloraError
-from fedlora.registry import nearest
 from fedlora.results import BenchResults, Claim, read, this_commit, this_machine, write_results
 from fedlora.server.observer import Observer
 
@@ -36,12 +35,10 @@ def bench_trust(
     Raises:
         FedloraError: a part is unknown, or the results cannot be written.
     """
-    for name in only:
-        if name not in PARTS:
-            raise FedloraError(f"--only {name}: no such part; {nearest(name, list(PARTS))}")
+    parts = chosen(only, PARTS)
     session = Session(seeds, Kept.of_bench("trust", Row), workers, observer)
     rows = _before(out, seeds) if only else {}
-    for name in only or PARTS:
+    for name in parts:
         began = time.perf_counter()
         found = PARTS[name].measure(session)
         # A federation that was lived through before an interruption took its time then.

@@ -23,7 +23,7 @@ def status(at: PlaceArgument = Path(), json: AsJson = False) -> None:
     from fedlora import run_folder
     from fedlora.runtime.deploy import place
     from fedlora.runtime.deploy import submit as submitting
-    from fedlora.runtime.deploy.control import control
+    from fedlora.runtime.deploy.control import NoAnswerError, control
     from fedlora.server.progress import progress
 
     here = place.read(at, "server")
@@ -34,7 +34,7 @@ def status(at: PlaceArgument = Path(), json: AsJson = False) -> None:
                 {"client": node.name or str(node.id), "status": node.status, "since": node.since}
                 for node in superlink.nodes()
             ]
-    except FedloraError as error:
+    except NoAnswerError as error:
         say(f"nobody is connected: {error}")
     run = submitting.newest(here)
     rows = []

@@ -52,7 +52,7 @@ def heat_map(
         ax.set_xticks(
             range(len(columns)), [_short(name, 9) for name in columns], rotation=35, ha="right"
         )
-        ax.set_yticks(range(len(matrix)), [_short(name, 26) for name in rows])
+        ax.set_yticks(range(len(matrix)), [name[-26:] for name in rows])
         ax.set_ylabel(side)
         ax.grid(visible=False)
 
