@@ -37,8 +37,7 @@ def evaluate(
             " every task's accuracy, and the card in adapters/all says how to load the whole"
         )
     own = open_task(config, task, data, text, label)
-    if not len(next(iter(own.judging.values()))):
-        raise FedloraError(f"{data or task}: no example is left to judge on; give it five or more")
+    own.examples_to_judge()
     put(own.objective, fresh(own.objective, 0))
     rows = [{"adapter": "base", **_told(own.objective.score(own.judging))}]
     for folder in adapter:

@@ -35,6 +35,7 @@ class Newcomer:
     ) -> None:
         self._config, self._seed, self._out = config, seed, out
         self._task: OwnTask = open_task(config, None, data, text, label)
+        self._judged = self._task.examples_to_judge()
 
     @property
     def base(self) -> str:
@@ -76,13 +77,15 @@ class Newcomer:
         adapter: LoraAdapter = self._config.codec.build().decode(tensor, self._spec())
         objective, judging = self._task.objective, self._task.judging
         start = fresh(objective, self._seed)
-        values: dict[str, JSON] = {
-            "base": score(objective, start, judging),
-            "generated": score(objective, adapter, judging),
-        }
+        without, with_it = (score(objective, each, judging) for each in (start, adapter))
         base = open_slot(self._config.backbone, self._config.lora, self._config.runtime.device).base
-        facts = f"Generated for a newcomer by the run {self._config.name}."
+        metric = objective.metric
+        facts = (
+            f"Generated for a newcomer by the run {self._config.name}. On {self._judged}"
+            f" of its examples: {metric} {with_it[metric]:.3f}, {without[metric]:.3f} without it."
+        )
         peft_folder.save(adapter, self._out, base.reference, base.task_type, facts)
+        values: dict[str, JSON] = {"base": {**without}, "generated": {**with_it}}
         return Message("evaluation", {}, {"values": values})
 
     def _spec(self) -> AdapterSpec:

@@ -30,6 +30,17 @@ class OwnTask:
     describing: Rows
     judging: Rows
 
+    def examples_to_judge(self) -> int:
+        """How many there are.
+
+        Raises:
+            FedloraError: none.
+        """
+        count = len(next(iter(self.judging.values())))
+        if not count:
+            raise FedloraError("no example of the data is left to judge on; give it five or more")
+        return count
+
 
 def open_task(
     config: RunConfig,

@@ -20,6 +20,20 @@ def is_records(path: Path) -> bool:
     return path.name.endswith(SUFFIXES)
 
 
+def record_files(path: Path) -> list[Path]:
+    """The path itself, or the files of a folder that this module reads, by name.
+
+    Raises:
+        FedloraError: the folder holds none.
+    """
+    if not path.is_dir():
+        return [path]
+    found = sorted(filter(is_records, path.iterdir()))
+    if not found:
+        raise FedloraError(f"{path}: holds no JSONL, CSV or Parquet file and no images")
+    return found
+
+
 def read_records(path: Path) -> list[Row]:
     """(place, row) pairs; a place is "FILE line N", as an editor counts lines.
 

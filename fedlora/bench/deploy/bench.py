@@ -23,7 +23,6 @@ from fedlora.server.observer import Observer, Silent
 SECTIONS = ("costs", "federation", "faults")
 NAMES = ("server", "client-0", "client-1", "newcomer")
 _TURNS = 4
-_COMMAND = "make bench-deploy"
 
 
 def bench_deploy(out: Path, only: list[str], observer: Observer) -> BenchResults:
@@ -38,14 +37,17 @@ def bench_deploy(out: Path, only: list[str], observer: Observer) -> BenchResults
     rows: list[dict[str, Any]] = []
     claims: list[Claim] = []
     results = None
-    for section in chosen(only, SECTIONS):
+    sections = chosen(only, SECTIONS)
+    parts = " ".join(f"--only {section}" for section in sections)
+    command = "make bench-deploy" if sections == list(SECTIONS) else f"fedlora bench deploy {parts}"
+    for section in sections:
         observer.phase(section, 1)
         with tempfile.TemporaryDirectory(prefix="fedlora-bench-") as scratch:
             more_rows, more_claims = _SECTIONS[section](Path(scratch), observer)
         rows += more_rows
         claims += more_claims
         elapsed = time.perf_counter() - started
-        results = write_results(out, "deploy", _COMMAND, rows, claims, (0,), elapsed)
+        results = write_results(out, "deploy", command, rows, claims, (0,), elapsed)
     assert results is not None
     return results
 

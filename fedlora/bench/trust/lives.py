@@ -15,7 +15,7 @@ from fedlora.client.client import Client
 from fedlora.errors import FedloraError
 from fedlora.finetune.local import put
 from fedlora.finetune.objectives.contract import take
-from fedlora.runtime.inprocess import InProcess
+from fedlora.runtime.inprocess import InPacks
 from fedlora.server.federation import federate
 from fedlora.server.observer import Silent
 
@@ -42,7 +42,8 @@ def live(case: Case) -> Row:
         folder = Path(scratch)
         client = Client(config, case.seed)
         try:
-            federate(config, case.seed, InProcess(client.handle), folder, Silent())
+            clients = InPacks(client.handle_many, config.runtime.together)
+            federate(config, case.seed, clients, folder, Silent())
         except FedloraError as error:
             return facts | {"reason": str(error)[:300]}
         table = json.loads((folder / "table.json").read_text())["rows"]

@@ -113,6 +113,7 @@ def config_of(case: Case) -> RunConfig:
         "generator": {"name": "topk"},
         "evaluation": {"baselines": [], "few_labels": 8, "one_epoch": False},
         "screening": {"enabled": screened, "rounds": screened},
+        "runtime": {"training": "batched", "group": 10},
     }
     if not alone:
         skew = {"partition": "dirichlet", "alpha": 0.3} if case.deal == "dirichlet" else {}

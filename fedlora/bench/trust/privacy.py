@@ -19,7 +19,7 @@ from fedlora.evaluation.membership import membership
 from fedlora.evaluation.reconstruction import likeness, reconstruct
 from fedlora.finetune.objectives.contract import take
 from fedlora.results import Claim
-from fedlora.runtime.inprocess import InProcess
+from fedlora.runtime.inprocess import InPacks
 from fedlora.server.federation import federate
 from fedlora.server.observer import Silent
 
@@ -139,7 +139,8 @@ def live_private(case: PrivateCase) -> Row:
     client = Client(config, case.seed)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        federate(config, case.seed, InProcess(client.handle), folder, Silent())
+        clients = InPacks(client.handle_many, config.runtime.together)
+        federate(config, case.seed, clients, folder, Silent())
         table = json.loads((folder / "table.json").read_text())["rows"]
         row = _worth(case, table)
         if case.family == CLIENTS:

@@ -64,8 +64,7 @@ def doctor(
     from fedlora.runtime.deploy.doctor import examine
     from fedlora.runtime.deploy.own import read_data
 
-    read_data(data or [])
-    found = examine(place.read_any(folder), model_folder(model))
+    found = examine(place.read_any(folder), model_folder(model), read_data(data or []))
     show([asdict(finding) for finding in found], json)
     if wrong := [finding.check for finding in found if not finding.fine]:
         raise FedloraError(f"not fit to run: {', '.join(wrong)}")

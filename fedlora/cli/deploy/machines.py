@@ -70,6 +70,20 @@ def invite(
     show([_row(place.folder, place.facts.role)], json)
 
 
+def revoke(
+    folder: Annotated[Path, typer.Argument(help="The federation's folder, or the server's.")],
+    name: Annotated[str, typer.Argument(help="Whose key opens nothing any more.")],
+    json: AsJson = False,
+) -> None:
+    """Take back a client's key; a running server puts the client out.
+
+    Where the server runs elsewhere, run it there, or copy the file that it names there.
+    """
+    from fedlora.runtime.deploy.initialise import revoke as revoke_one
+
+    show([{"revoked": name, "file": str(revoke_one(folder, name))}], json)
+
+
 def renew(
     folder: Annotated[Path, typer.Argument(help="The folder that `deploy init` wrote.")],
     json: AsJson = False,

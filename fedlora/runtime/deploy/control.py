@@ -9,7 +9,12 @@ import httpx
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_ssh_public_key
-from flwr.proto.control_pb2 import ListNodesRequest, RegisterNodeRequest
+from flwr.proto.control_pb2 import (
+    ListNodesRequest,
+    RegisterNodeRequest,
+    UnregisterNodeRequest,
+)
+from flwr.supercore.constant import NodeStatus
 from flwr.supercore.control import ControlHttpClient
 from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes
@@ -63,6 +68,7 @@ class Control:
                 each.public_key,
             )
             for each in told.nodes_info
+            if each.status != NodeStatus.UNREGISTERED
         ]
 
     def register(self, name: str, public_key: bytes) -> None:
@@ -72,12 +78,30 @@ class Control:
             NoAnswerError: the SuperLink does not answer.
             FedloraError: it refuses the key.
         """
-        try:
-            self._client.RegisterNode(RegisterNodeRequest(public_key=public_key, name=name))
-        except httpx.TransportError as error:
-            raise NoAnswerError(f"the SuperLink does not answer: {error}") from None
-        except httpx.HTTPError as error:
-            raise FedloraError(f"{name}: the SuperLink refuses its key: {error}") from None
+        request = RegisterNodeRequest(public_key=public_key, name=name)
+        with _understood(f"{name}: the SuperLink refuses its key"):
+            self._client.RegisterNode(request)
+
+    def unregister(self, node: Node) -> None:
+        """Let a SuperNode in no more, for good: Flower takes a key once.
+
+        Raises:
+            NoAnswerError: the SuperLink does not answer.
+            FedloraError: it does not know the SuperNode.
+        """
+        with _understood(f"{node.name}: the SuperLink does not put it out"):
+            self._client.UnregisterNode(UnregisterNodeRequest(node_id=node.id))
+
+
+@contextmanager
+def _understood(what: str) -> Iterator[None]:
+    """A SuperLink's refusal as an error of ours."""
+    try:
+        yield
+    except httpx.TransportError as error:
+        raise NoAnswerError(f"the SuperLink does not answer: {error}") from None
+    except httpx.HTTPError as error:
+        raise FedloraError(f"{what}: {error}") from None
 
 
 @contextmanager

@@ -3,11 +3,13 @@
 import shutil
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 
 import httpx
 from cryptography.exceptions import InvalidSignature
@@ -17,6 +19,8 @@ from fedlora.config import BackboneConfig
 from fedlora.errors import FedloraError
 from fedlora.runtime.deploy import certificates, private
 from fedlora.runtime.deploy.place import Place
+from fedlora.tasks.image_folder import is_image_folder
+from fedlora.tasks.records import read_records, record_files
 
 _SOON = timedelta(days=30)
 _MOST_SKEW = 60.0
@@ -34,12 +38,13 @@ class Finding:
     says: str
 
 
-def examine(place: Place, model: str | None) -> list[Finding]:
+def examine(place: Place, model: str | None, data: Mapping[str, str]) -> list[Finding]:
     """Look at everything that a server or a client needs.
 
     Args:
         place: of either role; a client's server should be running.
         model: the base model as this machine names it; None for the name that init was given.
+        data: paths by what they are for, as `read_data` tells them.
     """
     checks: list[tuple[str, Callable[[], str]]] = [("versions", lambda: _versions(place))]
     if place.facts.secure:
@@ -52,6 +57,10 @@ def examine(place: Place, model: str | None) -> list[Finding]:
         checks.append(("server", lambda: _server(place)))
         checks.append(("clock", lambda: _clock(place)))
     checks.append(("base model", lambda: _model(place, model)))
+    checks += [
+        (" ".join(["data", *filter(None, [task])]), partial(_data, Path(path)))
+        for task, path in data.items()
+    ]
     return list(_carry_out(checks))
 
 
@@ -170,3 +179,13 @@ def _model(place: Place, model: str | None) -> str:
             " take the same weights, and name their folder with --model"
         )
     return f"{name} is {digest[:12]}"
+
+
+def _data(path: Path) -> str:
+    """What is there to learn from; a run's configuration says which columns it takes."""
+    if is_image_folder(path):
+        return f"{path}: a folder of images"
+    parts = record_files(path)
+    rows = [row for part in parts for row in read_records(part)]
+    columns = ", ".join(dict.fromkeys(name for _, row in rows[:100] for name in row))
+    return f"{path}: {len(rows)} rows of {columns}"

@@ -1,11 +1,18 @@
-"""The SuperNodes that a server lets in: the public keys in its folder."""
+"""The SuperNodes that a server lets in: the public keys in its folder, less the revoked ones."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from fedlora.errors import FedloraError
-from fedlora.runtime.deploy.control import Control, NoAnswerError, control, read_public_key
-from fedlora.runtime.deploy.place import Place
+from fedlora.runtime.deploy.control import (
+    Control,
+    NoAnswerError,
+    Node,
+    control,
+    read_public_key,
+)
+from fedlora.runtime.deploy.place import REVOKED, Place
 from fedlora.runtime.deploy.watch import Say
 
 _EVERY = 1.0
@@ -13,43 +20,52 @@ _EVERY = 1.0
 
 
 class Guests:
-    """Registers with the SuperLink every key that lies in `nodes/`, those that come later too.
+    """Registers with the SuperLink every key in `nodes/`, and puts out those that were revoked.
 
-    Keys registered before stay so, in the SuperLink's database; `look` only adds.
+    Files that come later are seen within a second or two. A key registered before stays so, in the
+    SuperLink's database, until it is revoked: a file that is lost puts nobody out.
 
-    registered: whether all keys that were there at the last look are.
+    registered: whether the SuperLink knew all the files of the last look.
     """
 
     def __init__(self, place: Place, say: Say) -> None:
         self._place = place
         self._say = say
-        self._known: set[str] = set()
+        self._done: set[Path] = set()
         self._next = 0.0
         self.registered = False
 
     def look(self) -> None:
-        """Register what is new, once a second at most."""
+        """Tell the SuperLink what is new, once a second at most."""
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + _EVERY
-        new = [f for f in sorted(self._place.nodes.glob("*.pub")) if f.stem not in self._known]
+        revoked = sorted(self._place.nodes.glob(f"*{REVOKED}"))
+        out = {file.stem for file in revoked}
+        keys = [f for f in sorted(self._place.nodes.glob("*.pub")) if f.stem not in out]
+        new = [file for file in (*revoked, *keys) if file not in self._done]
         self.registered = not new
         if not new:
             return
         try:
             with control(self._place) as superlink:
-                there = {node.public_key for node in superlink.nodes()}
+                nodes = superlink.nodes()
                 for file in new:
-                    self._let_in(superlink, file, there)
-                    self._known.add(file.stem)
+                    self._tell(superlink, file, nodes)
+                    self._done.add(file)
             self.registered = True
         except NoAnswerError:
             return  # the SuperLink starts, or starts again
 
-    def _let_in(self, superlink: Control, file: Path, there: set[bytes]) -> None:
+    def _tell(self, superlink: Control, file: Path, nodes: Sequence[Node]) -> None:
         try:
             key = read_public_key(file)
-            if key not in there:
+            here = [node for node in nodes if node.public_key == key]
+            if file.suffix == REVOKED:
+                for node in here:
+                    superlink.unregister(node)
+                    self._say(f"put out {file.stem}")
+            elif not here:
                 superlink.register(file.stem, key)
                 self._say(f"let in {file.stem}")
         except NoAnswerError:

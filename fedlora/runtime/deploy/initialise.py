@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from fedlora import atomic
 from fedlora.errors import FedloraError
 from fedlora.runtime.deploy import certificates, place, private
-from fedlora.runtime.deploy.place import Facts, Place
+from fedlora.runtime.deploy.place import REVOKED, Facts, Place
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -105,11 +105,32 @@ def invite(folder: Path, name: str) -> Place:
     target = folder / "clients" / name
     if target.exists():
         raise FedloraError(f"{target}: invited already; name another, or copy that folder")
+    if (server.nodes / f"{name}{REVOKED}").exists():
+        raise FedloraError(f"{name}: revoked; name another, a name is of one key")
     facts = server.facts.model_copy(update={"role": "client", "share": None})
     facts = Facts.model_validate(facts.model_dump())
     written = _write_client(folder, name, facts)
     _write_starters(written, target.absolute())
     return Place(target.absolute(), facts)
+
+
+def revoke(folder: Path, name: str) -> Path:
+    """Let a SuperNode in no more: its public key stays, under another ending.
+
+    A running server whose folder this is puts it out within a second or two.
+
+    Returns:
+        The file that says so.
+
+    Raises:
+        FedloraError: the folder is no server's or federation's, or knows no such key.
+    """
+    server = place.read(folder, "server")
+    file = server.nodes / f"{name}.pub"
+    if not (file.parent == server.nodes and file.is_file()):
+        known = ", ".join(sorted(each.stem for each in server.nodes.glob("*.pub"))) or "none"
+        raise FedloraError(f"{file}: no such key; there are {known}")
+    return file.rename(file.with_suffix(REVOKED))
 
 
 def renew(folder: Path) -> Place:

@@ -14,6 +14,8 @@ from fedlora.section import Section, parse
 FILE = "federation.json"
 CONNECTION = "fedlora"
 """The SuperLink's name in Flower's own configuration."""
+REVOKED = ".revoked"
+"""The ending of a public key that may no longer connect."""
 
 
 class Facts(Section):

@@ -9,7 +9,7 @@ from fedlora.errors import FedloraError
 from fedlora.tasks.columns import Columns, text_table
 from fedlora.tasks.contract import Source, Table
 from fedlora.tasks.image_folder import image_table, is_image_folder
-from fedlora.tasks.records import is_records, read_records
+from fedlora.tasks.records import read_records, record_files
 
 
 class Config(Columns):
@@ -37,8 +37,5 @@ class Files(Source):
             raise FedloraError(f"{path}: no such file or folder; check 'path' of source 'files'")
         if self.config.kind == "image-classification" or is_image_folder(path):
             return image_table(path, self.config.size, self.config.channels, self.config.labels)
-        parts = sorted(filter(is_records, path.iterdir())) if path.is_dir() else [path]
-        if not parts:
-            raise FedloraError(f"{path}: holds no JSONL, CSV or Parquet file and no images")
-        rows = [row for part in parts for row in read_records(part)]
+        rows = [row for part in record_files(path) for row in read_records(part)]
         return text_table(rows, self.config)

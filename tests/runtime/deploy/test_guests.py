@@ -1,5 +1,6 @@
 """The keys in a server's folder, as its SuperLink comes to know them."""
 
+import shutil
 from contextlib import contextmanager
 
 import pytest
@@ -8,7 +9,7 @@ from fedlora.errors import FedloraError
 from fedlora.runtime.deploy import guests
 from fedlora.runtime.deploy.control import NoAnswerError, Node, read_public_key
 from fedlora.runtime.deploy.guests import Guests
-from fedlora.runtime.deploy.initialise import invite
+from fedlora.runtime.deploy.initialise import invite, revoke
 from tests.runtime.deploy.federation import make
 
 
@@ -21,12 +22,15 @@ class Book:
     def nodes(self):
         if not self.running:
             raise NoAnswerError("down")
-        return [Node(1, name, "registered", "", key) for name, key in self.keys.items()]
+        return [Node(i, n, "registered", "", k) for i, (n, k) in enumerate(self.keys.items())]
 
     def register(self, name, key):
         if name in self.refused:
             raise FedloraError(f"{name}: refused")
         self.keys[name] = key
+
+    def unregister(self, node):
+        del self.keys[node.name]
 
 
 @pytest.fixture
@@ -71,3 +75,54 @@ def test_a_key_that_cannot_be_registered_costs_no_other_its_place(tmp_path, book
     assert len(said) == 3
     assert "a.pub: no public key" in said[0]
     assert said[1:] == ["client-0: refused", "let in client-1"]
+
+
+def test_a_revoked_key_is_put_out_and_not_let_in_again(tmp_path, book):
+    server, said = make(tmp_path)[0], []
+    before = Guests(server, said.append)
+    before.look()
+
+    revoke(tmp_path / "fed", "client-0")
+    before.look()
+    assert said[2:] == ["put out client-0"]
+    assert list(book.keys) == ["client-1"]
+
+    Guests(server, said.append).look()  # the server starts anew, the SuperLink knows what it knew
+    assert list(book.keys) == ["client-1"]
+    shutil.rmtree(tmp_path / "fed" / "clients" / "client-0")
+    with pytest.raises(FedloraError, match="client-0: revoked"):
+        invite(tmp_path / "fed", "client-0")
+
+
+def test_a_key_revoked_while_the_server_was_down_is_put_out_before_the_gate_opens(tmp_path, book):
+    server, said = make(tmp_path)[0], []
+    Guests(server, said.append).look()
+    revoke(tmp_path / "fed" / "server", "client-1")
+    book.running = False
+    looking = Guests(server, said.append)
+
+    looking.look()
+    assert not looking.registered
+    book.running = True
+    looking.look()
+    assert looking.registered
+    assert list(book.keys) == ["client-0"]
+
+
+@pytest.mark.parametrize("name", ["nobody", "../../server/nodes/client-0", ""])
+def test_what_is_no_key_cannot_be_revoked(tmp_path, name):
+    server = make(tmp_path)[0]
+
+    with pytest.raises(FedloraError, match="no such key; there are client-0, client-1"):
+        revoke(server.folder, name)
+    assert len(list(server.nodes.glob("*.pub"))) == 2
+
+
+def test_a_lost_file_puts_nobody_out(tmp_path, book):
+    server, said = make(tmp_path)[0], []
+    looking = Guests(server, said.append)
+    looking.look()
+    (server.nodes / "client-0.pub").unlink()
+
+    looking.look()
+    assert len(book.keys) == 2

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from PIL import Image
 
 from fedlora import run_folder
 from fedlora.adapter import peft_folder
@@ -38,6 +39,17 @@ def test_a_newcomer_sends_its_vector_and_leaves_with_the_generators_adapter(met)
     adapter = peft_folder.load(out, newcomer.base)
     (made,) = standing._generator.sample(sent.tensors["vector"][None], seed=0)
     assert torch.allclose(adapter.flatten(), made.flatten())
+    told = [f"{worth[method]:.3f}" for method in ("generated", "base")]
+    assert f"accuracy {told[0]}, {told[1]} without it" in (out / "README.md").read_text()
+
+
+def test_data_with_nothing_to_judge_on_is_refused_before_anything_is_sent(tmp_path):
+    for name, grey in (("dress", 10), ("bag", 200)):
+        (tmp_path / "two" / name).mkdir(parents=True)
+        Image.new("L", (28, 28), grey).save(tmp_path / "two" / name / "one.png")
+
+    with pytest.raises(FedloraError, match="left to judge on; give it five or more"):
+        Newcomer(tiny_run(), 0, tmp_path / "out", tmp_path / "two")
 
 
 @pytest.mark.parametrize(
