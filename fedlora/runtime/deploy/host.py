@@ -10,7 +10,10 @@ network runs here. It starts no process, and holds a model only where no worker 
 
 import logging
 import sys
+import threading
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -30,42 +33,91 @@ from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message, 
 
 from fedlora.runtime.clientapp import app
 
-_EVERY = 0.1
-"""Seconds between two looks for a message."""
+_EVERY, _BUSY = 0.1, 1.0
+"""Seconds between two looks for a message, by a host that is idle and by one that answers."""
+_GRACE = 5.0
+"""Seconds to end a turn in whose answer the SuperNode already has."""
 _ACQUIRE = "/flwr.proto.Runtime/AcquireTask"
 
+_ONE = threading.Lock()
+"""Held by who works: the base model is one."""
+
 log = logging.getLogger("flwr")
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """One message, in a thread of its own: from the SuperNode's offer to the answer."""
+
+    client: RuntimeHttpClient
+    thread: threading.Thread
+
+    def give_up(self) -> None:
+        """End a turn whose message will never be whole.
+
+        A SuperNode offers one message at a time. Where a run ends while the SuperNode fetches a
+        message, it forgets that one and offers the next, but whoever has taken the first would
+        wait for the rest of it for hours.
+        """
+        self.thread.join(_GRACE)
+        if self.thread.is_alive():
+            log.warning("the rest of a message never came: its run has ended")
+            self.client.close()
 
 
 def main() -> None:
     """Answer messages until killed."""
     address, secret = sys.argv[1], Path(sys.argv[2]).read_bytes()
+    answer_messages(address, secret, lambda: False)
+
+
+def answer_messages(address: str, secret: bytes, done: Callable[[], bool]) -> None:
+    """Answer a SuperNode's messages, one at a time.
+
+    Args:
+        address: of the SuperNode's Runtime API.
+        secret: known to those who may ask it for messages.
+        done: asked between two looks for a message.
+    """
     signed = SuperExecAuthHttpInterceptor(master_secret=secret, protected_methods={_ACQUIRE})
-    client = _client(address, signed)
+    asking = _client(address, signed)
     wanted = AcquireTaskRequest(supported_task_types=[TaskType.CLIENT_APP])
-    while True:
+    turn: _Turn | None = None
+    while not done():
+        if turn is not None:
+            turn.thread.join(_BUSY)
         try:
-            offered = client.AcquireTask(wanted)
+            offered = asking.AcquireTask(wanted)
         except httpx.HTTPError as error:
             log.warning("the SuperNode does not answer: %s", error)
             time.sleep(1.0)
             continue
         if offered.HasField("task") and offered.token:
-            play(address, offered.token)
-        else:
+            if turn is not None:
+                turn.give_up()
+            turn = _begin(address, offered.token)
+        elif turn is None or not turn.thread.is_alive():
+            turn = None
             time.sleep(_EVERY)
 
 
-def play(address: str, token: str) -> None:
-    """Answer the message that a token stands for; a fault costs this message only."""
-    began = time.perf_counter()
+def _begin(address: str, token: str) -> _Turn:
     client = _client(address, RuntimeTokenHttpInterceptor(token))
+    thread = threading.Thread(target=play, args=(client,), daemon=True)
+    thread.start()
+    return _Turn(client, thread)
+
+
+def play(client: RuntimeHttpClient) -> None:
+    """Answer the message that a client's token stands for; a fault costs this message only."""
+    began = time.perf_counter()
     beats = HeartbeatSender(make_task_heartbeat_fn_http(client))
     beats.start()
     try:
         message, context, _, _ = pull_task_input(client)
         try:
-            reply = app(message, context)
+            with _ONE:
+                reply = app(message, context)
         except Exception as error:  # noqa: BLE001 - what is wrong with a message is said to its sender
             reason = f"{type(error).__name__}: {error}"
             reply = Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, reason), reply_to=message)
