@@ -43,4 +43,4 @@ class BestOf(Policy):
 
     @override
     def choose(self, offer: Offer, trial: Trial) -> LoraAdapter:
-        return min(some(offer).values(), key=trial.loss)
+        return min(some(offer).values(), key=lambda one: trial.score(one).loss)

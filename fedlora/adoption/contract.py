@@ -52,6 +52,17 @@ class Offer:
     distances: Mapping[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Score:
+    """What an adapter is worth on some examples.
+
+    value: the task's metric, turned so that more is better. loss: the mean.
+    """
+
+    value: float
+    loss: float
+
+
 class Trial(Protocol):
     """A newcomer's few labelled examples; its own, and seen by nobody else."""
 
@@ -60,8 +71,8 @@ class Trial(Protocol):
         """How many there are."""
         ...
 
-    def loss(self, adapter: LoraAdapter, rows: Tensor | None = None) -> float:
-        """Mean loss of an adapter on the examples, or on these rows of them."""
+    def score(self, adapter: LoraAdapter, rows: Tensor | None = None) -> Score:
+        """An adapter on the examples, or on these rows of them."""
         ...
 
     def refine(self, adapter: LoraAdapter, rows: Tensor | None = None) -> LoraAdapter:

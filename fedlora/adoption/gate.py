@@ -1,29 +1,48 @@
 """Whether local training on a few labels helps, judged before it is used."""
 
+from collections.abc import Sequence
+
 import torch
+from torch import Tensor
 
 from fedlora import seeding
 from fedlora.adapter import LoraAdapter
-from fedlora.adoption.contract import Trial
+from fedlora.adoption.contract import Score, Trial
 
 FOLDS = 4
+_EQUAL = 1e-9
 
 
 def refine_if_it_helps(adapter: LoraAdapter, trial: Trial, seed: int) -> LoraAdapter:
     """The adapter refined on all the labels if cross-validation on them says so, or as it is.
 
-    Each fold is scored by the adapter itself and by one refined on the other folds; refinement
-    has to lower the mean loss over the folds by more than the standard error of what it gains.
-    Fewer labels than two a fold are too few to judge by, so the adapter stays.
+    Each fold is scored by the adapter itself and by one refined on the other folds. Refinement
+    has to be better over all labels by what the task is judged by, or as good by that and lower in
+    loss: an adapter that has learned more is often surer of its mistakes, so the loss alone would
+    refuse what helps. Fewer labels than two a fold are too few to judge by, so the adapter stays.
     """
     if trial.examples < 2 * FOLDS:
         return adapter
     order = torch.randperm(trial.examples, generator=seeding.generator(seed, "folds"))
     folds = order.tensor_split(FOLDS)
-    gains = []
-    for held in folds:
-        rest = torch.cat([fold for fold in folds if fold is not held])
-        gains.append(trial.loss(adapter, held) - trial.loss(trial.refine(adapter, rest), held))
-    gained = torch.tensor(gains, dtype=torch.float64)
-    helps = gained.mean() > gained.std() / len(gains) ** 0.5
-    return trial.refine(adapter) if bool(helps) else adapter
+    before = [trial.score(adapter, held) for held in folds]
+    after = [trial.score(trial.refine(adapter, _others(folds, held)), held) for held in folds]
+    sizes = [len(held) for held in folds]
+    gained = _mean(after, sizes).value - _mean(before, sizes).value
+    saved = _mean(before, sizes).loss - _mean(after, sizes).loss
+    helps = saved > 0 if abs(gained) < _EQUAL else gained > 0
+    return trial.refine(adapter) if helps else adapter
+
+
+def _others(folds: Sequence[Tensor], held: Tensor) -> Tensor:
+    return torch.cat([fold for fold in folds if fold is not held])
+
+
+def _mean(scores: Sequence[Score], sizes: Sequence[int]) -> Score:
+    """Over all labels, from means over folds."""
+    total = sum(sizes)
+    pairs = list(zip(scores, sizes, strict=True))
+    return Score(
+        sum(score.value * size for score, size in pairs) / total,
+        sum(score.loss * size for score, size in pairs) / total,
+    )

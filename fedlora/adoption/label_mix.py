@@ -59,7 +59,7 @@ class LabelMix(Policy):
     def choose(self, offer: Offer, trial: Trial) -> LoraAdapter:
         adapters = some(offer)
         scores = [
-            -trial.loss(adapter) / self.config.temperature
+            -trial.score(adapter).loss / self.config.temperature
             - self.config.distance_weight * offer.distances.get(name, 0.0)
             for name, adapter in adapters.items()
         ]

@@ -3,6 +3,7 @@
 from torch import Tensor
 
 from fedlora.adapter import LoraAdapter
+from fedlora.adoption.contract import Score
 from fedlora.client.trial import score
 from fedlora.client.workplace import Workplace
 from fedlora.config import AdoptionConfig
@@ -28,9 +29,12 @@ class FewLabels:
         """How many there are."""
         return len(next(iter(self._rows.values())))
 
-    def loss(self, adapter: LoraAdapter, rows: Tensor | None = None) -> float:
-        """Mean loss on the examples, or on these rows of them."""
-        return score(self._place.desk.objective, adapter, self._chosen(rows))["loss"]
+    def score(self, adapter: LoraAdapter, rows: Tensor | None = None) -> Score:
+        """An adapter on the examples, or on these rows of them."""
+        objective = self._place.desk.objective
+        found = score(objective, adapter, self._chosen(rows))
+        sign = -1.0 if objective.metric == "nll" else 1.0
+        return Score(sign * found[objective.metric], found["loss"])
 
     def refine(self, adapter: LoraAdapter, rows: Tensor | None = None) -> LoraAdapter:
         """The adapter after `adoption.refine_epochs` on the examples, or on these rows of them."""

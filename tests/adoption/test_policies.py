@@ -8,7 +8,7 @@ import torch
 from fedlora import registry
 from fedlora.adapter import AdapterSpec, LayerSpec
 from fedlora.adapter.product import norm
-from fedlora.adoption.contract import Hand, Neighbour, Offer
+from fedlora.adoption.contract import Hand, Neighbour, Offer, Score
 from fedlora.adoption.guarded import Guarded, GuardedConfig
 from fedlora.errors import FedloraError
 from tests.adapters import random_adapter
@@ -32,8 +32,8 @@ class Scored:
     def __init__(self, wanted=3.0):
         self.wanted = wanted
 
-    def loss(self, found, rows=None):
-        return abs(norm(found) - self.wanted)
+    def score(self, found, rows=None):
+        return Score(0.0, abs(norm(found) - self.wanted))
 
     def refine(self, found, rows=None):
         raise AssertionError("a policy chooses; whether to refine is the gate's")
@@ -77,7 +77,7 @@ def test_the_mix_weighs_candidates_by_loss_and_distance():
 
     chosen = policy.choose(policy.offer(hand()), trial)
 
-    raw = [math.exp(-trial.loss(n.adapter) / 0.7 - 0.2 * n.distance) for n in near]
+    raw = [math.exp(-trial.score(n.adapter).loss / 0.7 - 0.2 * n.distance) for n in near]
     for layer in ("q", "v"):
         mixed = sum(
             weight / sum(raw) * dense(n.adapter, layer) for weight, n in zip(raw, near, strict=True)
