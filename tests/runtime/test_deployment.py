@@ -109,6 +109,7 @@ def test_a_superlink_that_cannot_be_reached_is_named(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # a process a message, each of which imports torch
 def test_a_deployment_ends_with_the_same_adapters_as_a_run_in_process(tmp_path):
     here = tiny_run()
     there = tiny_run(name="deployment")
