@@ -1,7 +1,7 @@
 """Which Flower node carries which of the virtual clients."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -11,10 +11,15 @@ from flwr.serverapp import Grid
 
 from fedlora.errors import FedloraError
 from fedlora.runtime.clientapp import CARRIES
+from fedlora.runtime.pulling import answers
 
 PATIENCE = 120.0
 """Seconds for the nodes of a run to connect and to say whom they carry."""
 
+_AGAIN = 30.0
+"""Seconds after which a node that has not answered is asked again: it may have been killed."""
+_BRIEFLY = 5.0
+"""Seconds that an exchange waits for what new nodes say: who works on something, says it later."""
 _PAUSE = 0.1
 
 
@@ -35,17 +40,31 @@ class _Load:
             return client in self.clients
         return self.of > 0 and client % self.of == self.share
 
+    @property
+    def idle(self) -> bool:
+        """Whether it carries nobody, as a newcomer does."""
+        return not self.clients if self.clients is not None else self.of <= 0
+
+
+_NOBODY = _Load(frozenset(), 0, 0)
+
 
 def _hope() -> None:
     """No reason to give up."""
 
 
+def _unknown() -> None:
+    """Nothing is known of the nodes but what they say."""
+
+
 class Carriers:
-    """Asks every node once whom it carries, newcomers among the nodes included.
+    """Asks every node whom it carries, newcomers among the nodes included.
 
     grid: where the nodes are.
     check: called while waiting; raises when no answer can come any more.
     say: is told of nodes that take no part.
+    known: the shares of nodes as the server knows them, by node, and how many shares there are;
+        None where what a node says of itself is believed.
     """
 
     def __init__(
@@ -53,56 +72,76 @@ class Carriers:
         grid: Grid,
         check: Callable[[], None] = _hope,
         say: Callable[[str], None] = lambda _: None,
+        known: Callable[[], tuple[Mapping[int, int], int] | None] = _unknown,
     ) -> None:
         self.grid = grid
         self.check = check
         self._say = say
+        self._known = known
         self._loads: dict[int, _Load] = {}
         self._strangers: set[int] = set()
+        self._asked: dict[str, int] = {}
+        self._since: dict[int, float] = {}
 
     def wait_for(self, count: int) -> None:
-        """Return when `count` nodes are connected and have said whom they carry.
+        """Return when `count` nodes that carry clients are connected, and have said so.
 
         Raises:
             FedloraError: fewer did so in time.
         """
         deadline = time.monotonic() + PATIENCE
-        while (here := len(self._here())) < count and time.monotonic() < deadline:
+        while (here := self._carrying()) < count and time.monotonic() < deadline:
             self.check()
+            self._look()
             time.sleep(_PAUSE)
-        if here >= count:
-            self.refresh()
-            here = len(self._loads)
         if here < count:
             raise FedloraError(
-                f"runtime.nodes: {count} expected, {here} answered within {PATIENCE:.0f} s;"
-                f" start the others, or set runtime.nodes={max(here, 1)}"
+                f"runtime.nodes: {count} expected, {here} answered within {PATIENCE:.0f} s; start"
+                " the others, each with the share of the clients that it was made for"
             )
 
     def refresh(self) -> None:
         """Meet the nodes that came, forget those that went."""
-        here = self._here()
-        self._loads = {node: load for node, load in self._loads.items() if node in here}
-        new = [node for node in here if node not in self._loads]
-        ours = RecordDict({"server": ConfigRecord({"version": version("fedlora")})})
-        asked = [Message(ours, node, CARRIES, ttl=PATIENCE) for node in new]
-        waiting = set(self.grid.push_messages(asked))
-        deadline = time.monotonic() + PATIENCE
-        while waiting and time.monotonic() < deadline:
+        until = time.monotonic() + _BRIEFLY
+        while self._look() and time.monotonic() < until:
             self.check()
-            for answer in self.grid.pull_messages(list(waiting)):
-                waiting.discard(answer.metadata.reply_to_message_id)
-                load = None if answer.has_error() else _load(answer)
-                if load is not None:
-                    self._meet(answer.metadata.src_node_id, load)
-            time.sleep(_PAUSE if waiting else 0.0)
+            time.sleep(_PAUSE)
+
+    def _look(self) -> bool:
+        """Ask whoever is new, hear what has come; whether somebody has just been asked."""
+        here, now = self._here(), time.monotonic()
+        self._loads = {node: load for node, load in self._loads.items() if node in here}
+        self._since = {node: since for node, since in self._since.items() if node in here}
+        silent = here - set(self._loads) - self._strangers
+        late = {node for node in silent if now - self._since.get(node, -_AGAIN) >= _AGAIN}
+        if late:
+            self._ask(sorted(late), now)
+        for name, answer in answers(self.grid, list(self._asked)):
+            node = self._asked.pop(name)
+            load = _load(answer)
+            if load is not None and node in silent:
+                self._meet(node, load)
+                silent.discard(node)
+        return any(now - self._since[node] < _BRIEFLY for node in silent)
+
+    def _ask(self, nodes: Sequence[int], now: float) -> None:
+        ours = RecordDict({"server": ConfigRecord({"version": version("fedlora")})})
+        asked = [Message(ours, node, CARRIES, ttl=PATIENCE) for node in nodes]
+        self._asked |= dict(zip(self.grid.push_messages(asked), nodes, strict=False))
+        self._since |= dict.fromkeys(nodes, now)
+
+    def _carrying(self) -> int:
+        return sum(not load.idle for load in self._loads.values())
 
     def _meet(self, node: int, load: _Load) -> None:
         """Keep what a node carries, unless it runs another fedlora."""
-        ours = version("fedlora")
+        ours, known = version("fedlora"), self._known()
         if load.version in ("", ours):
+            if known is not None:
+                shares, of = known
+                load = _Load(None, shares[node], of) if node in shares else _NOBODY
             self._loads[node] = load
-        elif node not in self._strangers:
+        else:
             self._strangers.add(node)
             self._say(
                 f"a client's machine runs fedlora {load.version!a:.20}, this server {ours}:"
@@ -129,13 +168,15 @@ class Carriers:
         return set(self.grid.get_node_ids())
 
 
-def _load(answer: Message) -> _Load | None:
+def _load(answer: Message | None) -> _Load | None:
     """What a node says; None for one that says nothing of use, which then carries nobody."""
+    if answer is None or answer.has_error():
+        return None
     try:
         node: Any = answer.content["node"]
         named = node.get("clients")
         clients = None if named is None else frozenset(map(int, named))
         share, of = (int(node.get(key, 0)) for key in ("partition-id", "num-partitions"))
         return _Load(clients, share, of, str(node.get("version", "")))
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except Exception:  # noqa: BLE001 - a node can say anything
         return None

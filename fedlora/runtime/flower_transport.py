@@ -14,6 +14,7 @@ from fedlora.runtime.balance import longest_first
 from fedlora.runtime.carriers import Carriers
 from fedlora.runtime.clientapp import ANSWER
 from fedlora.runtime.probes import Probes
+from fedlora.runtime.pulling import answers
 from fedlora.runtime.relay import Meter, divide
 from fedlora.wire.exchange import Reply, Request
 
@@ -90,9 +91,9 @@ class FlowerTransport:
                     flying[name] = flight
             if not flying and not backlog.waits:
                 return
-            for answer in self._grid.pull_messages(list(flying)):
+            for name, answer in answers(self._grid, flying):
                 heard = time.monotonic()
-                flight = flying.pop(answer.metadata.reply_to_message_id)
+                flight = flying.pop(name)
                 replies = list(self._settle(answer, flight, backlog))
                 yield from self._metered(flight, replies)
             for name in probes.lost(flying) if probes else ():
@@ -118,9 +119,11 @@ class FlowerTransport:
         message = Message(pack.write_requests(asked), flight.node, ANSWER, ttl=ttl)
         return next(iter(self._grid.push_messages([message])), None)
 
-    def _settle(self, answer: Message, flight: Flight, backlog: Backlog) -> Iterator[Reply]:
+    def _settle(self, answer: Message | None, flight: Flight, backlog: Backlog) -> Iterator[Reply]:
         """The replies in one answer; the requests of a lost pack go back, until each was alone."""
         try:
+            if answer is None:
+                raise ValueError("its node's answer cannot be read")
             if answer.has_error():
                 raise ValueError(answer.error.reason)
             replied = pack.read_replies(answer.content)

@@ -13,6 +13,7 @@ from flwr.serverapp import Grid
 
 from fedlora.runtime.backlog import Flight
 from fedlora.runtime.clientapp import CARRIES
+from fedlora.runtime.pulling import answers
 
 EVERY = 20.0
 """Seconds without an answer before a node is asked whether it still works on a pack."""
@@ -51,9 +52,9 @@ class Probes:
     def _hear(self, flying: Mapping[str, Flight]) -> None:
         if not self._asked:
             return
-        for answer in self._grid.pull_messages(list(self._asked)):
-            node, asked = self._asked.pop(answer.metadata.reply_to_message_id)
+        for question, answer in answers(self._grid, self._asked):
+            node, asked = self._asked.pop(question)
             for name, flight in flying.items():
                 behind = flight.node == node and self._since[name] < asked
-                if behind and not answer.has_error():
+                if behind and answer is not None and not answer.has_error():
                     self._overtaken[name] += 1

@@ -20,6 +20,7 @@ from fedlora.backbone import open_slot
 from fedlora.config import RunConfig
 from fedlora.runtime import run as running
 from fedlora.runtime.carriers import Carriers
+from fedlora.runtime.deploy.shares import read_shares
 from fedlora.runtime.flower_transport import PACK_SECONDS, FlowerTransport
 from fedlora.runtime.log_observer import LogObserver
 from fedlora.runtime.pack import Origin
@@ -41,7 +42,7 @@ def server_app(live: Live = live) -> ServerApp:
     @app.main()
     def main(grid: Grid, context: Context) -> None:
         say = LogObserver().note
-        carriers = Carriers(grid, say=say)
+        carriers = Carriers(grid, say=say, known=read_shares)
         counters = context.run_config.get("counters")
         meter = Meter(Path(str(counters))) if counters else None
 

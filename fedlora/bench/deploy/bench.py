@@ -175,7 +175,7 @@ def _newcomer_claims(served: list[Served]) -> list[Claim]:
     """Wall time, from the command on the newcomer's machine to the adapter tried there."""
     what = ("the first newcomer", "the second newcomer")
     return [
-        plain_claim("D3", f"{name}, from its command to its adapter", each.seconds, "<=", 15, "s")
+        plain_claim("D3", f"{name}, from joining to its adapter", each.seconds, "<=", 15, "s")
         for name, each in zip(what, served, strict=True)
     ]
 
@@ -220,7 +220,7 @@ def _careless(there: Rehearsal) -> int:
     """Secrets that stand in a log, and files of keys that others can read."""
     logs, careless = there.logs(), 0
     for file in (there.folder / "fed").rglob("*.key"):
-        body = "".join(file.read_text().splitlines()[1:3])
+        telling = file.read_text().splitlines()[-3]  # the first lines are the format's
         careless += stat.S_IMODE(file.stat().st_mode) != 0o600
-        careless += body[:40] in logs or "PRIVATE KEY" in logs
+        careless += telling[:40] in logs or "PRIVATE KEY" in logs
     return careless

@@ -44,7 +44,7 @@ def strangers(federation: Rehearsal) -> list[Tried]:
                 first,
                 "does not know this SuperNode's key",
                 server,
-                "activate-node: 4",
+                "was not invited",
             ),
             _tried("another authority", second, "is not signed by", server, "no TLS that"),
         ]
@@ -74,7 +74,7 @@ def _uninvited(federation: Rehearsal) -> Path:
     folder = federation.folder / "unregistered"
     source = federation.client_places[0].folder
     shutil.copytree(source, folder, ignore=shutil.ignore_patterns("state"))
-    private.write(folder / "node.key", certificates.node_key_bytes(certificates.new_key())[0])
+    private.write(folder / "node.key", certificates.node_key_bytes(certificates.new_key(), "")[0])
     return folder
 
 

@@ -18,7 +18,8 @@ _TURNS = 1
 class Served:
     """What a newcomer left with.
 
-    seconds: from its command to the adapter on its disk, tried on its own test examples.
+    seconds: from when its command begins to connect to the adapter on its disk, tried on its own
+        test examples.
     said: what its command printed.
     """
 

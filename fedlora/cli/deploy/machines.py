@@ -58,6 +58,9 @@ def init(
 def invite(
     folder: Annotated[Path, typer.Argument(help="The folder that `deploy init` wrote.")],
     name: Annotated[str, typer.Argument(help="What the newcomer's folder is called.")],
+    instead_of: Annotated[
+        str | None, typer.Option(help="A revoked client, whose share of a run it is to carry.")
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """Make a key for one more client, such as a newcomer; a running server lets it in.
@@ -66,7 +69,7 @@ def invite(
     """
     from fedlora.runtime.deploy.initialise import invite as invite_one
 
-    place = invite_one(folder, name)
+    place = invite_one(folder, name, instead_of)
     show([_row(place.folder, place.facts.role)], json)
 
 
@@ -123,7 +126,7 @@ def client(
 ) -> None:
     """Take part as a client: a SuperNode, and a worker that keeps the base model and the data.
 
-    Example: fedlora deploy client federation --data reviews.jsonl
+    Example: fedlora deploy client federation/clients/client-0 --data reviews.jsonl
     """
     from fedlora.runtime.deploy import place
     from fedlora.runtime.deploy.client import Party, run_client

@@ -114,4 +114,6 @@ def adopt(
     )
     with until_stopped() as stopped:
         seconds = leave_with(here, party, patience, say, stopped)
+    if not json:
+        say(f"what it is worth on your data is in {out / 'README.md'}")
     show([{"folder": str(out), "seconds": round(seconds, 1)}], json)

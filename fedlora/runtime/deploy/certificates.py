@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -76,8 +77,11 @@ def key_bytes(key: Key) -> bytes:
     )
 
 
-def node_key_bytes(key: Key) -> tuple[bytes, bytes]:
-    """A SuperNode's private and public key, both in OpenSSH's format, which Flower reads."""
+def node_key_bytes(key: Key, comment: str) -> tuple[bytes, bytes]:
+    """A SuperNode's private and public key, both in OpenSSH's format, which Flower reads.
+
+    comment: follows the public key, for whoever reads the file.
+    """
     private = key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.OpenSSH,
@@ -86,7 +90,7 @@ def node_key_bytes(key: Key) -> tuple[bytes, bytes]:
     public = key.public_key().public_bytes(
         serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
     )
-    return private, public + b"\n"
+    return private, public + f" {comment}\n".encode("ascii")
 
 
 def read_certificate(path: Path) -> x509.Certificate:
@@ -99,6 +103,20 @@ def read_certificate(path: Path) -> x509.Certificate:
         return x509.load_pem_x509_certificate(path.read_bytes())
     except (OSError, ValueError) as error:
         raise FedloraError(f"{path}: no certificate can be read from it ({error})") from None
+
+
+def read_node_key(path: Path) -> None:
+    """Check a SuperNode's private key, in OpenSSH's format.
+
+    Raises:
+        FedloraError: the file is missing or no such key.
+    """
+    try:
+        serialization.load_ssh_private_key(path.read_bytes(), password=None)
+    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise FedloraError(
+            f"{path}: no private key can be read from it ({error}); copy the client's folder again"
+        ) from None
 
 
 def read_key(path: Path) -> Key:

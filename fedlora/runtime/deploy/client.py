@@ -1,15 +1,18 @@
 """`fedlora deploy client`: a SuperNode, the process that answers for it, and a warm worker."""
 
+import math
 import secrets
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fedlora import atomic
 from fedlora.runtime.answering import OUTBOX
-from fedlora.runtime.deploy import private
+from fedlora.runtime.deploy import certificates, private
 from fedlora.runtime.deploy.handover import FOLDER
 from fedlora.runtime.deploy.own import Own
 from fedlora.runtime.deploy.place import Place
@@ -18,6 +21,11 @@ from fedlora.runtime.deploy.verdicts import verdict
 from fedlora.runtime.deploy.watch import Say, Service, watch
 from fedlora.runtime.deploy.wish import Wish
 from fedlora.runtime.processes import flower_environment, free_ports, start
+
+_MET = "SuperNode ID: "
+"""What Flower writes when the server has let a SuperNode in."""
+_SOON = 20.0
+"""Seconds after which a client that waits says so."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +52,16 @@ def run_client(place: Place, party: Party, say: Say, done: Callable[[], bool]) -
         done: asked several times a second.
 
     Raises:
-        FedloraError: the server refuses this client for good, or its key can be read by others.
+        FedloraError: the server refuses this client for good, its key is damaged or can be read by
+            others, or another process works in its folder.
     """
     if place.facts.secure:
         private.check(place.key)
+        certificates.read_node_key(place.key)
+        certificates.read_certificate(place.ca)
     private.folder(place.state)
     # Short, for a Unix socket's path; gone with this process.
-    with tempfile.TemporaryDirectory(prefix="fedlora-") as short:
+    with atomic.alone(place.state), tempfile.TemporaryDirectory(prefix="fedlora-") as short:
         folder = Path(short)
         private.write(folder / "superexec.secret", secrets.token_bytes(32))
         env = {
@@ -70,11 +81,19 @@ def run_client(place: Place, party: Party, say: Say, done: Callable[[], bool]) -
         services[1].takes_along = services[0]
         if party.warm:
             services.append(_service(place, "worker", _module("worker", str(folder)), env))
-        tail = Tail(place.state / "host.log")
+        told, met = Tail(place.state / "host.log"), Tail(place.state / "supernode.log", _MET)
+        soon = time.monotonic() + _SOON
 
         def until() -> bool:
-            for line in tail.lines():
+            nonlocal soon
+            for line in told.lines():
                 say(line)
+            if met.lines():
+                say("connected")
+                soon = math.inf
+            elif time.monotonic() > soon:
+                say(f"{place.address} has not let this client in yet; it goes on trying")
+                soon = math.inf
             return done()
 
         say(f"connecting to {place.address}")

@@ -18,7 +18,7 @@ from fedlora.backbone import load_base
 from fedlora.config import BackboneConfig
 from fedlora.errors import FedloraError
 from fedlora.runtime.deploy import certificates, private
-from fedlora.runtime.deploy.place import Place
+from fedlora.runtime.deploy.place import FILE, Place
 from fedlora.tasks.image_folder import is_image_folder
 from fedlora.tasks.records import read_records, record_files
 
@@ -52,10 +52,11 @@ def examine(place: Place, model: str | None, data: Mapping[str, str]) -> list[Fi
         checks.append(("secrets", lambda: _secrets(place)))
     checks.append(("disk", lambda: _disk(place)))
     if place.facts.role == "server":
-        checks.append(("port", lambda: _port(place)))
+        checks.append(("ports", lambda: _ports(place)))
     else:
         checks.append(("server", lambda: _server(place)))
-        checks.append(("clock", lambda: _clock(place)))
+        if place.facts.secure:  # else it is this machine's own
+            checks.append(("clock", lambda: _clock(place)))
     checks.append(("base model", lambda: _model(place, model)))
     checks += [
         (" ".join(["data", *filter(None, [task])]), partial(_data, Path(path)))
@@ -119,17 +120,25 @@ def _disk(place: Place) -> str:
     return f"{free >> 30} GiB free"
 
 
-def _port(place: Place) -> str:
-    """Whether the clients' port can be opened, or is open because the server runs."""
-    port = place.facts.port
+def _ports(place: Place) -> str:
+    """Whether both ports can be opened, or are open because the server runs."""
+    ports = dict.fromkeys((place.facts.port, place.facts.control_port))
+    free = {port: _is_free(port) for port in ports}
+    told = ", ".join(f"{port} is {'free' if free[port] else 'open'}" for port in ports)
+    if len(set(free.values())) > 1:
+        raise FedloraError(
+            f"{told}: a server has both, so the open one is another program's; end it, or name"
+            f" another port in {place.folder / FILE}"
+        )
+    return told
+
+
+def _is_free(port: int) -> bool:
     try:
         socket.create_server(("", port)).close()
     except OSError:
-        pass
-    else:
-        return f"{port} is free for the server"
-    with socket.create_connection(("127.0.0.1", port), timeout=_PATIENCE):
-        return f"{port} is open"
+        return False
+    return True
 
 
 def _server(place: Place) -> str:
@@ -154,13 +163,15 @@ def _server(place: Place) -> str:
 
 
 def _clock(place: Place) -> str:
-    """The difference to the server's clock, from the date of an answer that refuses us."""
-    scheme, verify = ("https", str(place.ca)) if place.facts.secure else ("http", "")
-    context = ssl.create_default_context(cafile=verify) if verify else True
-    url = f"{scheme}://{place.address}/v1/fleet/pull-messages"
-    told = httpx.post(url, verify=context, timeout=_PATIENCE, content=b"").headers.get("date")
+    """The difference to the server's clock, which its gate tells anybody."""
+    context = ssl.create_default_context(cafile=str(place.ca))
+    try:
+        answer = httpx.get(f"https://{place.address}/clock", verify=context, timeout=_PATIENCE)
+    except httpx.HTTPError as error:
+        raise FedloraError(f"the server does not tell its time ({error}): start it") from None
+    told = answer.headers.get("date")
     if told is None:
-        raise FedloraError("the server does not tell its time: is its SuperLink running?")
+        raise FedloraError(f"{place.address} does not tell its time: is it the server's port?")
     skew = (datetime.now(UTC) - parsedate_to_datetime(told)).total_seconds()
     if abs(skew) > _MOST_SKEW:
         raise FedloraError(f"{skew:+.0f} s beside the server's clock: set the time (NTP)")

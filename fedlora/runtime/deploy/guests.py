@@ -1,18 +1,18 @@
 """The SuperNodes that a server lets in: the public keys in its folder, less the revoked ones."""
 
+import base64
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 from fedlora.errors import FedloraError
 from fedlora.runtime.deploy.control import (
     Control,
     NoAnswerError,
-    Node,
     control,
     read_public_key,
 )
 from fedlora.runtime.deploy.place import REVOKED, Place
+from fedlora.runtime.deploy.shares import write_shares
 from fedlora.runtime.deploy.watch import Say
 
 _EVERY = 1.0
@@ -31,9 +31,17 @@ class Guests:
     def __init__(self, place: Place, say: Say) -> None:
         self._place = place
         self._say = say
-        self._done: set[Path] = set()
+        self._done: set[tuple[Path, int, int]] = set()
+        self._keys: dict[str, str] = {}
         self._next = 0.0
         self.registered = False
+
+    def knows(self, key: str) -> bool:
+        """Whether a public key is one of those let in.
+
+        key: in base64, as SuperNodes name it in a request.
+        """
+        return key in self._keys
 
     def look(self) -> None:
         """Tell the SuperLink what is new, once a second at most."""
@@ -43,32 +51,45 @@ class Guests:
         revoked = sorted(self._place.nodes.glob(f"*{REVOKED}"))
         out = {file.stem for file in revoked}
         keys = [f for f in sorted(self._place.nodes.glob("*.pub")) if f.stem not in out]
-        new = [file for file in (*revoked, *keys) if file not in self._done]
+        new = [file for file in (*revoked, *keys) if _mark(file) not in self._done]
         self.registered = not new
         if not new:
             return
         try:
             with control(self._place) as superlink:
-                nodes = superlink.nodes()
                 for file in new:
-                    self._tell(superlink, file, nodes)
-                    self._done.add(file)
+                    self._tell(superlink, file)
+                    self._done.add(_mark(file))
+                write_shares(self._place, superlink)
             self.registered = True
         except NoAnswerError:
             return  # the SuperLink starts, or starts again
 
-    def _tell(self, superlink: Control, file: Path, nodes: Sequence[Node]) -> None:
+    def _tell(self, superlink: Control, file: Path) -> None:
         try:
             key = read_public_key(file)
-            here = [node for node in nodes if node.public_key == key]
+            named = base64.b64encode(key).decode()
+            here = [node for node in superlink.nodes() if node.public_key == key]
             if file.suffix == REVOKED:
+                self._keys.pop(named, None)
                 for node in here:
                     superlink.unregister(node)
                     self._say(f"put out {file.stem}")
-            elif not here:
+                return
+            if not here:
                 superlink.register(file.stem, key)
                 self._say(f"let in {file.stem}")
+            self._keys[named] = file.stem
         except NoAnswerError:
             raise
         except FedloraError as error:  # of this key alone
             self._say(str(error))
+
+
+def _mark(file: Path) -> tuple[Path, int, int]:
+    """What changes when a file does: one that was copied by half is looked at again."""
+    try:
+        found = file.stat()
+    except FileNotFoundError:
+        return file, 0, 0
+    return file, found.st_size, found.st_mtime_ns

@@ -9,17 +9,19 @@ network runs here. It starts no process, and holds a model only where no worker 
 """
 
 import logging
+import signal
 import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 from flwr.app import Error, Message
 from flwr.common.constant import ErrorCode, SubStatus
-from flwr.proto.runtime_pb2 import AcquireTaskRequest
+from flwr.proto.runtime_pb2 import AcquireTaskRequest, PushTaskOutputRequest
 from flwr.supercore.constant import TaskType
 from flwr.supercore.heartbeat import HeartbeatSender, make_task_heartbeat_fn_http
 from flwr.supercore.interceptors import (
@@ -47,10 +49,14 @@ log = logging.getLogger("flwr")
 
 @dataclass(frozen=True)
 class _Turn:
-    """One message, in a thread of its own: from the SuperNode's offer to the answer."""
+    """One message, in a thread of its own: from the SuperNode's offer to the answer.
+
+    client: holds the message's token. renew: makes another that does, and asks once.
+    """
 
     client: RuntimeHttpClient
     thread: threading.Thread
+    renew: Callable[[], RuntimeHttpClient]
 
     def give_up(self) -> None:
         """End a turn whose message will never be whole.
@@ -62,11 +68,18 @@ class _Turn:
         self.thread.join(_GRACE)
         if self.thread.is_alive():
             log.warning("the rest of a message never came: its run has ended")
+            # Else the SuperNode answers it with an error once its patience ends, takes that for the
+            # answer to the message it then waits for, and stays one answer behind from there on.
             self.client.close()
+            self.thread.join(_GRACE)
+            with suppress(httpx.HTTPError), closing(self.renew()) as client:
+                client.PushTaskOutput(PushTaskOutputRequest(sub_status=SubStatus.FAILED))
 
 
 def main() -> None:
     """Answer messages until killed."""
+    # Flower interrupts the process whose token is refused; here that is one message's fault.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     address, secret = sys.argv[1], Path(sys.argv[2]).read_bytes()
     answer_messages(address, secret, lambda: False)
 
@@ -105,7 +118,7 @@ def _begin(address: str, token: str) -> _Turn:
     client = _client(address, RuntimeTokenHttpInterceptor(token))
     thread = threading.Thread(target=play, args=(client,), daemon=True)
     thread.start()
-    return _Turn(client, thread)
+    return _Turn(client, thread, lambda: _client(address, RuntimeTokenHttpInterceptor(token), 1))
 
 
 def play(client: RuntimeHttpClient) -> None:
@@ -127,19 +140,24 @@ def play(client: RuntimeHttpClient) -> None:
     except Exception as error:  # noqa: BLE001 - the SuperNode ended, or the run did
         log.warning("a message could not be answered: %s", error)
     finally:
-        beats.stop()
+        with suppress(RuntimeError):  # of a client that was closed meanwhile
+            beats.stop()
         client.close()
 
 
 def _client(
-    address: str, auth: RuntimeTokenHttpInterceptor | SuperExecAuthHttpInterceptor
+    address: str,
+    auth: RuntimeTokenHttpInterceptor | SuperExecAuthHttpInterceptor,
+    tries: int | None = None,
 ) -> RuntimeHttpClient:
+    retries = make_simple_http_retry_invoker()
+    retries.max_tries = tries
     return RuntimeHttpClient.from_server_address(
         address,
         insecure=True,  # the SuperNode's own machine
         root_certificates=None,
         interceptors=[RuntimeVersionHttpInterceptor(component_name="flwr-clientapp"), auth],
-        retry_invoker=make_simple_http_retry_invoker(),
+        retry_invoker=retries,
     )
 
 

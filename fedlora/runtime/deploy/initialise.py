@@ -16,6 +16,7 @@ from fedlora import atomic
 from fedlora.errors import FedloraError
 from fedlora.runtime.deploy import certificates, place, private
 from fedlora.runtime.deploy.place import REVOKED, Facts, Place
+from fedlora.runtime.deploy.shares import comment_of, share_of
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -58,10 +59,12 @@ def initialise(
     Raises:
         FedloraError: the folder holds something already, or the arguments do not fit together.
     """
-    if folder.exists() and any(folder.iterdir()):
-        raise FedloraError(f"{folder}: not empty; name a new folder, keys are never overwritten")
+    _check_folder(folder)
+    check_name(name, "--name")
     if bad := [host for host in hosts if not _is_host(host)]:
-        raise FedloraError(f"--hosts: {bad[0]!a} is neither a name nor an address; correct it")
+        raise FedloraError(
+            f"--hosts: {bad[0]!a} is no name or address that clients can reach; correct it"
+        )
     if not secure and not all(_is_loopback(host) for host in hosts):
         raise FedloraError("--insecure is for the loopback alone: name 127.0.0.1, or leave it out")
     if secure and control_port == port:
@@ -93,25 +96,40 @@ def initialise(
     return places
 
 
-def invite(folder: Path, name: str) -> Place:
+def invite(folder: Path, name: str, instead_of: str | None = None) -> Place:
     """A key for one more SuperNode: a newcomer's, which carries no share of a run.
 
     A running server whose folder this is lets it in within a second or two.
 
+    Args:
+        folder: the federation's.
+        name: of the SuperNode.
+        instead_of: a client whose key was revoked, and whose share of a run this one carries.
+
     Raises:
-        FedloraError: the folder is no federation's, or has a client of this name.
+        FedloraError: the folder is no federation's, has a client of this name, or none to replace.
     """
+    check_name(name, "the client's name")
     server = place.read(folder / "server", "server")
     target = folder / "clients" / name
-    if target.exists():
+    if target.exists() or (server.nodes / f"{name}.pub").exists():
         raise FedloraError(f"{target}: invited already; name another, or copy that folder")
     if (server.nodes / f"{name}{REVOKED}").exists():
         raise FedloraError(f"{name}: revoked; name another, a name is of one key")
-    facts = server.facts.model_copy(update={"role": "client", "share": None})
+    share = None if instead_of is None else _share_of_revoked(server, instead_of)
+    facts = server.facts.model_copy(update={"role": "client", "share": share})
     facts = Facts.model_validate(facts.model_dump())
     written = _write_client(folder, name, facts)
     _write_starters(written, target.absolute())
     return Place(target.absolute(), facts)
+
+
+def _share_of_revoked(server: Place, name: str) -> int | None:
+    check_name(name, "--instead-of")
+    file = server.nodes / f"{name}{REVOKED}"
+    if not file.is_file():
+        raise FedloraError(f"--instead-of: {name} was not revoked; do that first")
+    return share_of(file)
 
 
 def revoke(folder: Path, name: str) -> Path:
@@ -126,6 +144,8 @@ def revoke(folder: Path, name: str) -> Path:
         FedloraError: the folder is no server's or federation's, or knows no such key.
     """
     server = place.read(folder, "server")
+    if not server.facts.secure:
+        raise FedloraError(f"{folder}: made with --insecure, it has no keys to take back")
     file = server.nodes / f"{name}.pub"
     if not (file.parent == server.nodes and file.is_file()):
         known = ", ".join(sorted(each.stem for each in server.nodes.glob("*.pub"))) or "none"
@@ -179,7 +199,7 @@ def _write_client(root: Path, name: str, facts: Facts) -> Place:
     place.write(written)
     if facts.secure:
         shutil.copy(root / "server" / "ca.crt", written.ca)
-        key, public = certificates.node_key_bytes(certificates.new_key())
+        key, public = certificates.node_key_bytes(certificates.new_key(), comment_of(facts.share))
         private.write(written.key, key)
         atomic.write_bytes(root / "server" / "nodes" / f"{name}.pub", public)
     return written
@@ -218,13 +238,42 @@ def _render(template: str, **values: object) -> str:
     return _TEMPLATES.get_template(f"{template}.j2").render(**values)
 
 
+def check_name(name: str, what: str) -> None:
+    """Refuse a name that cannot be a file's, a unit's and a container's alike.
+
+    Raises:
+        FedloraError: it is empty, long, or holds anything but letters, digits, '-' and '_'.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}", name):
+        raise FedloraError(f"{what}: {name[:60]!a}; take up to 40 letters, digits, '-' and '_'")
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuse a folder that is used, or whose path a shell or systemd would read otherwise.
+
+    Raises:
+        FedloraError: see above.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise FedloraError(f"{folder}: a file; name a new folder")
+    if folder.exists() and any(folder.iterdir()):
+        raise FedloraError(f"{folder}: not empty; name a new folder, keys are never overwritten")
+    odd = {sign for sign in str(folder.absolute()) if not (sign.isalnum() or sign in "/._-+@,=~")}
+    if odd:
+        raise FedloraError(
+            f"{folder.absolute()}: environment files and units cannot name a folder with"
+            f" {', '.join(map(ascii, sorted(odd)))}; choose another"
+        )
+
+
 def _is_host(host: str) -> bool:
-    """Whether it may be a name (RFC 1123) or an address."""
+    """Whether it may be a name (RFC 1123), or an address of one machine."""
     try:
-        return bool(ipaddress.ip_address(host))
+        return not ipaddress.ip_address(host).is_unspecified
     except ValueError:
         label = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-        return bool(re.fullmatch(rf"{label}(\.{label})*\.?", host))
+        named = re.fullmatch(rf"{label}(\.{label})*\.?", host)
+        return named is not None and not re.fullmatch(r"[0-9.]+", host)
 
 
 def _is_loopback(host: str) -> bool:

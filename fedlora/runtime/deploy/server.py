@@ -13,7 +13,9 @@ from fedlora.runtime.deploy import certificates, private
 from fedlora.runtime.deploy.control import write_connection
 from fedlora.runtime.deploy.gate import Doors, gate
 from fedlora.runtime.deploy.guests import Guests
-from fedlora.runtime.deploy.place import Place
+from fedlora.runtime.deploy.place import FILE, Place
+from fedlora.runtime.deploy.shares import FILE as FILE_OF_SHARES
+from fedlora.runtime.deploy.shares import VARIABLE
 from fedlora.runtime.deploy.verdicts import verdict
 from fedlora.runtime.deploy.watch import Say, Service, watch
 from fedlora.runtime.processes import flower_environment, start
@@ -41,6 +43,8 @@ def run_server(place: Place, bind: str, say: Say, done: Callable[[], bool]) -> N
         private.check(place.key)
     private.folder(place.state)
     env = flower_environment(write_connection(place))
+    if place.facts.secure:
+        env[VARIABLE] = str(place.state / FILE_OF_SHARES)
     log, began = place.state / "superlink.log", 0
 
     def begin() -> subprocess.Popen[bytes]:
@@ -49,7 +53,8 @@ def run_server(place: Place, bind: str, say: Say, done: Callable[[], bool]) -> N
         return start(_command(place), env, log)
 
     service = Service("SuperLink", begin, lambda: verdict("SuperLink", log, began))
-    guests, gate_of_place, shut = Guests(place, say), _gate(place, bind, say), True
+    guests = Guests(place, say)
+    gate_of_place, shut = _gate(place, bind, guests.knows, say), True
     with ExitStack() as opened:
 
         def until() -> bool:
@@ -96,10 +101,14 @@ def _command(place: Place) -> list[str]:
     return ["flower-superlink", *tls, *where]
 
 
-def _gate(place: Place, bind: str, say: Say) -> AbstractContextManager[None]:
+def _gate(
+    place: Place, bind: str, known: Callable[[str], bool], say: Say
+) -> AbstractContextManager[None]:
     """The gate, shut; whether it can be opened is known."""
     if not place.facts.secure:
         return nullcontext()
+    certificates.read_certificate(place.ca)
+    certificates.read_key(place.key)
     until = certificates.read_certificate(place.certificate).not_valid_after_utc
     if until < datetime.now(UTC):
         raise FedloraError(
@@ -110,11 +119,18 @@ def _gate(place: Place, bind: str, say: Say) -> AbstractContextManager[None]:
         ours.minimum_version = ssl.TLSVersion.TLSv1_2
         ours.load_cert_chain(place.certificate, place.key)
         trust = ssl.create_default_context(cafile=str(place.ca))
-        # Opened here, so that a taken port is known before anything is started.
-        socket.create_server((bind, place.facts.port)).close()
     except (OSError, ssl.SSLError) as error:
         raise FedloraError(
-            f"{place.folder}: cannot open port {place.facts.port} of {bind} with"
-            f" {place.certificate.name}: {error}"
+            f"{place.certificate}: not of {place.key.name} ({error}); make both anew with fedlora"
+            " deploy renew"
         ) from None
-    return gate(Doors(bind, place.facts.port, ours, place.facts.control_port, trust), say)
+    try:
+        # Opened here, so that a taken port is known before anything is started.
+        socket.create_server((bind, place.facts.port)).close()
+    except OSError as error:
+        raise FedloraError(
+            f"cannot open port {place.facts.port} of {bind} ({error.strerror}): free it, or name"
+            f" another address with --bind, or another port in {place.folder / FILE} of every"
+            " machine"
+        ) from None
+    return gate(Doors(bind, place.facts.port, ours, place.facts.control_port, trust, known), say)

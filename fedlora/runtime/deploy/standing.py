@@ -10,11 +10,11 @@ from flwr.serverapp import Grid, ServerApp
 
 from fedlora import run_folder
 from fedlora.config import RunConfig
-from fedlora.errors import FedloraError
 from fedlora.runtime import pack
 from fedlora.runtime.answering import NO_NEWCOMER
 from fedlora.runtime.clientapp import ANSWER
 from fedlora.runtime.log_observer import LogObserver
+from fedlora.runtime.pulling import answers
 from fedlora.runtime.serverapp import origin_of
 from fedlora.server.standing import Standing
 from fedlora.wire.exchange import Request
@@ -66,11 +66,11 @@ class _Host:
             if len(self._asked) < _MOST_AT_ONCE:
                 self._met[node] = time.monotonic()
                 self._ask(node, "describe", self._standing.greeting())
-        for answer in self._grid.pull_messages(list(self._asked)) if self._asked else ():
-            node, action = self._asked.pop(answer.metadata.reply_to_message_id)
+        for name, answer in answers(self._grid, self._asked):
+            node, action = self._asked.pop(name)
             try:
                 self._go_on(node, action, _frame(answer))
-            except (FedloraError, ValueError, KeyError, TypeError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever one sends, others are served
                 if NO_NEWCOMER not in str(error):
                     self.note(f"a newcomer was not served: {' '.join(str(error).split())[:300]}")
 
@@ -90,12 +90,14 @@ class _Host:
             self._asked[name] = (node, action)
 
 
-def _frame(answer: Message) -> bytes:
+def _frame(answer: Message | None) -> bytes:
     """The one frame of an answer.
 
     Raises:
-        ValueError: it is an error, or no answer to one request.
+        ValueError: it cannot be read, is an error, or no answer to one request.
     """
+    if answer is None:
+        raise ValueError("its answer cannot be read")
     if answer.has_error():
         raise ValueError(answer.error.reason)
     (reply,) = pack.read_replies(answer.content).replies

@@ -8,8 +8,8 @@ from fedlora.runtime.log_observer import MARK
 class Tail:
     """The marked lines that were added to a log since it was last looked at."""
 
-    def __init__(self, log: Path) -> None:
-        self._log = log
+    def __init__(self, log: Path, mark: str = MARK) -> None:
+        self._log, self._mark = log, mark
         self._at = log.stat().st_size if log.exists() else 0
 
     def lines(self) -> list[str]:
@@ -21,4 +21,4 @@ class Tail:
             whole, _, _ = file.read().rpartition(b"\n")
         self._at += len(whole) + 1 if whole else 0
         told = whole.decode(errors="replace").splitlines()
-        return [line.partition(MARK)[2] for line in told if MARK in line]
+        return [line.partition(self._mark)[2] for line in told if self._mark in line]

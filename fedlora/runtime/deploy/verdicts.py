@@ -12,9 +12,10 @@ _CERTIFICATE = (
     " address: copy the client's folder again, check its clock, or name another host"
 )
 _NOT_LET_IN = (
-    "the server does not know this SuperNode's key (have it let in with fedlora deploy invite), or"
-    " still counts its last connection, for a minute"
+    "the server does not know this SuperNode's key: have it let in with fedlora deploy invite; one"
+    " that was taken back is let in no more"
 )
+_COUNTED = "the server still counts this SuperNode's last connection, for a minute"
 _VERSION = "the other side runs another version of flwr: install the same on both"
 
 # Pattern, reason, and whether trying again is of no use.
@@ -26,18 +27,23 @@ _CAUSES = {
             True,
         ),
         (r"certificate verify failed", _CERTIFICATE, True),
-        # Flower says the same of a key it does not know and of one that was online just now.
-        (r"\[code: 2004\]", _NOT_LET_IN, False),
+        # Flower says this of a key that was online just now, the gate that of one it does not know.
+        (r"\[code: 2004\]", _COUNTED, False),
+        (r"412 Precondition Failed", _NOT_LET_IN, False),
         (
             r"Invalid SuperNode authentication|401 Unauthorized",
-            "the server refuses this SuperNode's signature: its clock is off by minutes, or its"
-            " key is another's",
+            "the server refuses this SuperNode's signature: its key was taken back, or its clock is"
+            " off by minutes: ask whoever runs the server, and set the time (NTP)",
             True,
         ),
         (r"Runtime version incompatib|RUNTIME_VERSION_INCOMPATIBLE", _VERSION, True),
     ),
     "SuperLink": (
-        (r"[Aa]ddress already in use", "its port is taken: name another", True),
+        (
+            r"[Aa]ddress already in use",
+            "the control_port of federation.json is taken: free it, or name another there",
+            True,
+        ),
         (
             r"database schema|SUPERLINK_DATABASE_SCHEMA_MISMATCH",
             "its database was written by another version of flwr: move state/ away",

@@ -9,6 +9,7 @@ from fedlora import run_folder
 from fedlora.bench.deploy.rehearsal import rehearsal
 from fedlora.config import dump, from_dict
 from fedlora.runtime import run as running
+from fedlora.runtime.deploy.initialise import invite, revoke
 from fedlora.server.observer import Silent
 from tests.runtime.tiny_run import tiny_run
 
@@ -40,12 +41,54 @@ def test_a_federation_ends_like_a_run_in_process_though_its_worker_is_killed(tmp
 
         intruder.wait_for("have it let in with fedlora deploy invite")
         intruder.stop()
-        assert "refused 127.0.0.1 at /v1/fleet/activate-node: 4" in server.said()
+        assert "refused 127.0.0.1: a key that was not invited" in server.said()
         assert "worker ended with status -9; it is started again" in client.said()
         started = psutil.Process().children(recursive=True)
     here = running.run(config, run_folder.create(config, tmp_path / "here"), Silent())
     assert there["fingerprint"] == here["fingerprint"]
     assert "PRIVATE KEY" not in federation.logs()
     assert psutil.wait_procs(started, timeout=10)[1] == []
-    for secret in (*tmp_path.rglob("*.key"), *tmp_path.rglob("*.secret")):
+    for secret in tmp_path.rglob("*.key"):
         assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+
+
+def test_a_client_whose_key_is_taken_back_is_put_out_and_another_takes_its_share(tmp_path):
+    _, file = smallest(tmp_path)
+    with rehearsal(tmp_path, clients=2) as federation:
+        server = federation.serve()
+        federation.join(0)
+        taken = federation.join(1)
+        server.wait_for("let in client-1")
+        taken.wait_for("connected")
+
+        revoke(tmp_path / "fed", "client-1")
+        server.wait_for("put out client-1")
+        taken.wait_for("taken back")
+        server.wait_for("refused 127.0.0.1: a key that was not invited, or was taken back")
+        taken.wait_for("have it let in with fedlora deploy invite")  # started again in vain
+        taken.stop()
+
+        other = invite(tmp_path / "fed", "other", instead_of="client-1")
+        server.wait_for("let in other")
+        federation.start("other", "deploy", "client", other.folder)
+        federation.submit(file)
+        assert federation.results()["lost"] == []
+
+
+def test_what_a_client_says_of_its_share_is_not_believed(tmp_path):
+    _, file = smallest(tmp_path)
+    with rehearsal(tmp_path, clients=1) as federation:
+        server = federation.serve()
+        greedy = federation.invite("greedy")
+        facts = greedy.folder / "federation.json"
+        facts.write_text(facts.read_text().replace('"share": null', '"share": 0'))
+        server.wait_for("let in greedy")
+        machine = federation.start("greedy", "deploy", "client", greedy.folder)
+        machine.wait_for("connected")
+        federation.join(0).wait_for("connected")
+        federation.submit(file)
+
+        assert federation.results()["lost"] == []
+        assert "answered" in (federation.client_places[0].state / "host.log").read_text()
+        host = (greedy.state / "host.log").read_text()
+        assert host.count("answered in") == 1  # what it carries, and nothing of the run

@@ -5,11 +5,15 @@ import time
 
 import pytest
 
-from fedlora.runtime.deploy.gate import Doors, gate
+from fedlora.runtime.deploy import gate as room
+from fedlora.runtime.deploy.gate import CLOCK, Doors, gate
 from fedlora.runtime.processes import free_ports
 from tests.runtime.deploy.federation import make
 
-PULL = b"POST /v1/fleet/pull-messages HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody"
+PULL = (
+    b"POST /v1/fleet/pull-messages HTTP/1.1\r\nHost: x\r\nFlwr-Public-Key: invited\r\n"
+    b"Content-Length: 4\r\n\r\nbody"
+)
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 NO = b"HTTP/1.1 412 Precondition Failed\r\nContent-Length: 2\r\n\r\nno"
 
@@ -25,7 +29,7 @@ class Upstream:
     """A SuperLink that answers every request with the same words, and keeps what it was sent."""
 
     def __init__(self, place):
-        self.answer, self.heard = OK, b""
+        self.answer, self.heard, self.connections = OK, b"", 0
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(place.certificate, place.key)
         self.socket = context.wrap_socket(socket.create_server(("127.0.0.1", 0)), server_side=True)
@@ -40,6 +44,7 @@ class Upstream:
                 continue
             except OSError:
                 return
+            self.connections += 1
             with connection:
                 while data := connection.recv(1 << 16):
                     self.heard += data
@@ -56,7 +61,7 @@ def opened(places):
     ours.load_cert_chain(server.certificate, server.key)
     trust = ssl.create_default_context(cafile=str(server.ca))
     (port,) = free_ports(1)
-    with gate(Doors("127.0.0.1", port, ours, upstream.port, trust), said.append):
+    with gate(Doors("127.0.0.1", port, ours, upstream.port, trust, "invited".__eq__), said.append):
         yield upstream, port, said
     upstream.socket.close()
 
@@ -105,10 +110,17 @@ def test_what_supernodes_ask_passes_unchanged_again_and_again(places, opened):
         PULL.replace(b"Content-Length: 4", b"Content-Length : 4"),
         PULL.replace(b"Content-Length: 4", b"Content-Length: +4"),
         PULL.replace(b"Content-Length: 4", b"Content-Length: 99999999999"),
+        PULL.replace(b"Content-Length: 4", b"Content-Length: " + b"4" * 5000),
+        PULL.replace(b"Host: x", b"X: a\nTransfer-Encoding: chunked"),
+        PULL.replace(b"Host: x", b"X: a\rTransfer-Encoding: chunked"),
+        PULL.replace(b"Host: x", b"X: a\0"),
+        PULL.replace(b"invited", b"stranger"),
+        PULL.replace(b"Flwr-Public-Key: invited", b"X: y"),
+        PULL.replace(b"invited", b"invited\r\nFlwr-Public-Key: invited"),
         b"nonsense\r\n\r\n",
         b"POST " + b"a" * 70_000 + b" HTTP/1.1\r\n\r\n",
     ],
-    ids=range(15),
+    ids=range(22),
 )
 def test_nothing_else_passes_and_it_is_said_why(places, opened, request_):
     upstream, port, said = opened
@@ -125,7 +137,10 @@ def test_a_refusal_of_the_superlinks_is_said(places, opened):
     upstream.answer = NO
 
     assert ask(places[1], port, PULL) == [NO]
-    assert said == ["refused 127.0.0.1 at /v1/fleet/pull-messages: 412 Precondition Failed"]
+    assert said == [
+        "refused 127.0.0.1 at /v1/fleet/pull-messages: its last connection still counts, for a"
+        " minute"
+    ]
 
 
 def test_a_stranger_without_tls_or_with_another_authority_is_told_nothing(places, opened):
@@ -139,3 +154,41 @@ def test_a_stranger_without_tls_or_with_another_authority_is_told_nothing(places
     assert eventually(lambda: len(said) == 2)
     assert all("no TLS that this server speaks" in line for line in said)
     assert upstream.heard == b""
+
+
+def test_a_stranger_costs_the_superlink_no_connection(places, opened):
+    upstream, port, said = opened
+    refused = ask(places[1], port, PULL.replace(b"invited", b"stranger"))
+
+    assert refused[0].startswith(b"HTTP/1.1 401")
+    assert upstream.connections == 0
+    ask(places[1], port, PULL.replace(b"invited", b"stranger"))
+    assert said == ["refused 127.0.0.1: a key that was not invited, or was taken back"]
+
+
+def test_one_address_cannot_take_all_connections(places, opened, monkeypatch):
+    monkeypatch.setattr(room, "_MOST_OF_ONE", 2)
+    _, port, said = opened
+    silent = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(2)]
+
+    with pytest.raises((OSError, ssl.SSLError)):
+        ask(places[1], port, PULL)
+    assert eventually(lambda: said == ["refused 127.0.0.1: too many connections"])
+    for connection in silent:
+        connection.close()
+    assert eventually(lambda: _passes(places[1], port))
+
+
+def _passes(place, port):
+    try:
+        return ask(place, port, PULL) == [OK]
+    except OSError:
+        return False
+
+
+def test_anybody_is_told_the_time_and_nothing_else(places, opened):
+    upstream, port, said = opened
+    (told,) = ask(places[1], port, CLOCK + b"Host: x\r\n\r\n")
+
+    assert told.startswith(b"HTTP/1.1 204 No Content\r\nDate: ")
+    assert (upstream.connections, said) == (0, [])

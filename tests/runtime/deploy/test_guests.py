@@ -1,5 +1,7 @@
 """The keys in a server's folder, as its SuperLink comes to know them."""
 
+import base64
+import json
 import shutil
 from contextlib import contextmanager
 
@@ -46,6 +48,31 @@ def book(monkeypatch):
     return found
 
 
+def named(server, name):
+    """A key as requests name it."""
+    (file,) = server.nodes.glob(f"{name}.*")
+    return base64.b64encode(read_public_key(file)).decode()
+
+
+def shares(server):
+    """Those that ServerApps are told of."""
+    return sorted(json.loads((server.state / "shares.json").read_text())["nodes"].values())
+
+
+def test_a_file_copied_by_half_is_read_again_when_it_is_whole(tmp_path, book):
+    server, said = make(tmp_path)[0], []
+    whole = (server.nodes / "client-0.pub").read_bytes()
+    (server.nodes / "client-0.pub").write_bytes(whole[:40])
+    looking = Guests(server, said.append)
+    looking.look()
+    assert list(book.keys) == ["client-1"]
+
+    (server.nodes / "client-0.pub").write_bytes(whole)
+    looking.look()
+    assert sorted(book.keys) == ["client-0", "client-1"]
+    assert shares(server) == [0, 1]
+
+
 def test_keys_are_registered_once_the_superlink_answers_and_later_ones_too(tmp_path, book):
     server, said = make(tmp_path)[0], []
     looking = Guests(server, said.append)
@@ -86,6 +113,8 @@ def test_a_revoked_key_is_put_out_and_not_let_in_again(tmp_path, book):
     before.look()
     assert said[2:] == ["put out client-0"]
     assert list(book.keys) == ["client-1"]
+    assert [before.knows(named(server, name)) for name in ("client-0", "client-1")] == [False, True]
+    assert shares(server) == [1]
 
     Guests(server, said.append).look()  # the server starts anew, the SuperLink knows what it knew
     assert list(book.keys) == ["client-1"]

@@ -10,12 +10,16 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from fedlora import atomic
 from fedlora.cli import app
 from fedlora.errors import FedloraError
 from fedlora.runtime.deploy import certificates, place, private
+from fedlora.runtime.deploy.client import Party, run_client
 from fedlora.runtime.deploy.control import read_public_key
-from fedlora.runtime.deploy.initialise import initialise, invite, renew
+from fedlora.runtime.deploy.initialise import initialise, invite, renew, revoke
+from fedlora.runtime.deploy.own import Own
 from fedlora.runtime.deploy.server import run_server
+from fedlora.runtime.deploy.shares import share_of
 from fedlora.section import parse
 from tests.runtime.deploy.compose import MOUNT, Compose
 from tests.runtime.deploy.federation import make
@@ -79,10 +83,8 @@ def test_each_supernode_has_a_key_of_its_own_that_flower_takes(tmp_path):
     keys = {read_public_key(file) for file in server.nodes.iterdir()}
 
     assert len(keys) == len(clients) == 3
-    for client in clients:
-        public = certificates.node_key_bytes(certificates.new_key())[1]
-        assert public != (server.nodes / f"{client.folder.name}.pub").read_bytes()
     assert [client.facts.share for client in clients] == [0, 1, 2]
+    assert [share_of(server.nodes / f"{c.folder.name}.pub") for c in clients] == [0, 1, 2]
 
 
 def test_an_invited_newcomer_has_a_key_and_no_share(tmp_path):
@@ -131,9 +133,12 @@ def test_an_expired_certificate_opens_no_gate(tmp_path, monkeypatch):
         run_server(server, "127.0.0.1", print, lambda: True)
 
 
-@pytest.mark.parametrize("host", ["bad host name!", "", "a..b", "-a.example", "http://x"])
+@pytest.mark.parametrize(
+    "host",
+    ["bad host name!", "", "a..b", "-a.example", "http://x", "0.0.0.0", "::", "999.1.1.1"],
+)
 def test_what_is_no_host_is_refused(tmp_path, host):
-    with pytest.raises(FedloraError, match="is neither a name nor an address"):
+    with pytest.raises(FedloraError, match="is no name or address that clients can reach"):
         make(tmp_path, hosts=("127.0.0.1", host))
     assert not (tmp_path / "fed").exists()
 
@@ -224,3 +229,83 @@ def test_the_whole_folder_stands_for_its_server_but_not_for_a_client(tmp_path):
     assert place.read(tmp_path / "fed", "server") == server
     with pytest.raises(FedloraError, match="of a server, not of a client"):
         place.read(server.folder, "client")
+
+
+@pytest.mark.parametrize("name", ["../b", "a b", "", "a/b", "-a", "x" * 41, "\u00e4.."])
+def test_what_is_no_name_makes_no_key(tmp_path, name):
+    make(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+
+    with pytest.raises(FedloraError, match="take up to 40 letters, digits, '-' and '_'"):
+        invite(tmp_path / "fed", name)
+    with pytest.raises(FedloraError, match=r"--name: .*take up to 40"):
+        initialise(tmp_path / "new", name, ("127.0.0.1",), 1, 9000, 9001, True, None)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", ["with space", "quo'te", "per%cent", "dol$lar"])
+def test_a_folder_that_starters_could_not_name_is_refused(tmp_path, name):
+    with pytest.raises(FedloraError, match="cannot name a folder with"):
+        initialise(tmp_path / name, "x", ("127.0.0.1",), 1, 9000, 9001, True, None)
+    assert not (tmp_path / name).exists()
+
+
+def test_a_file_is_no_folder_to_write_in(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(FedloraError, match="a file; name a new folder"):
+        initialise(tmp_path / "file", "x", ("127.0.0.1",), 1, 9000, 9001, True, None)
+
+
+def test_a_revoked_clients_share_goes_to_whoever_is_invited_instead(tmp_path):
+    make(tmp_path)
+    with pytest.raises(FedloraError, match="client-1 was not revoked"):
+        invite(tmp_path / "fed", "second", instead_of="client-1")
+    revoke(tmp_path / "fed", "client-1")
+
+    assert invite(tmp_path / "fed", "second", instead_of="client-1").facts.share == 1
+    assert invite(tmp_path / "fed", "third").facts.share is None
+    nodes = tmp_path / "fed" / "server" / "nodes"
+    assert [share_of(nodes / f"{name}.pub") for name in ("client-0", "second", "third")] == [
+        0,
+        1,
+        None,
+    ]
+
+
+def test_a_key_is_not_replaced_by_inviting_its_name_again(tmp_path):
+    server = make(tmp_path)[0]
+    shutil.rmtree(tmp_path / "fed" / "clients" / "client-0")
+    before = (server.nodes / "client-0.pub").read_bytes()
+
+    with pytest.raises(FedloraError, match="invited already"):
+        invite(tmp_path / "fed", "client-0")
+    assert (server.nodes / "client-0.pub").read_bytes() == before
+
+
+@pytest.mark.parametrize("file", ["node.key", "ca.crt"])
+def test_a_damaged_file_of_a_client_is_named_before_anything_starts(tmp_path, file):
+    client = make(tmp_path)[1]
+    (client.folder / file).write_text("garbage")
+
+    with pytest.raises(FedloraError, match=rf"{file}: no .* can be read from it"):
+        run_client(client, Party(Own({}, None, 0, 2)), print, lambda: True)
+
+
+@pytest.mark.parametrize("file", ["server.key", "ca.crt", "server.pem"])
+def test_a_damaged_file_of_the_server_is_named_before_anything_starts(tmp_path, file):
+    server = make(tmp_path)[0]
+    (server.folder / file).write_text("garbage")
+
+    with pytest.raises(FedloraError, match=rf"{file}: no .* can be read from it"):
+        run_server(server, "127.0.0.1", print, lambda: True)
+
+
+def test_a_clients_folder_is_one_commands(tmp_path):
+    client = make(tmp_path)[1]
+    private.folder(client.state)
+
+    with (
+        atomic.alone(client.state),
+        pytest.raises(FedloraError, match="another process works in this folder"),
+    ):
+        run_client(client, Party(Own({}, None, 0, 2)), print, lambda: True)

@@ -82,13 +82,20 @@ def test_what_may_pass_is_tried_again_and_is_final_when_it_has_not_passed(tmp_pa
         watch([waiting], until(lambda: False), said.append)
 
 
-UNKNOWN = "Failed to initialize the connection.\n[code: 2004] Failed to activate SuperNode.\n"
+COUNTED = "Failed to initialize the connection.\n[code: 2004] Failed to activate SuperNode.\n"
+UNKNOWN = "Failed to initialize.\nClient error '412 Precondition Failed' for url 'https://x'\n"
 SAID = [
+    ("SuperNode", COUNTED, "still counts this SuperNode's last connection", False),
     ("SuperNode", UNKNOWN, "have it let in with fedlora deploy invite", False),
     ("SuperNode", "[SSL: X] certificate verify failed: unable to get", "authority", True),
     ("SuperNode", "certificate verify failed: certificate has expired (_ssl.c)", "renew", True),
     ("SuperNode", "401 Unauthorized", "signature", True),
-    ("SuperLink", "[Errno 98] Address already in use", "its port is taken", True),
+    (
+        "SuperLink",
+        "[Errno 98] Address already in use",
+        "control_port",
+        True,
+    ),
 ]
 
 
