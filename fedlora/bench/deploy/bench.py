@@ -12,7 +12,7 @@ from fedlora.bench.chosen import chosen
 from fedlora.bench.claims import plain_claim
 from fedlora.bench.deploy.intruders import Tried, misfits, strangers
 from fedlora.bench.deploy.newcomers import Served, newcomer_data, take_part
-from fedlora.bench.deploy.pings import Cost, measure
+from fedlora.bench.deploy.pings import Cost, Question, Side, measure
 from fedlora.bench.deploy.rehearsal import Rehearsal, rehearsal
 from fedlora.bench.deploy.survival import Struck, disturb, links, possible
 from fedlora.config import RunConfig, dump, from_dict
@@ -77,15 +77,40 @@ def tiny(rounds: int = 0) -> RunConfig:
     )
 
 
+def reviews() -> RunConfig:
+    """Two clients whose MiniLM learns from 64 reviews each, from an adapter of their own."""
+    return from_dict(
+        {
+            "name": "reviews",
+            "backbone": {"name": "minilm", "max_length": 32},
+            "lora": {"rank": 8},
+            "tasks": {
+                "name": "class_subsets",
+                "source": {"name": "clothing_reviews", "label": "class"},
+                "classes_per_task": 4,
+                "bank": 2,
+                "held_out": 1,
+                "splits": {"train": 64, "validation": 8, "test": 8},
+            },
+            "finetune": {"epochs": 1, "batch_size": 16, "init": "independent"},
+        },
+        origin="the bench",
+    )
+
+
 def costs(scratch: Path, _: Observer) -> Found:
     """A message by Flower's own process and by a warm worker, asked in turn."""
     with rehearsal(scratch, clients=2, secure=False) as federation:
         federation.serve()
         warm = federation.join(0)
         stock = federation.stock(1)
-        sides = [("Flower's process a message", 1, stock), ("warm worker", 0, warm)]
-        found = measure(federation, tiny().model_dump_json(), sides, _TURNS)
-    return _cost_rows(found), _cost_claims(*found)
+        sides = [Side("Flower's process a message", 1, stock), Side("warm worker", 0, warm)]
+        questions = [
+            Question("empty", tiny().model_dump_json()),
+            Question("MiniLM fine-tunes", reviews().model_dump_json(), "finetune"),
+        ]
+        found = measure(federation, questions, sides, _TURNS)
+    return _cost_rows(found), _cost_claims(*found[: len(sides)])
 
 
 def federation(scratch: Path, observer: Observer) -> Found:
@@ -126,7 +151,7 @@ def federation(scratch: Path, observer: Observer) -> Found:
 def faults(scratch: Path, observer: Observer) -> Found:
     """A run that everything happens to, beside the same run in process."""
     with links(NAMES[:3], observer) as joined:
-        chosen = possible(joined)
+        chosen = 2 * possible(joined)  # at several points
         config = tiny(rounds=2 * len(chosen))
         reference = running.run(config, run_folder.create_at(config, scratch / "here"), Silent())
         file = scratch / "config.yaml"
@@ -140,7 +165,14 @@ _SECTIONS = {"costs": costs, "federation": federation, "faults": faults}
 
 def _cost_rows(found: list[Cost]) -> list[dict[str, Any]]:
     return [
-        {"part": "message", "what": c.side, "seconds": c.wall, "cpu": c.cpu, "n": c.messages}
+        {
+            "part": "message",
+            "what": c.question,
+            "side": c.side,
+            "seconds": c.wall,
+            "cpu": c.cpu,
+            "n": c.messages,
+        }
         for c in found
     ]
 

@@ -21,7 +21,7 @@ DISK = Fault("full disk", fill_disk)
 class Struck:
     """A run that was struck again and again.
 
-    survived: of each fault by name, whether the run went on after it.
+    survived: of each fault by name and point, whether the run went on after it.
     """
 
     results: dict[str, Any]
@@ -35,7 +35,7 @@ def disturb(
     faults: Sequence[Fault],
     joined: Sequence[Host],
     observer: Observer,
-    every: int = 4,
+    every: int = 3,
 ) -> Struck:
     """Live a run in which a fault strikes after every so many further answers.
 
@@ -45,7 +45,7 @@ def disturb(
         faults: in their order.
         joined: hosts with links of their own; empty for the loopback.
         observer: moves on by one a fault.
-        every: answers between two faults.
+        every: answers between two faults; no divisor of a round's, so that they strike within it.
 
     Raises:
         FedloraError: the run did not end well after the last of them.
@@ -61,14 +61,15 @@ def disturb(
         for fault in faults:
             federation.wait_for_answers(federation.answers() + every)
             before = federation.answers()
+            name = f"{fault.name}, after {before} answers"
             fault.strike(federation)
             observer.advance()
             try:
                 federation.wait_for_answers(before + 1)
-                survived[fault.name] = True
+                survived[name] = True
             except FedloraError as error:
-                observer.note(f"{fault.name}: {error}")
-                survived[fault.name] = False
+                observer.note(f"{name}: {error}")
+                survived[name] = False
                 federation.running["submit"].stop()
                 federation.resume()
         results = federation.results()
