@@ -167,8 +167,7 @@ def _cost_rows(found: list[Cost]) -> list[dict[str, Any]]:
     return [
         {
             "part": "message",
-            "what": c.question,
-            "side": c.side,
+            "what": f"{c.side}: {c.question}",
             "seconds": c.wall,
             "cpu": c.cpu,
             "n": c.messages,
