@@ -97,11 +97,19 @@ def read_replies(content: RecordDict) -> ReplyPack:
     return ReplyPack(replies, float(about["seconds"]))
 
 
+_MOST_WORDS = 1000
+"""Signs of what a client says went wrong."""
+
+
 def _reply(client: Any, frame: bytes, error: Any) -> Reply:
     """Of a node's word: 1.0 and True equal 1, and would pass for a client's index."""
     if type(client) is not int or not isinstance(error, str):
         raise TypeError(f"client {client!a:.40} with the error {error!a:.40}")
-    return Reply(client, None if error else frame, error)
+    if not error:
+        return Reply(client, frame, "")
+    # It is shown to a person, and stands among the lines of a log that tell how far a run is.
+    plain = " ".join("".join(sign if sign.isprintable() else " " for sign in error).split())
+    return Reply(client, None, plain[:_MOST_WORDS] or "no reason was given")
 
 
 def _content(clients: list[int], frames: Sequence[bytes], about: dict[str, Any]) -> RecordDict:

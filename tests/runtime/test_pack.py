@@ -17,7 +17,8 @@ CLIENTS = st.integers(0, 2**31)
 FRAMES = st.binary(max_size=50)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 ANSWERED = st.builds(Reply, CLIENTS, FRAMES)
-FAILED = st.builds(Reply, CLIENTS, st.none(), TEXT.filter(bool))
+WORDS = st.from_regex(r"[!-~]+( [!-~]+)*", fullmatch=True)
+FAILED = st.builds(Reply, CLIENTS, st.none(), WORDS)
 
 
 @settings(deadline=None)
@@ -34,6 +35,21 @@ def test_replies_arrive_as_they_were_sent(replies, seconds):
     sent = ReplyPack(tuple(replies), seconds)
 
     assert read_replies(write_replies(sent)) == sent
+
+
+@pytest.mark.parametrize(
+    ("sent", "shown"),
+    [
+        ("boom\nfedlora: bank: 4 of 4", "boom fedlora: bank: 4 of 4"),
+        ("\x1b[2Jgone", "[2Jgone"),
+        ("\n\n", "no reason was given"),
+        ("x" * 5000, "x" * 1000),
+    ],
+)
+def test_what_a_client_says_went_wrong_is_one_plain_line(sent, shown):
+    (reply,) = read_replies(write_replies(ReplyPack((Reply(0, None, sent),), 0.0))).replies
+
+    assert reply == Reply(0, None, shown)
 
 
 @pytest.mark.parametrize("lengths", [[2, 3], [2, 2, 2], [3, 2], [], [5, -1]])

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedlora import atomic
+from fedlora.errors import FedloraError
 from fedlora.runtime.answering import OUTBOX
 from fedlora.runtime.deploy import certificates, private
 from fedlora.runtime.deploy.handover import FOLDER
 from fedlora.runtime.deploy.own import Own
-from fedlora.runtime.deploy.place import Place
+from fedlora.runtime.deploy.place import FILE, Place, is_loopback
 from fedlora.runtime.deploy.tail import Tail
 from fedlora.runtime.deploy.verdicts import verdict
 from fedlora.runtime.deploy.watch import Say, Service, watch
@@ -59,6 +60,10 @@ def run_client(place: Place, party: Party, say: Say, done: Callable[[], bool]) -
         private.check(place.key)
         certificates.read_node_key(place.key)
         certificates.read_certificate(place.ca)
+    elif not is_loopback(place.facts.hosts[0]):
+        raise FedloraError(
+            f"{place.folder / FILE}: without TLS it connects to this machine's loopback alone"
+        )
     private.folder(place.state)
     # Short, for a Unix socket's path; gone with this process.
     with atomic.alone(place.state), tempfile.TemporaryDirectory(prefix="fedlora-") as short:

@@ -65,7 +65,7 @@ def initialise(
         raise FedloraError(
             f"--hosts: {bad[0]!a} is no name or address that clients can reach; correct it"
         )
-    if not secure and not all(_is_loopback(host) for host in hosts):
+    if not secure and not all(place.is_loopback(host) for host in hosts):
         raise FedloraError("--insecure is for the loopback alone: name 127.0.0.1, or leave it out")
     if secure and control_port == port:
         raise FedloraError(f"control port {port} is the clients' port as well; name another")
@@ -274,10 +274,3 @@ def _is_host(host: str) -> bool:
         label = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
         named = re.fullmatch(rf"{label}(\.{label})*\.?", host)
         return named is not None and not re.fullmatch(r"[0-9.]+", host)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

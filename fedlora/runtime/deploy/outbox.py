@@ -1,12 +1,15 @@
 """What a client has worked out, kept until the server has it."""
 
 import hashlib
+import os
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from importlib.metadata import version
 from pathlib import Path
 
+from fedlora.runtime.deploy.own import VARIABLE as OWN
 from fedlora.runtime.pack import RequestPack
 from fedlora.wire.exchange import Answer, Reply, Request
 
@@ -84,7 +87,9 @@ class Outbox:
 def _key(asked: RequestPack, request: Request) -> bytes:
     """What an answer depends on, and the run, so that another run of the same asks anew."""
     total = hashlib.sha256()
-    for part in (asked.origin.run, asked.config, str(asked.seed), str(request.client)):
+    own = os.environ.get(OWN, "")  # this machine's data and base model, by path
+    asked_of = (asked.origin.run, asked.config, str(asked.seed), str(request.client))
+    for part in (version("fedlora"), own, *asked_of):
         total.update(f"{len(part)}:{part}".encode())
     total.update(request.frame)
     return total.digest()

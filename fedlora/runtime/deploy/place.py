@@ -1,5 +1,6 @@
 """A machine's folder of a federation: what `fedlora deploy init` wrote, and where it stands."""
 
+import ipaddress
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +81,14 @@ class Place:
     def state(self) -> Path:
         """What running processes keep: databases, logs, sockets."""
         return self.folder / "state"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a name or address is this machine's own."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def read(folder: Path, role: Literal["server", "client"]) -> Place:

@@ -126,7 +126,8 @@ def _gate(
         ) from None
     try:
         # Opened here, so that a taken port is known before anything is started.
-        socket.create_server((bind, place.facts.port)).close()
+        family = socket.AF_INET6 if ":" in bind else socket.AF_INET
+        socket.create_server((bind, place.facts.port), family=family).close()
     except OSError as error:
         raise FedloraError(
             f"cannot open port {place.facts.port} of {bind} ({error.strerror}): free it, or name"

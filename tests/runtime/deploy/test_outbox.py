@@ -2,6 +2,7 @@ import sqlite3
 from dataclasses import replace
 
 from fedlora.runtime.deploy.outbox import Outbox
+from fedlora.runtime.deploy.own import VARIABLE
 from fedlora.runtime.pack import Origin, RequestPack
 from fedlora.wire.exchange import Reply, Request
 
@@ -49,6 +50,16 @@ def test_anything_that_an_answer_depends_on_makes_it_another(tmp_path):
         working = Working()
         outbox.answer(other, working)
         assert 3 in [request.client for request in working.worked]
+
+
+def test_other_data_on_this_machine_makes_other_answers(tmp_path, monkeypatch):
+    outbox = Outbox(tmp_path / "kept")
+    outbox.answer(ASKED, Working())
+    monkeypatch.setenv(VARIABLE, '{"data": {"": "/corrected.jsonl"}}')
+    working = Working()
+    outbox.answer(ASKED, working)
+
+    assert 3 in [request.client for request in working.worked]
 
 
 def test_a_clients_next_question_lets_its_older_answers_go_and_nobody_elses(tmp_path):
