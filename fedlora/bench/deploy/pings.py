@@ -78,8 +78,9 @@ def main(grid: Grid, context: Context) -> None:
     carriers = Carriers(grid)
     carriers.wait_for(len(sides))
     lines = []
-    for turn in range(1 + int(about["turns"])):
-        for question, side in product(questions, sides):
+    # One question after the other: a client keeps the model and the data of one run.
+    for question, turn in product(questions, range(1 + int(about["turns"]))):
+        for side in sides:
             node = next(n for n in carriers.nodes if carriers.share_of(n) == side["share"])
             cpu, began = _cpu(side["pid"]), time.monotonic()
             _ask(grid, node, side["share"], question["config"], question["action"])
