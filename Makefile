@@ -97,6 +97,7 @@ bench-sim: $(VENV)/.core  ## measure the claims of results/sim.json beside other
 	@$(BIN)/fedlora bench sim
 
 bench-deploy: $(VENV)/.core  ## measure the claims of results/deploy.json
+	@$(BIN)/python scripts/fetch_data.py --only clothing_reviews
 	@$(BIN)/fedlora bench deploy
 
 bench-generator: $(VENV)/.core  ## measure the claims of results/generator.json

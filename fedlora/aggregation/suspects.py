@@ -1,5 +1,6 @@
 """How many of a round's clients a robust method takes for attackers, if it can bear so many."""
 
+import math
 from collections.abc import Sequence
 
 from pydantic import Field
@@ -43,7 +44,7 @@ def suspected(config: SuspectsConfig, clients: int, method: str, times: int, plu
     Raises:
         FedloraError: the round has too few clients for f.
     """
-    attackers = int(config.share * clients)
+    attackers = math.floor(config.share * clients + 1e-9)  # .29 * 100 is a little less than 29
     least = times * attackers + plus
     if attackers and clients < least:
         raise FedloraError(

@@ -7,6 +7,7 @@ from typing import Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 
 def show(rows: Sequence[Mapping[str, Any]], as_json: bool, title: str = "") -> None:
@@ -22,5 +23,7 @@ def show(rows: Sequence[Mapping[str, Any]], as_json: bool, title: str = "") -> N
     Console().print(table if rows else ": ".join(filter(None, (title, "nothing yet"))))
 
 
-def _cell(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def _cell(value: Any) -> Text:
+    """Names are somebody else's: what a terminal would obey is shown, not done."""
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    return Text("".join(c if c.isprintable() else ascii(c)[1:-1] for c in text))

@@ -1,6 +1,6 @@
 """What an adapter must be like before it enters the bank."""
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from fedlora.section import Section
 
@@ -27,8 +27,18 @@ class ScreeningConfig(Section):
     )
     neighbours: int = Field(5, ge=1, description="similar tasks that a change is compared with")
     peers: int = Field(
-        0, ge=0, le=15, description="clients that try each adapter on their own examples; none at 0"
+        0, ge=0, le=15, description="clients that try each adapter, three at least; none at 0"
+    )
+    vector: float = Field(
+        8.0, gt=0, description="limit for how far its task vector lies from the others', in log"
     )
     vouched: float = Field(
         6.0, gt=0, description="limit for how much less than others' it is worth to its peers"
     )
+
+    @field_validator("peers")
+    @classmethod
+    def _enough(cls, peers: int) -> int:
+        if 0 < peers < 3:
+            raise ValueError("of fewer than three peers one that lies decides: 0, or 3 and more")
+        return peers

@@ -42,16 +42,33 @@ def agreement(
     return torch.tensor(out, dtype=torch.float64)
 
 
+def remoteness(vectors: Tensor) -> list[float]:
+    """Root mean square of each vector's (n, c) coordinates on the scale that most share, (n,)."""
+    return scaled(vectors).square().mean(1).sqrt().tolist()
+
+
+def scaled(vectors: Tensor) -> Tensor:
+    """(v - median) / (1.4826 median |v - median|), coordinate by coordinate, (n, c) float64.
+
+    A minority of vectors cannot move the scale. A coordinate that is equal for most says nothing
+    unless it differs, and is then measured in its standard deviations.
+    """
+    values = vectors.double()
+    apart = values - values.quantile(0.5, dim=0)
+    spread = 1.4826 * apart.abs().quantile(0.5, dim=0)
+    spread = torch.where(spread > 0, spread, values.std(0, correction=0))
+    return apart / spread.clamp_min(1e-12)
+
+
 def nearest(vectors: Tensor, count: int) -> list[list[int]]:
     """Of each of the vectors (n, c) the others that are nearest, its coordinates on one scale."""
-    spread = vectors.double().std(0)
-    scaled = (vectors.double() - vectors.double().mean(0)) / spread.clamp_min(1e-12)
+    values = scaled(vectors)
     found: list[list[int]] = []
-    for rows in torch.arange(len(scaled)).split(ROWS):
-        apart = torch.cdist(scaled[rows], scaled)
+    for rows in torch.arange(len(values)).split(ROWS):
+        apart = torch.cdist(values[rows], values)
         apart[torch.arange(len(rows)), rows] = torch.inf
         order = apart.argsort(dim=1, stable=True)
-        found += order[:, : min(count, len(scaled) - 1)].tolist()
+        found += order[:, : min(count, len(values) - 1)].tolist()
     return found
 
 

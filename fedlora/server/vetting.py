@@ -13,10 +13,10 @@ from fedlora.adapter import LoraAdapter
 from fedlora.adapter.product import distance, norm
 from fedlora.adapter.spectrum import effective_rank
 from fedlora.config import ScreeningConfig
-from fedlora.server.likeness import Change, Read, agreement, length
+from fedlora.server.likeness import Change, Read, agreement, length, remoteness
 
 # However alike the others are, a difference of less than this is none: in log, log, and cosine.
-FLOORS = {"size": 0.25, "spectrum": 0.25, "agreement": 0.15, "same_task": 0.25}
+FLOORS = {"size": 0.25, "spectrum": 0.25, "agreement": 0.15, "same_task": 0.25, "vector": 0.25}
 COPY = 1e-4  # distance over norm below which two clients' adapters are one
 HELD = 64  # clients whose adapters are in memory at once
 
@@ -49,8 +49,10 @@ def vet(
     Compared are, in product space and by robust z-scores over all that arrived or is known: the
     norm of the change from the start, the effective rank of DeltaW, the mean cosine of the change
     with those of the clients whose task vectors are nearest (low for an adapter that was trained
-    for another task than its vector says, or against it), and the distance to the other clients of
-    its task, where it has three. Copies of another client's adapter are kept out but for the first.
+    for another task than its vector says, or against it), the distance to the other clients of its
+    task, where it has three, and the distance of its task vector to the middle of all: one that is
+    huge would put all others on one point of the scale that generators share. Copies of another
+    client's adapter are kept out but for the first.
 
     Args:
         config: the limits.
@@ -72,6 +74,7 @@ def vet(
     sizes = [max(own) for own in lengths]
     scores = {"size": _logs(sizes), "spectrum": _logs(ranks)}
     if tasks:
+        scores["vector"] = _logs(remoteness(torch.stack([one.vector for one in everyone])))
         scores["same_task"] = _same_task([one.task for one in everyone], read)
     if tasks and len(everyone) <= config.most:
         vectors = [one.vector for one in everyone]
@@ -109,12 +112,14 @@ WORDS = {
     "spectrum": "the effective rank of its update",
     "agreement": "the likeness of its change to those of similar tasks",
     "same_task": "its distance to the other clients of its task",
+    "vector": "the distance of its task vector to the middle of all",
 }
 SIDES: Mapping[str, tuple[int | None, int | None]] = {
     "size": (3, 1),
     "spectrum": (1, 1),
     "agreement": (1, None),
     "same_task": (None, 1),
+    "vector": (None, 1),
 }
 """How many limits below and above the median are too many; None where that side is none.
 

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from statistics import median
+from statistics import median_high
 
 import torch
 from torch import Tensor
@@ -19,7 +19,7 @@ from fedlora.wire.message import Message
 
 PHASE = "vouch"
 FLOOR = 0.05  # of the metric: however alike the others are, a difference of less than this is none
-FEWEST = 2  # peers whose word counts
+FEWEST = 3  # peers whose word counts: of two, one liar moves the median
 
 
 def vouched(
@@ -31,10 +31,10 @@ def vouched(
 
     The last adapter of each goes to `screening.peers` clients, those whose task vectors are
     nearest among all that have room. A peer says what the adapter reaches on its own validation
-    examples, and what the base model does. An adapter is worth the median of the differences,
-    which a minority of its peers that lies cannot move; it is kept out where that is too many
-    robust deviations below the others'. Nothing is asked where fewer than `screening.least`
-    clients are there, or more than `screening.most`.
+    examples, and what the base model does. An adapter is worth the (upper) median of the
+    differences, which a minority of its peers that lies cannot move; it is kept out where that is
+    too many robust deviations below the others'. Nothing is asked where fewer than
+    `screening.least` clients are there, or more than `screening.most`.
 
     Args:
         context: of the run.
@@ -62,7 +62,7 @@ def vouched(
     for at, chosen in enumerate(peers):
         found = [said[seats[p]][seats[at]] for p in chosen if seats[p] in said]
         if len(found) >= FEWEST:
-            worth[seats[at]] = median(found)
+            worth[seats[at]] = median_high(found)
     return _far_below(worth, config.vouched)
 
 

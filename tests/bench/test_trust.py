@@ -53,6 +53,30 @@ def test_the_fuzzer_sees_a_crash():
     assert fuzz_claims([row])[1].value == len(found.crashes)
 
 
+def test_the_fuzzer_sees_memory_that_one_input_takes_and_lets_go():
+    def hungry(data: bytes) -> None:
+        bytearray(100 << 20)
+        raise FedloraError("refused, too late")
+
+    bytearray(300 << 20)  # what was taken before does not hide it
+    found = fuzz(Target("hungry", [b"1"], hungry), 3, 0)
+    assert found.growth is None or found.growth > 90 << 20
+
+
+def test_a_federation_that_came_to_no_end_is_claimed_as_such():
+    facts = {"deal": "tasks", "attack": "sign_flip", "share": 0.2, "defence": "both"}
+    clean = {"deal": "tasks", "attack": "none", "share": 0.0, "defence": "none"}
+    rows = [
+        {**clean, "seed": 0, "accuracy": 0.5, "backdoor": 0.1},
+        {**facts, "seed": 0, "accuracy": 0.5, "backdoor": 0.1},
+        {**facts, "seed": 1, "reason": "too few answers"},
+    ]
+    (claim,) = [one for one in accuracy_claims(rows) if "sign_flip" in one.what]
+
+    assert claim.value is None
+    assert "too few answers" in claim.reason
+
+
 def test_a_bank_survives_its_writers(tmp_path: Path):
     survived = kill_writers(tmp_path / "bank", 5, 0)
     assert (survived.kills, survived.opened, survived.missing) == (5, 5, 0)

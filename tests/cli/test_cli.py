@@ -20,6 +20,7 @@ from fedlora.bank import Bank, Record
 from fedlora.bank.quarantine import FOLDER, Quarantine
 from fedlora.cli import main
 from fedlora.cli.errors import term_as_interrupt
+from fedlora.cli.output import show
 from fedlora.config import dump
 from tests.conftest import small_config
 
@@ -253,3 +254,12 @@ def test_a_mistake_is_one_line_and_status_two(words: list[str], says: str):
     assert says in done.stderr
     assert "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_name_in_a_table_is_shown_and_not_obeyed(capsys):
+    show([{"task": "[/x] [red]a[/red] [link=http://x]b[/link]", "sent": "\x1b[2J\n"}], False)
+
+    told = "".join(capsys.readouterr().out.split())
+    assert "[/x][red]a[/red]" in told.replace("┃", "").replace("│", "")
+    assert "\x1b[2J" not in told
+    assert "x1b[2J" in told

@@ -176,10 +176,27 @@ def test_the_nearest_are_those_of_all_distances_whatever_the_blocks(
     monkeypatch: pytest.MonkeyPatch,
 ):
     vectors = torch.randn(30, 4, generator=torch.Generator().manual_seed(0))
-    scaled = (vectors - vectors.mean(0)) / vectors.std(0)
+    middle = vectors.quantile(0.5, dim=0)
+    scaled = (vectors - middle) / (vectors - middle).abs().quantile(0.5, dim=0)
     apart = torch.cdist(scaled, scaled) + 1e9 * torch.eye(30)
     expected = apart.topk(5, largest=False).indices.tolist()
     assert nearest(vectors, 5) == expected
     monkeypatch.setattr("fedlora.server.likeness.ROWS", 7)
     assert nearest(vectors, 5) == expected
     assert [sorted(near) for near in nearest(vectors[:3], 5)] == [[1, 2], [0, 2], [0, 1]]
+
+
+@pytest.mark.parametrize("vector", [[1e3, 0.5, 0.5], [1e12] * 3, [-1e30, 0.0, 0.0]])
+def test_a_task_vector_far_from_all_is_kept_out_and_moves_nobody(vector: list[float]):
+    loud = replace(EVERYONE[7], vector=torch.tensor(vector))
+    everyone = [*EVERYONE[:7], loud, *EVERYONE[8:]]
+    before = nearest(torch.stack([one.vector for one in EVERYONE]), 3)
+    after = nearest(torch.stack([one.vector for one in everyone]), 3)
+
+    reasons = vet(CONFIG, everyone)
+    assert list(reasons) == [7]
+    assert "task vector" in reasons[7]
+    # One vector fewer in the middle moves the scale a little.
+    others = [at for at in range(20) if at != 7 and 7 not in before[at]]
+    kept = [len(set(before[at]) & set(after[at])) / 3 for at in others]
+    assert sum(kept) >= 0.75 * len(kept)  # chance keeps a sixth

@@ -59,7 +59,8 @@ def test_everybody_is_tried_by_the_nearest_that_have_room(count: int):
     load = Counter(peer for own in chosen for peer in own)
     assert all(at not in own and len(set(own)) == count for at, own in enumerate(chosen))
     assert max(load.values()) <= 2 * count
-    scaled = torch.stack(vectors) / torch.stack(vectors).std(0)
+    apart = torch.stack(vectors) - torch.stack(vectors).quantile(0.5, dim=0)
+    scaled = apart / apart.abs().quantile(0.5, dim=0)
     first = torch.cdist(scaled[:1], scaled)[0].argsort()[1 : count + 1]
     assert chosen[0] == first.tolist()  # nobody had anything to try yet
 

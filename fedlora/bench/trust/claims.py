@@ -35,14 +35,27 @@ def accuracy_claims(rows: Sequence[Row]) -> list[Claim]:
                 own = _of(rows, attack, SHARE, defence, deal)
                 lost = _lost(clean, own)
                 about = f"20% {attack}, defence {defence} ({deal})"
+                if ended := _ended(rows, attack, defence, deal):
+                    what = f"points newcomers lose: {about}"
+                    found.append(
+                        Claim(id="T1", what=what, value=None, sense="<=", target=3.0, reason=ended)
+                    )
+                    continue
                 if lost:
                     what = f"points newcomers lose: {about}"
                     found.append(interval_claim("T1", what, lost, "<=", 3.0, "points"))
-                if lost and attack == "backdoor":
+                if lost and "backdoor" in attack:
                     rates = [POINTS * row["backdoor"] for row in own]
                     what = f"success of the backdoor: {about}"
                     found.append(interval_claim("T1", what, rates, "<=", 10.0, "%"))
     return found
+
+
+def _ended(rows: Sequence[Row], attack: str, defence: str, deal: str) -> str | None:
+    """Why a federation of these came to no end; None where all did."""
+    wanted = {"attack": attack, "share": SHARE, "defence": defence, "deal": deal}
+    told = [row["reason"] for row in rows if "reason" in row and wanted.items() <= row.items()]
+    return f"a federation ended early: {told[0]}" if told else None
 
 
 def _of(rows: Sequence[Row], attack: str, share: float, defence: str, deal: str) -> list[Row]:
@@ -62,11 +75,12 @@ def _lost(clean: Mapping[int, Row], rows: Sequence[Row]) -> list[float]:
 def fuzz_claims(rows: Sequence[Row]) -> list[Claim]:
     """T2: how many hostile inputs there were, and what they did."""
     read = [row for row in rows if "inputs" in row]
-    unchanged = all(row["unchanged"] for row in rows if "unchanged" in row)
+    told = [row["unchanged"] for row in rows if "unchanged" in row]
+    unchanged = bool(told) and all(told)
     inputs = float(sum(row["inputs"] for row in read))
     crashed = float(sum(row["crashes"] for row in read))
     slowest = max(row["slowest"] for row in read)
-    growth = max(row["growth"] for row in read) / (1 << 20)
+    growth = max(row["growth"] or 0 for row in read) / (1 << 20)
     return [
         plain_claim("T2", "hostile inputs", inputs, ">=", 1e6),
         plain_claim("T2", "inputs that crashed", crashed, "==", 0.0),

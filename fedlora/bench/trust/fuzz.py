@@ -1,7 +1,6 @@
 """Hostile inputs: what is valid, with bytes flipped, cut out, repeated and made up."""
 
 import random
-import resource
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -10,6 +9,7 @@ import torch
 
 from fedlora import frame
 from fedlora.adapter import AdapterSpec, LoraAdapter
+from fedlora.bench.peak import with_peak
 from fedlora.bench.trust.fuzz_files import file_targets
 from fedlora.bench.trust.fuzz_target import ADAPTER, Target
 from fedlora.errors import FedloraError
@@ -29,33 +29,36 @@ class Found:
 
     crashes: of inputs that raised something else, the first ones. slowest: processor
     seconds of one input.
-    growth: bytes of resident memory.
+    growth: the most bytes of resident memory beyond those before; None where that is not known.
     """
 
     inputs: int
     accepted: int
     crashes: list[str]
     slowest: float
-    growth: int
+    growth: int | None
 
 
 def fuzz(target: Target, count: int, seed: int) -> Found:
     """Read `count` mutations of a target's seeds, the same ones for a seed."""
     draw = random.Random(f"{target.name}/{seed}")
     accepted, crashes, slowest = 0, list[str](), 0.0
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for _ in range(count):
-        data = mutated(draw, draw.choice(target.seeds))
-        began = time.thread_time()
-        try:
-            target.read(data)
-            accepted += 1
-        except FedloraError:
-            pass
-        except Exception as error:  # noqa: BLE001 - this is what is looked for
-            crashes.append(f"{target.name}: {type(error).__name__}: {error} for {data!r:.200}")
-        slowest = max(slowest, time.thread_time() - began)
-    growth = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+
+    def read_all() -> None:
+        nonlocal accepted, slowest
+        for _ in range(count):
+            data = mutated(draw, draw.choice(target.seeds))
+            began = time.thread_time()
+            try:
+                target.read(data)
+                accepted += 1
+            except FedloraError:
+                pass
+            except Exception as error:  # noqa: BLE001 - this is what is looked for
+                crashes.append(f"{target.name}: {type(error).__name__}: {error} for {data!r:.200}")
+            slowest = max(slowest, time.thread_time() - began)
+
+    _, growth = with_peak(read_all)
     return Found(count, accepted, crashes, slowest, growth)
 
 

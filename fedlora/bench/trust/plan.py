@@ -15,12 +15,22 @@ ATTACKS: Mapping[str, dict[str, Any]] = {
     "scaling": {"name": "scaling"},
     "label_flip": {"name": "label_flip"},
     "backdoor": {"name": "backdoor", "target": TARGET, "size": MARK, "boost": None},
+    "backdoor within the limits": {
+        "name": "backdoor",
+        "target": TARGET,
+        "size": MARK,
+        "boost": 4.0,
+    },
+    "quiet backdoor": {"name": "backdoor", "target": TARGET, "size": MARK, "boost": 1.0},
     "spoofing": {"name": "spoofing"},
     "lie": {"name": "lie"},
     "min_max": {"name": "min_max"},
     "gauge": {"name": "gauge"},
+    "gaussian": {"name": "gaussian"},
+    "replay": {"name": "replay"},
 }
-DEFENCES = ("none", "screening", "both", "peers", "trimmed")
+RULES = ("median", "trimmed_mean", "krum", "bulyan", "geometric_median", "clipped")
+DEFENCES = ("none", "screening", "both", "peers", "trimmed", *RULES)
 CLIENTS, NEWCOMERS = 20, 4
 SHARE, PEERS = 0.2, 3
 
@@ -31,9 +41,10 @@ class Case:
 
     attack: a name of `ATTACKS`, or `CLEAN`.
     share: of the bank's clients that attack.
-    defence: a name of `DEFENCES`; "both" is screening, and rounds by multi_krum; "peers" is
-        screening, and a trial of each adapter by three other clients; "trimmed" is none of these,
-        but generators that leave out and cut samples.
+    defence: a name of `DEFENCES`; "screening" is what runs do by default; "both" is screening, of
+        the rounds too, and rounds by multi_krum; "peers" is screening, and a trial of each adapter
+        by three other clients; "trimmed" is none of these, but generators that leave out and cut
+        samples; a name of `RULES` is screening, and rounds by that rule.
     deal: each client a task of its own ("tasks"), or four clients a task that share its examples
         alike ("iid") or by class ("dirichlet").
     """
@@ -56,6 +67,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     "trimming": ("trimmed",),
     "shares": ("none", "screening", "both"),
     "shards": ("none", "screening", "both"),
+    "rules": RULES,
 }
 """The parts of the bench that are federations, and the defences of each."""
 
@@ -65,7 +77,7 @@ def cases(part: str, seeds: tuple[int, ...]) -> list[Case]:
 
     attacks: each attack by a fifth of the clients, against screening and a robust rule.
     peers, trimming: the same against two more defences. shares: two attacks by ever more clients.
-    shards: the same two where clients share a task.
+    shards: the same two where clients share a task. rules: three attacks against each rule.
     """
     two = ("sign_flip", "backdoor")
     each = [(attack, SHARE, "tasks") for attack in ATTACKS]
@@ -75,6 +87,7 @@ def cases(part: str, seeds: tuple[int, ...]) -> list[Case]:
         "trimming": each,
         "shares": [(attack, share, "tasks") for attack in two for share in (0.1, 0.3, 0.4)],
         "shards": [(attack, SHARE, deal) for attack in two for deal in ("iid", "dirichlet")],
+        "rules": [(attack, SHARE, "tasks") for attack in (*two, "label_flip")],
     }
     deals = dict.fromkeys(deal for _, _, deal in kinds[part])
     clean = [(CLEAN, 0.0, deal) for deal in deals] if part != "shares" else []
@@ -90,7 +103,7 @@ def cases(part: str, seeds: tuple[int, ...]) -> list[Case]:
 
 def config_of(case: Case) -> RunConfig:
     """The run of a case: as many clients in each, on tasks that its seed draws."""
-    alone, screened = case.deal == "tasks", case.defence in ("screening", "both", "peers")
+    alone, screened = case.deal == "tasks", case.defence not in ("none", "trimmed")
     raw: dict[str, Any] = {
         "name": "trust",
         "seeds": [case.seed],
@@ -112,7 +125,7 @@ def config_of(case: Case) -> RunConfig:
         "task_vector": {"samples": 32, "features": ["early"]},
         "generator": {"name": "topk"},
         "evaluation": {"baselines": [], "few_labels": 8, "one_epoch": False},
-        "screening": {"enabled": screened, "rounds": screened},
+        "screening": {"enabled": screened, "rounds": case.defence == "both"},
         "runtime": {"training": "batched", "group": 10},
     }
     if not alone:
@@ -124,6 +137,9 @@ def config_of(case: Case) -> RunConfig:
         raw["learning"] = {"trim": SHARE, "cap": 1.5}
     if case.defence == "both":
         raw["warm_start"]["aggregation"] = {"name": "multi_krum", "share": SHARE}
+    if case.defence in RULES:
+        own = {"share": SHARE} if case.defence in ("trimmed_mean", "krum", "bulyan") else {}
+        raw["warm_start"]["aggregation"] = {"name": case.defence, **own}
     if case.attack != CLEAN:
         raw["attackers"] = {"attack": ATTACKS[case.attack], "share": case.share}
     return from_dict(raw, "bench trust")
