@@ -32,7 +32,7 @@ class Guests:
         self._place = place
         self._say = say
         self._done: set[tuple[Path, int, int]] = set()
-        self._keys: dict[str, str] = {}
+        self._keys: set[str] = set()
         self._next = 0.0
         self.registered = False
 
@@ -71,7 +71,7 @@ class Guests:
             named = base64.b64encode(key).decode()
             here = [node for node in superlink.nodes() if node.public_key == key]
             if file.suffix == REVOKED:
-                self._keys.pop(named, None)
+                self._keys.discard(named)
                 for node in here:
                     superlink.unregister(node)
                     self._say(f"put out {file.stem}")
@@ -79,7 +79,7 @@ class Guests:
             if not here:
                 superlink.register(file.stem, key)
                 self._say(f"let in {file.stem}")
-            self._keys[named] = file.stem
+            self._keys.add(named)
         except NoAnswerError:
             raise
         except FedloraError as error:  # of this key alone

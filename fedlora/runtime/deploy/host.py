@@ -41,7 +41,7 @@ _GRACE = 5.0
 """Seconds to end a turn in whose answer the SuperNode already has."""
 _ACQUIRE = "/flwr.proto.Runtime/AcquireTask"
 
-_ONE = threading.Lock()
+_WORKING = threading.Lock()
 """Held by who works: the base model is one."""
 
 log = logging.getLogger("flwr")
@@ -129,7 +129,7 @@ def play(client: RuntimeHttpClient) -> None:
     try:
         message, context, _, _ = pull_task_input(client)
         try:
-            with _ONE:
+            with _WORKING:
                 reply = app(message, context)
         except Exception as error:  # noqa: BLE001 - what is wrong with a message is said to its sender
             reason = f"{type(error).__name__}: {error}"
