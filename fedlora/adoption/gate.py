@@ -25,12 +25,13 @@ def refine_if_it_helps(adapter: LoraAdapter, trial: Trial, seed: int) -> LoraAda
         return adapter
     order = torch.randperm(trial.examples, generator=seeding.generator(seed, "folds"))
     folds = order.tensor_split(FOLDS)
-    before = [trial.score(adapter, held) for held in folds]
-    after = [trial.score(trial.refine(adapter, _others(folds, held)), held) for held in folds]
     sizes = [len(held) for held in folds]
-    gained = _mean(after, sizes).value - _mean(before, sizes).value
-    saved = _mean(before, sizes).loss - _mean(after, sizes).loss
-    helps = saved > 0 if abs(gained) < _EQUAL else gained > 0
+    before = _mean([trial.score(adapter, held) for held in folds], sizes)
+    after = _mean(
+        [trial.score(trial.refine(adapter, _others(folds, held)), held) for held in folds], sizes
+    )
+    gained = after.value - before.value
+    helps = after.loss < before.loss if abs(gained) < _EQUAL else gained > 0
     return trial.refine(adapter) if helps else adapter
 
 

@@ -24,8 +24,12 @@ from fedlora.tasks.splits import Splits, split_rows, test_mask
 
 @dataclass(frozen=True, eq=False)
 class OwnTask:
-    """Encoded examples: those that describe the task, and those that judge an adapter."""
+    """Encoded examples: those that describe the task, and those that judge an adapter.
 
+    name: of the task, or the path of its data.
+    """
+
+    name: str
     objective: Objective
     describing: Rows
     judging: Rows
@@ -38,7 +42,7 @@ class OwnTask:
         """
         count = len(next(iter(self.judging.values())))
         if not count:
-            raise FedloraError("no example of the data is left to judge on; give it five or more")
+            raise FedloraError(f"{self.name}: no example is left to judge on; give it five or more")
         return count
 
 
@@ -70,7 +74,7 @@ def open_task(
     if task is not None:
         found = config.tasks.build().load(task)
         splits = found.splits["train"], found.splits["test"]
-        return _encode(config, found.kind, found.label_names, *splits)
+        return _encode(config, task, found.kind, found.label_names, *splits)
     said = {"path": data, "text": text, "label": label, **_images(config)}
     named = {key: value for key, value in said.items() if value is not None}
     table = Files(parse(Files.Config, named)).load()
@@ -81,7 +85,7 @@ def open_task(
     judging = table.examples.take(drawn["test"])
     if not len(describing):
         raise FedloraError(f"{data}: all of it is for tests; give it examples of its own to train")
-    return _encode(config, table.kind, table.label_names, describing, judging)
+    return _encode(config, str(data), table.kind, table.label_names, describing, judging)
 
 
 def describe(
@@ -134,8 +138,13 @@ def _images(config: RunConfig) -> dict[str, int | None]:
 
 
 def _encode(
-    config: RunConfig, kind: Kind, labels: tuple[str, ...], describing: Examples, judging: Examples
+    config: RunConfig,
+    name: str,
+    kind: Kind,
+    labels: tuple[str, ...],
+    describing: Examples,
+    judging: Examples,
 ) -> OwnTask:
     slot = open_slot(config.backbone, config.lora, config.runtime.device)
     objective = objective_for(slot, kind, labels, config.lora.head, config.backbone.max_length)
-    return OwnTask(objective, objective.encode(describing), objective.encode(judging))
+    return OwnTask(name, objective, objective.encode(describing), objective.encode(judging))

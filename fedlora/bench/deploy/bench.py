@@ -151,12 +151,12 @@ def federation(scratch: Path, observer: Observer) -> Found:
 def faults(scratch: Path, observer: Observer) -> Found:
     """A run that everything happens to, beside the same run in process."""
     with links(NAMES[:3], observer) as joined:
-        chosen = 2 * possible(joined)  # at several points
-        config = tiny(rounds=2 * len(chosen))
+        suffered = 2 * possible(joined)  # at several points
+        config = tiny(rounds=2 * len(suffered))
         reference = running.run(config, run_folder.create_at(config, scratch / "here"), Silent())
         file = scratch / "config.yaml"
         file.write_text(dump(config))
-        struck = disturb(scratch / "there", file, chosen, joined, observer)
+        struck = disturb(scratch / "there", file, suffered, joined, observer)
     return _fault_rows(struck), _fault_claims(struck, reference)
 
 
@@ -203,7 +203,7 @@ def _newcomer_rows(served: list[Served]) -> list[dict[str, Any]]:
 
 
 def _newcomer_claims(served: list[Served]) -> list[Claim]:
-    """Wall time, from the command on the newcomer's machine to the adapter tried there."""
+    """Wall time, from when the newcomer's command begins to connect to the adapter tried there."""
     what = ("the first newcomer", "the second newcomer")
     return [
         plain_claim("D3", f"{name}, from joining to its adapter", each.seconds, "<=", 15, "s")

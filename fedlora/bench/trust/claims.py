@@ -53,14 +53,20 @@ def accuracy_claims(rows: Sequence[Row]) -> list[Claim]:
 
 def _ended(rows: Sequence[Row], attack: str, defence: str, deal: str) -> str | None:
     """Why a federation of these came to no end; None where all did."""
-    wanted = {"attack": attack, "share": SHARE, "defence": defence, "deal": deal}
-    told = [row["reason"] for row in rows if "reason" in row and wanted.items() <= row.items()]
+    planned = _planned(rows, attack, SHARE, defence, deal)
+    told = [row["reason"] for row in planned if "reason" in row]
     return f"a federation ended early: {told[0]}" if told else None
 
 
 def _of(rows: Sequence[Row], attack: str, share: float, defence: str, deal: str) -> list[Row]:
+    planned = _planned(rows, attack, share, defence, deal)
+    return [row for row in planned if "accuracy" in row]
+
+
+def _planned(rows: Sequence[Row], attack: str, share: float, defence: str, deal: str) -> list[Row]:
+    """Federations of these, however they ended."""
     wanted = {"attack": attack, "share": share, "defence": defence, "deal": deal}
-    return [row for row in rows if "accuracy" in row and wanted.items() <= row.items()]
+    return [row for row in rows if wanted.items() <= row.items()]
 
 
 def _lost(clean: Mapping[int, Row], rows: Sequence[Row]) -> list[float]:

@@ -10,18 +10,14 @@ CLEAN = "none"
 TARGET, MARK = 0, 3
 """The backdoor's class, and the pixels of its mark along a side."""
 
+_BACKDOOR = {"name": "backdoor", "target": TARGET, "size": MARK}
 ATTACKS: Mapping[str, dict[str, Any]] = {
     "sign_flip": {"name": "sign_flip", "factor": 2.0},
     "scaling": {"name": "scaling"},
     "label_flip": {"name": "label_flip"},
-    "backdoor": {"name": "backdoor", "target": TARGET, "size": MARK, "boost": None},
-    "backdoor within the limits": {
-        "name": "backdoor",
-        "target": TARGET,
-        "size": MARK,
-        "boost": 4.0,
-    },
-    "quiet backdoor": {"name": "backdoor", "target": TARGET, "size": MARK, "boost": 1.0},
+    "backdoor": {**_BACKDOOR, "boost": None},
+    "backdoor within the limits": {**_BACKDOOR, "boost": 4.0},
+    "quiet backdoor": {**_BACKDOOR, "boost": 1.0},
     "spoofing": {"name": "spoofing"},
     "lie": {"name": "lie"},
     "min_max": {"name": "min_max"},

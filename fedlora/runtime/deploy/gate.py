@@ -164,15 +164,14 @@ class _Keeper:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, who: str, head: bytes
     ) -> None:
         """Pass requests on one by one, from the first head on; answers go back as they come."""
-        asked = [self._admit(head).path]
+        request = self._admit(head)
+        asked = [request.path]
         near = await asyncio.open_connection(
             "127.0.0.1", self._doors.upstream, ssl=self._doors.trust
         )
         back = asyncio.create_task(self._answer(near[0], writer, asked, who))
         try:
-            while head:
-                request = self._admit(head)
-                asked[:] = [request.path]
+            while True:
                 near[1].write(head)
                 left = request.length
                 while left:
@@ -184,6 +183,10 @@ class _Keeper:
                 await near[1].drain()
                 async with asyncio.timeout(_IDLE_SECONDS):
                     head = await _head(reader)
+                if not head:
+                    return
+                request = self._admit(head)
+                asked[:] = [request.path]
         finally:
             near[1].close()
             back.cancel()

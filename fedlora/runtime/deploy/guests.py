@@ -2,15 +2,11 @@
 
 import base64
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from fedlora.errors import FedloraError
-from fedlora.runtime.deploy.control import (
-    Control,
-    NoAnswerError,
-    control,
-    read_public_key,
-)
+from fedlora.runtime.deploy.control import Control, NoAnswerError, Node, control, read_public_key
 from fedlora.runtime.deploy.place import REVOKED, Place
 from fedlora.runtime.deploy.shares import write_shares
 from fedlora.runtime.deploy.watch import Say
@@ -23,7 +19,8 @@ class Guests:
     """Registers with the SuperLink every key in `nodes/`, and puts out those that were revoked.
 
     Files that come later are seen within a second or two. A key registered before stays so, in the
-    SuperLink's database, until it is revoked: a file that is lost puts nobody out.
+    SuperLink's database, until it is revoked: a file that is lost puts nobody out while the server
+    runs.
 
     registered: whether the SuperLink knew all the files of the last look.
     """
@@ -57,19 +54,20 @@ class Guests:
             return
         try:
             with control(self._place) as superlink:
+                nodes = superlink.nodes()
                 for file in new:
-                    self._tell(superlink, file)
+                    self._tell(superlink, file, nodes)
                     self._done.add(_mark(file))
                 write_shares(self._place, superlink)
             self.registered = True
         except NoAnswerError:
             return  # the SuperLink starts, or starts again
 
-    def _tell(self, superlink: Control, file: Path) -> None:
+    def _tell(self, superlink: Control, file: Path, nodes: Sequence[Node]) -> None:
         try:
             key = read_public_key(file)
             named = base64.b64encode(key).decode()
-            here = [node for node in superlink.nodes() if node.public_key == key]
+            here = [node for node in nodes if node.public_key == key]
             if file.suffix == REVOKED:
                 self._keys.discard(named)
                 for node in here:

@@ -60,7 +60,7 @@ def initialise(
         FedloraError: the folder holds something already, or the arguments do not fit together.
     """
     _check_folder(folder)
-    check_name(name, "--name")
+    _check_name(name, "--name")
     if bad := [host for host in hosts if not _is_host(host)]:
         raise FedloraError(
             f"--hosts: {bad[0]!a} is no name or address that clients can reach; correct it"
@@ -109,7 +109,7 @@ def invite(folder: Path, name: str, instead_of: str | None = None) -> Place:
     Raises:
         FedloraError: the folder is no federation's, has a client of this name, or none to replace.
     """
-    check_name(name, "the client's name")
+    _check_name(name, "the client's name")
     server = place.read(folder / "server", "server")
     target = folder / "clients" / name
     if target.exists() or (server.nodes / f"{name}.pub").exists():
@@ -125,7 +125,7 @@ def invite(folder: Path, name: str, instead_of: str | None = None) -> Place:
 
 
 def _share_of_revoked(server: Place, name: str) -> int | None:
-    check_name(name, "--instead-of")
+    _check_name(name, "--instead-of")
     file = server.nodes / f"{name}{REVOKED}"
     if not file.is_file():
         raise FedloraError(f"--instead-of: {name} was not revoked; do that first")
@@ -238,7 +238,7 @@ def _render(template: str, **values: object) -> str:
     return _TEMPLATES.get_template(f"{template}.j2").render(**values)
 
 
-def check_name(name: str, what: str) -> None:
+def _check_name(name: str, what: str) -> None:
     """Refuse a name that cannot be a file's, a unit's and a container's alike.
 
     Raises:

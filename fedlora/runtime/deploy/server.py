@@ -9,13 +9,11 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from datetime import UTC, datetime
 
 from fedlora.errors import FedloraError
-from fedlora.runtime.deploy import certificates, private
+from fedlora.runtime.deploy import certificates, private, shares
 from fedlora.runtime.deploy.control import write_connection
 from fedlora.runtime.deploy.gate import Doors, gate
 from fedlora.runtime.deploy.guests import Guests
 from fedlora.runtime.deploy.place import FILE, Place
-from fedlora.runtime.deploy.shares import FILE as FILE_OF_SHARES
-from fedlora.runtime.deploy.shares import VARIABLE
 from fedlora.runtime.deploy.verdicts import verdict
 from fedlora.runtime.deploy.watch import Say, Service, watch
 from fedlora.runtime.processes import flower_environment, start
@@ -44,7 +42,7 @@ def run_server(place: Place, bind: str, say: Say, done: Callable[[], bool]) -> N
     private.folder(place.state)
     env = flower_environment(write_connection(place))
     if place.facts.secure:
-        env[VARIABLE] = str(place.state / FILE_OF_SHARES)
+        env |= shares.variable(place)
     log, began = place.state / "superlink.log", 0
 
     def begin() -> subprocess.Popen[bytes]:

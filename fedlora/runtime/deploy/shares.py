@@ -39,6 +39,11 @@ def share_of(file: Path) -> int | None:
     return None if found is None else int(found[1])
 
 
+def variable(place: Place) -> dict[str, str]:
+    """For the environment of a process that is to know the shares."""
+    return {VARIABLE: str(place.state / FILE)}
+
+
 def write_shares(place: Place, superlink: Control) -> None:
     """Tell the ServerApps of a place which SuperNode has which share, in a file beside them.
 

@@ -69,7 +69,7 @@ class SuperNode:
                 store.put(name, each.deflate())
 
     def answers(self, count, seconds=20.0):
-        """Texts of so many answers, in the order in which they came."""
+        """How many answers have come, of so many that are waited for."""
         until, found = time.monotonic() + seconds, []
         while len(found) < count and time.monotonic() < until:
             found += self.state.get_messages_legacy(is_reply=True)
