@@ -34,8 +34,9 @@ class Krum(Aggregator):
         controls: Sequence[LoraAdapter] = (),
     ) -> State:
         adapters, _ = counted(sent, weights)
-        attackers = suspected(self.config, len(adapters), "krum", times=2, plus=3)
+        n = len(adapters)
+        attackers = suspected(self.config, before.asked, n, "krum", times=2, plus=3)
         best = 0
-        if len(adapters) > 1:
+        if n > 1:
             best = int(krum_scores(squared_distances(adapters), attackers).argmin())
         return replace(before, common=resize(adapters[best], before.common.spec))

@@ -2,17 +2,23 @@
 
 import itertools
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 from torch import Tensor
 
 from fedlora import atomic, frame
-from fedlora.adapter import LoraAdapter, peft_folder
+from fedlora.adapter import peft_folder
+from fedlora.adapter.place import check_place
+from fedlora.bank.arrival import Arrival
 from fedlora.bank.naming import folder_name
 from fedlora.bank.record import IMPORTED, Record, StoredRecord
 from fedlora.bank.store import Bank
 from fedlora.errors import FedloraError
+
+_Key = tuple[str, int, int, int, int]
 
 _RECORD = "record.json"
 _VECTOR = "task_vector.safetensors"
@@ -52,7 +58,22 @@ def export_peft(
 def import_peft(
     bank: Bank, folder: Path, record: Record | None = None, vector: Tensor | None = None
 ) -> list[str]:
-    """Add what `export_peft` wrote, or one adapter of plain PEFT.
+    """Add what `peft_arrivals` finds, whoever it is from.
+
+    Returns:
+        The digests, in the order of the folders' names; those already in the bank included.
+
+    Raises:
+        FedloraError: as `peft_arrivals` does, and then nothing is added.
+    """
+    arrivals = peft_arrivals(bank, folder, record, vector)
+    return [bank.add(one.record, one.read(), one.vector) for one in arrivals]
+
+
+def peft_arrivals(
+    bank: Bank, folder: Path, record: Record | None = None, vector: Tensor | None = None
+) -> list[Arrival]:
+    """What `export_peft` wrote, or one adapter of plain PEFT, on its way into a bank.
 
     Args:
         bank: where to.
@@ -60,15 +81,15 @@ def import_peft(
         record: where the adapter comes from; needed for one of plain PEFT.
         vector: the task vector (c,) of its task; needed for one of plain PEFT.
 
-    A record that the bank holds with another adapter, as banks of two runs do, goes in as one of
-    client IMPORTED. One of plain PEFT that its task has already is not added again.
+    A record that the bank holds with another adapter, as banks of two runs do, is to go in as one
+    of client IMPORTED. One of plain PEFT that its task has already comes as what it is there.
 
     Returns:
-        The digests, in the order of the folders' names; those already in the bank included.
+        One a folder, in the order of their names; those already in the bank included.
 
     Raises:
         FedloraError: a folder holds no adapter, one of another base model, or no record or
-            vector. What came before it in the order stays in the bank.
+            vector.
     """
     folder = Path(folder)
     if (folder / peft_folder.CONFIG).exists():
@@ -79,30 +100,29 @@ def import_peft(
         raise FedloraError(f"no adapter in '{folder}': name a PEFT folder, or a folder of them")
     if len(paths) > 1 and (record is not None or vector is not None):
         raise FedloraError(f"'{folder}' holds {len(paths)} adapters, but one record was given")
-    digests = []
+    arrivals, known = list[Arrival](), bank.records()
+    taken = {stored.key: stored.digest for stored in known}
     for path in paths:
-        adapter = peft_folder.load(path, bank.spec.base)
-        if record is not None and _holds(bank, record.task, adapter):
-            digests.append(adapter.digest())
-            continue
-        given = _beside(bank, record or _read_record(path), adapter)
-        digests.append(bank.add(given, adapter, _read_vector(path) if vector is None else vector))
-    return digests
+        read = partial(peft_folder.load, path, bank.spec.base)
+        adapter = read()
+        check_place(adapter.spec, bank.spec)
+        digest = adapter.digest()
+        same = [s for s in known if record and (s.task, s.digest) == (record.task, digest)]
+        if same:
+            given, its = Record(*same[0].key, same[0].seed, same[0].metrics), bank.vector(same[0])
+        else:
+            given = _beside(taken, record or _read_record(path), digest)
+            its = _read_vector(path) if vector is None else vector
+        taken[given.key] = digest
+        arrivals.append(Arrival(given, its, digest, read))
+    return arrivals
 
 
-def _holds(bank: Bank, task: str, adapter: LoraAdapter) -> bool:
-    """Whether the task has this adapter already, whoever it came from."""
-    digest = adapter.digest()
-    return any(known.task == task and known.digest == digest for known in bank.records())
-
-
-def _beside(bank: Bank, record: Record, adapter: LoraAdapter) -> Record:
+def _beside(held: Mapping[_Key, str], record: Record, digest: str) -> Record:
     """The record; where it holds another adapter, whose client is of another run, one of its own.
 
     That is IMPORTED's next sample of the task, or the one under which the adapter came before.
     """
-    digest = adapter.digest()
-    held = {known.key: known.digest for known in bank.records()}
     if held.get(record.key, digest) == digest:
         return record
     own = (replace(record, client=IMPORTED, sample=sample) for sample in itertools.count())

@@ -76,18 +76,22 @@ class Index:
                     f" {record.client}, round {record.round}, sample {record.sample}, rank"
                     f" {record.rank}: it only grows, so give the new one another sample number"
                 )
-            width = database.execute("SELECT length(vector) FROM records LIMIT 1").fetchone()
-            if width is not None and width[0] != len(vector):
-                raise FedloraError(
-                    f"task vector of {len(vector) // 4} values, not {width[0] // 4} as the others"
-                    " in the bank: use the same base model and task_vector options"
-                )
+            _check_width(database, vector)
             yield
             if known is None:
                 row = _row(record, digest, vector)
                 database.execute(
                     f"INSERT INTO records ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row
                 )
+
+    def check_width(self, vector: bytes) -> None:
+        """Refuse a vector of another size than those in the bank.
+
+        Raises:
+            FedloraError: it is one.
+        """
+        with self._open() as database:
+            _check_width(database, vector)
 
     def rows(self) -> list[tuple[StoredRecord, bytes]]:
         """Every record with its vector's bytes, by task, client, round, sample and rank."""
@@ -172,6 +176,15 @@ def _transaction(database: sqlite3.Connection) -> Iterator[None]:
     database.execute("BEGIN IMMEDIATE")
     with database:
         yield
+
+
+def _check_width(database: sqlite3.Connection, vector: bytes) -> None:
+    width = database.execute("SELECT length(vector) FROM records LIMIT 1").fetchone()
+    if width is not None and width[0] != len(vector):
+        raise FedloraError(
+            f"task vector of {len(vector) // 4} values, not {width[0] // 4} as the others"
+            " in the bank: use the same base model and task_vector options"
+        )
 
 
 def _row(record: Record, digest: str, vector: bytes) -> tuple[Any, ...]:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,10 @@ from torch import Tensor
 
 from fedlora import frame
 from fedlora.adapter import LoraAdapter, peft_folder
+from fedlora.adapter.place import check_place
 from fedlora.adapter.spec import AdapterSpec
 from fedlora.adapter.torch_file import check_tensor, read_torch
+from fedlora.bank.arrival import Arrival
 from fedlora.bank.record import IMPORTED, Record
 from fedlora.bank.store import Bank
 from fedlora.errors import FedloraError
@@ -24,7 +27,23 @@ _UNREADABLE = (  # what values of other types than ICM-LoRA writes lead to
 def import_plain(
     bank: Bank, path: Path, task: str, vector: Tensor, renamed: Mapping[str, str]
 ) -> list[str]:
-    """Add every adapter file at a path, or in a folder of them, as a sample of one task.
+    """Add what `plain_arrivals` finds, whoever it is from.
+
+    Returns:
+        The digests, those already in the bank included.
+
+    Raises:
+        FedloraError: as `plain_arrivals` does, and then nothing is added; or a sample of the task
+            is another one in the bank.
+    """
+    arrivals = plain_arrivals(bank, path, task, vector, renamed)
+    return [bank.add(one.record, one.read(), one.vector) for one in arrivals]
+
+
+def plain_arrivals(
+    bank: Bank, path: Path, task: str, vector: Tensor, renamed: Mapping[str, str]
+) -> list[Arrival]:
+    """Every adapter file at a path, or in a folder of them, as a sample of one task.
 
     The number in a file's name, such as an epoch, becomes the sample's; alpha and rsLoRA are
     taken from the bank.
@@ -36,19 +55,18 @@ def import_plain(
         vector: the task vector (c,).
         renamed: as for `read_plain`.
 
-    Returns:
-        The digests, those already in the bank included.
-
     Raises:
-        FedloraError: a file holds no adapter of the bank's place. What came before it stays.
+        FedloraError: a file holds no adapter of the bank's place.
     """
-    digests = []
+    arrivals = []
     for file in plain_files(path):
-        adapter = read_plain(file, bank.spec, renamed)
+        read = partial(read_plain, file, bank.spec, renamed)
+        adapter = read()
+        check_place(adapter.spec, bank.spec)
         rank = max(layer.rank for layer in adapter.spec.layers)
         record = Record(task, IMPORTED, 0, sample_number(file), rank, 0, {})
-        digests.append(bank.add(record, adapter, vector))
-    return digests
+        arrivals.append(Arrival(record, vector, adapter.digest(), read))
+    return arrivals
 
 
 def plain_files(path: Path) -> list[Path]:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -54,8 +53,7 @@ class Quarantine:
         Raises:
             FedloraError: the folder cannot be written to.
         """
-        identity = json.dumps([*record.key, adapter.digest()])
-        name = hashlib.sha256(identity.encode()).hexdigest()
+        name = _name(record, adapter)
         about = {
             "spec": adapter.spec.to_json(),
             "record": {**asdict(record), "metrics": dict(record.metrics)},
@@ -66,9 +64,18 @@ class Quarantine:
         return name
 
     def __iter__(self) -> Iterator[Held]:
-        """All that is held, by task, client, round, sample and rank."""
-        held = [self._read(file) for file in self._folder.glob("*.safetensors")]
-        return iter(sorted(held, key=lambda one: one.record.key))
+        """All that is held and can be read, by task, client, round, sample and rank."""
+        return iter(self.contents()[0])
+
+    def contents(self) -> tuple[list[Held], dict[str, str]]:
+        """All that can be read, in order, and what is wrong with the other files, by name."""
+        held, damaged = list[Held](), dict[str, str]()
+        for file in sorted(self._folder.glob("*.safetensors")):
+            try:
+                held.append(self._read(file))
+            except FedloraError as error:
+                damaged[file.stem] = str(error)
+        return sorted(held, key=lambda one: one.record.key), damaged
 
     def find(self, name: str) -> Held:
         """What is held under a name, or under the only one that begins so.
@@ -76,11 +83,7 @@ class Quarantine:
         Raises:
             FedloraError: there is none, or several.
         """
-        files = [f for f in self._folder.glob("*.safetensors") if name and f.stem.startswith(name)]
-        if len(files) != 1:
-            what = f"{len(files)} adapters" if files else "no adapter"
-            raise FedloraError(f"{what} '{name}' in quarantine; see fedlora bank quarantine list")
-        return self._read(files[0])
+        return self._read(self._file(name))
 
     def release(self, name: str, bank: Bank) -> str:
         """Let an adapter into the bank after all.
@@ -96,21 +99,31 @@ class Quarantine:
         self._path(held.name).unlink()
         return digest
 
-    def drop(self, name: str) -> None:
-        """Throw an adapter away.
+    def drop(self, name: str) -> str:
+        """Throw an adapter away, damaged or not.
+
+        Returns:
+            Its whole name.
 
         Raises:
             FedloraError: there is no such adapter.
         """
-        self._path(self.find(name).name).unlink()
+        file = self._file(name)
+        file.unlink()
+        return file.stem
+
+    def _file(self, name: str) -> Path:
+        files = [f for f in self._folder.glob("*.safetensors") if name and f.stem.startswith(name)]
+        if len(files) != 1:
+            what = f"{len(files)} adapters" if files else "no adapter"
+            raise FedloraError(f"{what} '{name}' in quarantine; see fedlora bank quarantine list")
+        return files[0]
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.safetensors"
 
     def _read(self, file: Path) -> Held:
         try:
-            if not re.fullmatch("[0-9a-f]{64}", file.stem):
-                raise FedloraError("its name is not one that a quarantine gives")
             data = file.read_bytes()
             tensors, metadata = frame.unpack(data, limit=len(data))
             about = frame.read_json(metadata.get(_KEY, "{}"))
@@ -118,8 +131,15 @@ class Quarantine:
             spec = AdapterSpec.from_json(about["spec"])
             record = Record(**about["record"])
             adapter = LoraAdapter.from_tensors(spec, tensors)
+            if file.stem != _name(record, adapter):
+                raise FedloraError("it is not what was held under its name")
             return Held(file.stem, record, str(about["reason"]), adapter, vector)
         except (OSError, FedloraError, KeyError, TypeError) as error:
             raise FedloraError(
-                f"'{file}' is damaged ({str(error)[:120]}): delete it, what it held is lost"
+                f"'{file}' is damaged ({str(error)[:120]}): drop it, what it held is lost"
             ) from None
+
+
+def _name(record: Record, adapter: LoraAdapter) -> str:
+    identity = json.dumps([*record.key, adapter.digest()])
+    return hashlib.sha256(identity.encode()).hexdigest()

@@ -86,6 +86,14 @@ class Bank:
                 )
         return digest
 
+    def check_vector(self, vector: Tensor) -> None:
+        """Refuse a task vector that cannot stand beside those of the bank.
+
+        Raises:
+            FedloraError: it is malformed, or of another size.
+        """
+        self._index.check_width(_vector_bytes(vector))
+
     def records(self) -> list[StoredRecord]:
         """Every record by task, client, round, sample and rank, in whatever order they came."""
         return [record for record, _ in self._index.rows()]

@@ -40,20 +40,22 @@ def import_adapters(
     """Add adapters to the bank: what export wrote, or files of one task.
 
     Whatever export did not write says nothing of its task: name it with --task, and say what it
-    is by --data or --task-vector unless it is one of the configuration's own.
+    is by --data or --task-vector unless it is one of the configuration's own. What stands out
+    beside the bank, as `screening` says, waits in quarantine.
     """
     from fedlora.adapter import peft_folder
     from fedlora.backbone import open_slot
     from fedlora.backbone.named_base import check_named_base
-    from fedlora.bank import IMPORTED, Record, import_peft, import_plain
+    from fedlora.bank import IMPORTED, Record, peft_arrivals, plain_arrivals
     from fedlora.client.own_task import describe
+    from fedlora.server.outsiders import let_in
 
     settings, bank = _open(place, config, seed)
     before = len(bank)
     if task is None:
         if data is not None or task_vector is not None or rename:
             raise FedloraError("--task: name the task that the adapters are of")
-        digests = import_peft(bank, source)
+        arrivals = peft_arrivals(bank, source)
     else:
         own = task if data is None and task_vector is None else None
         vector = describe(settings, own, data, vector=task_vector)
@@ -62,12 +64,16 @@ def import_adapters(
             check_named_base(source, settings.backbone, slot.base)
             rank = max(s.rank for s in peft_folder.load(source, bank.spec.base).spec.layers)
             record = Record(task, IMPORTED, 0, 0, rank, 0, {})
-            digests = import_peft(bank, source, record, vector)
+            arrivals = peft_arrivals(bank, source, record, vector)
         else:
-            digests = import_plain(bank, source, task, vector, _renamed(rename or []))
-    show([{"digest": digest} for digest in digests], json)
-    new = len(bank) - before
-    typer.echo(f"{new} added, {len(digests) - new} there already", err=True)
+            arrivals = plain_arrivals(bank, source, task, vector, _renamed(rename or []))
+    reasons = let_in(settings, folder_of(place, seed), bank, arrivals)
+    judged = zip(arrivals, reasons, strict=True)
+    show([{"digest": one.digest, "quarantine": reason} for one, reason in judged], json)
+    new, held = len(bank) - before, sum(map(bool, reasons))
+    typer.echo(f"{new} added, {len(arrivals) - new - held} there already", err=True)
+    if held:
+        typer.echo(f"{held} kept out: see fedlora bank quarantine list {place}", err=True)
 
 
 def _open(place: Path, config: Path | None, seed: int | None) -> "tuple[RunConfig, Bank]":

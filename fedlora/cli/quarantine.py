@@ -23,7 +23,8 @@ Name = Annotated[str, typer.Argument(help="The beginning of its name in the list
 @app.command("list")
 def list_held(place: BankPlace, seed: SeedOption = None, json: AsJson = False) -> None:
     """List every adapter in quarantine: its name, its task, its client, and why it is there."""
-    rows = [
+    readable, damaged = _open(folder_of(place, seed)).contents()
+    rows: list[dict[str, object]] = [
         {
             "name": held.name if json else held.name[:12],
             "task": held.record.task,
@@ -32,7 +33,12 @@ def list_held(place: BankPlace, seed: SeedOption = None, json: AsJson = False) -
             "sample": held.record.sample,
             "reason": held.reason,
         }
-        for held in _open(folder_of(place, seed))
+        for held in readable
+    ]
+    unknown = dict.fromkeys(("task", "client", "round", "sample"))
+    rows += [
+        {"name": name if json else name[:12], **unknown, "reason": reason}
+        for name, reason in damaged.items()
     ]
     show(rows, json)
 
@@ -54,10 +60,7 @@ def release(place: BankPlace, name: Name, seed: SeedOption = None, json: AsJson 
 @app.command("drop")
 def drop(place: BankPlace, name: Name, seed: SeedOption = None, json: AsJson = False) -> None:
     """Throw an adapter away."""
-    quarantine = _open(folder_of(place, seed))
-    held = quarantine.find(name)
-    quarantine.drop(held.name)
-    show([{"dropped": held.name}], json)
+    show([{"dropped": _open(folder_of(place, seed)).drop(name)}], json)
 
 
 def _open(folder: Path) -> "Quarantine":

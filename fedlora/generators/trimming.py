@@ -13,6 +13,11 @@ from fedlora.adapter.span import AdapterSpan
 from fedlora.generators.bank import rows_of
 from fedlora.generators.contract import TrainingBank
 
+SLACK = 1e-3
+"""By how much of the limit a length may be above it: float32 sums say no better."""
+
+TRIES = 20
+
 Foretell = Callable[[TrainingBank, Tensor], Sequence[LoraAdapter]]
 """Adapters for conditions (m, c), by what was learned from a bank."""
 
@@ -59,19 +64,33 @@ def worst(losses: Tensor, share: float) -> list[int]:
 def capped(bank: TrainingBank, start: LoraAdapter | None, cap: float) -> TrainingBank:
     """The bank with no change from the start longer than `cap` times the median of all.
 
-    start + min(1, cap m / |DeltaW_i - start|) (DeltaW_i - start), at the sample's own rank; m is
-    the median length. A generator that is linear in its samples is then moved by no sample further
-    than that; one within the limit stays as it is, bit for bit.
+    start + s (DeltaW_i - start), at the sample's own rank, with an s of at most
+    cap m / |DeltaW_i - start|; m is the median length. A generator that is linear in its samples is
+    then moved by no sample further than that; one within the limit stays as it is, bit for bit.
 
     start: what all were trained from; None for zero.
     """
     lengths = [norm(a) if start is None else distance(a, start) for a in bank.adapters]
     limit = cap * float(torch.tensor(lengths, dtype=torch.float64).quantile(0.5))
     adapters = [
-        adapter if length <= limit else _towards(adapter, start, limit / length)
+        adapter if length <= limit else _within(adapter, start, limit, length)
         for adapter, length in zip(bank.adapters, lengths, strict=True)
     ]
     return replace(bank, adapters=adapters)
+
+
+def _within(
+    adapter: LoraAdapter, start: LoraAdapter | None, limit: float, length: float
+) -> LoraAdapter:
+    """What is left of a change that is too long; cut to a rank it may be longer than its share."""
+    share, cut = 1.0, adapter
+    for _ in range(TRIES):
+        share *= limit / length
+        cut = _towards(adapter, start, share)
+        length = norm(cut) if start is None else distance(cut, start)
+        if length <= limit * (1 + SLACK):
+            break
+    return cut
 
 
 def _towards(adapter: LoraAdapter, start: LoraAdapter | None, share: float) -> LoraAdapter:

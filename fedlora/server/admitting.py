@@ -43,7 +43,7 @@ def admit(
 
     def judge() -> dict[int, str]:
         arrived = _arrived(members, samples, starts)
-        reasons = vet(context.config.screening, arrived, _known(bank))
+        reasons = vet(context.config.screening, arrived, in_bank(bank))
         if further is None or not context.config.screening.enabled:
             return reasons
         return reasons | further([m for m in members if m.seat.client not in reasons])
@@ -89,8 +89,8 @@ def _stored(bank: Bank, records: Sequence[StoredRecord]) -> list[LoraAdapter]:
     return [bank.load(record.digest) for record in records]
 
 
-def _known(bank: Bank) -> list[Suspect]:
-    """What is in the bank, the samples of a client and round together."""
+def in_bank(bank: Bank) -> list[Suspect]:
+    """What is in a bank already, the samples of a client and round together."""
     together: dict[tuple[str, int, int], list[StoredRecord]] = {}
     for record in bank.records():
         together.setdefault((record.task, record.client, record.round), []).append(record)

@@ -93,7 +93,7 @@ def _state(adapters: Mapping[str, LoraAdapter], group: Group, round: int) -> Sta
     own = {n.removeprefix(prefix): a for n, a in adapters.items() if n.startswith(prefix)}
     if COMMON not in own:
         raise FedloraError(f"the journal holds no adapter of '{group.name}' for round {round}")
-    return State(round, own.pop(COMMON), len(group.members), own)
+    return State(round, own.pop(COMMON), len(group.members), extra=own)
 
 
 def settle(

@@ -1,7 +1,8 @@
 """After the warm start: the server learns to generate from what comes back, round by round."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -13,8 +14,11 @@ from fedlora.adapter.span import AdapterSpan
 from fedlora.errors import FedloraError
 from fedlora.generators.blend import Blend
 from fedlora.generators.contract import TrainingBank
+from fedlora.server.asking import Answers
 from fedlora.server.context import ServerContext
 from fedlora.server.describing import Described
+from fedlora.server.verdicts import decided
+from fedlora.server.vetting import Suspect, vet
 from fedlora.wire.message import Message
 
 PHASE = "growth"
@@ -86,16 +90,48 @@ def _round(
         context.adapter(answer, "trained")
 
     answers = context.asker.ask(PHASE, number, asked, check)
+    outliers = _outliers(context, clients, begun, answers, number)
     change = torch.tensor([1.0, 1.0, -1.0])
     added = []
     for client, total in zip((c.seat.client for c in clients), sums, strict=True):
-        if client in answers:
+        if client in answers and client not in outliers:
             trained = context.screened(answers[client], "trained")
             span = AdapterSpan([total, trained, begun[client]])
             added.append(span.combine(change, total.spec))
         else:
             added.append(total)
     return added
+
+
+def _outliers(
+    context: ServerContext,
+    clients: Sequence[Described],
+    begun: Mapping[int, LoraAdapter],
+    answers: Answers,
+    number: int,
+) -> dict[int, str]:
+    """Whose change stands out among the others', if the run looks for them; they are lost."""
+    if not context.config.screening.rounds:
+        return {}
+
+    def judge() -> dict[int, str]:
+        suspects = [
+            Suspect(
+                seat.client, seat.task, c.vector, begun[seat.client], partial(read, seat.client)
+            )
+            for c in clients
+            if (seat := c.seat).client in answers
+        ]
+        return vet(context.config.screening, suspects)
+
+    def read(client: int) -> list[LoraAdapter]:
+        return [context.screened(answers[client], "trained")]
+
+    verdicts = decided(context.journal, f"screening {PHASE}", number, judge)
+    for client, reason in verdicts.items():
+        if client in answers:
+            context.asker.refuse(PHASE, number, client, reason)
+    return verdicts
 
 
 def _fit(

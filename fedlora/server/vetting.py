@@ -19,6 +19,7 @@ from fedlora.server.likeness import Change, Read, agreement, length, remoteness
 FLOORS = {"size": 0.25, "spectrum": 0.25, "agreement": 0.15, "same_task": 0.25, "vector": 0.25}
 COPY = 1e-4  # distance over norm below which two clients' adapters are one
 HELD = 64  # clients whose adapters are in memory at once
+RING = 32  # other clients of its task with which one is compared
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,7 +158,10 @@ def _logs(values: Sequence[float]) -> Tensor:
 
 
 def _same_task(tasks: Sequence[str], read: Read) -> Tensor:
-    """Log of the median distance to the other clients of one's task, (n,); NaN without three."""
+    """Log of the median distance to other clients of one's task, (n,); NaN without three.
+
+    Of a task with many clients, to the next of them, the first after the last.
+    """
     out = torch.full((len(tasks),), math.nan, dtype=torch.float64)
     together: dict[str, list[int]] = {}
     for at, task in enumerate(tasks):
@@ -165,8 +169,9 @@ def _same_task(tasks: Sequence[str], read: Read) -> Tensor:
     for members in together.values():
         if len(members) < 4:
             continue
-        for at in members:
-            others = [read(other)[-1][0] for other in members if other != at]
+        for place, at in enumerate(members):
+            following = [*members[place + 1 :], *members[:place]][:RING]
+            others = [read(other)[-1][0] for other in following]
             own, _ = read(at)[-1]
             apart = torch.tensor([distance(own, other) for other in others]).quantile(0.5)
             out[at] = math.log(max(float(apart), 1e-12))

@@ -92,9 +92,9 @@ def _aggregated(
     members = _believable(round, gathered, answers, group)
     # What was folded once is not folded again.
     kept = {name: adapter for name, adapter in round.state.extra.items() if name != FOLD}
-    state = replace(round.state, report={}, extra=kept)
-    trained = _Adapters(gathered, answers, members, "trained")
     asked = sum(gathered.asked(client) for client in group.members)
+    state = replace(round.state, report={}, extra=kept, asked=asked)
+    trained = _Adapters(gathered, answers, members, "trained")
     if shield and asked:
         state = shield.aggregate(state, round.method, group.name, trained, asked)
     elif members:

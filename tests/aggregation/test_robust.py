@@ -111,6 +111,16 @@ def test_a_rule_by_entry_at_a_lower_rank_is_the_best_of_it():
     assert float((state.common.delta("a") - values).norm()) == pytest.approx(float(left), rel=1e-3)
 
 
+def test_attackers_are_counted_among_those_who_were_asked():
+    """Three of fifteen asked lie; where five honest ones are silent, they are three of ten."""
+    sent = [*near(7), *[random_adapter(SPEC, seed, scale=9.0) for seed in (50, 51, 52)]]
+    asked = replace(BEFORE, asked=15)
+    assert made("multi_krum").aggregate(asked, sent, [1.0] * 10).report["left_out"] == 3
+    assert made("multi_krum").aggregate(BEFORE, sent, [1.0] * 10).report["left_out"] == 2
+    with pytest.raises(FedloraError, match="bears f=3 of n=10 clients that answer only where n >="):
+        made("bulyan").aggregate(asked, sent, [1.0] * 10)
+
+
 def test_blocks_of_rows_change_nothing(monkeypatch: pytest.MonkeyPatch):
     whole = by_coordinate(BEFORE, near(5), median)
     monkeypatch.setattr("fedlora.aggregation.coordinates.BLOCK", 100)
@@ -138,12 +148,17 @@ def test_multi_krum_averages_by_weight_and_says_how_many_it_left_out():
 
 
 def test_bulyan_selects_by_krum_one_after_another():
-    distances = squared_distances([*near(9), *[random_adapter(SPEC, 50, scale=9.0)] * 2])
-    chosen = select(distances, 2)
-    assert len(set(chosen)) == 7
-    # Two equal liars are each other's nearest, which counts once few are left; seven hold two.
-    assert [at < 9 for at in chosen].count(False) <= 2
-    assert int(krum_scores(distances, 2).argmin()) in chosen
+    sent = [*near(8, spread=1.0), *[random_adapter(SPEC, seed, scale=3.0) for seed in (50, 51, 52)]]
+    points = torch.stack([dense(adapter) for adapter in sent])
+    left, expected = list(range(11)), []
+    while len(expected) < 7:
+        scores = {}
+        for at in left:
+            others = [float((points[at] - points[o]).square().sum()) for o in left if o != at]
+            scores[at] = sum(sorted(others)[: max(len(left) - 2 - 2, 1)])
+        expected.append(min(left, key=lambda at: scores[at]))
+        left.remove(expected[-1])
+    assert select(squared_distances(sent), 2) == sorted(expected)
 
 
 def test_the_geometric_median_has_the_least_sum_of_distances():

@@ -25,7 +25,7 @@ def sight(attackers: int = 3, clients: int = 10, seed: int = 0) -> Sight:
         LoraAdapter.from_flat(SPEC, start.flatten() + 0.1 * random_adapter(SPEC, k).flatten())
         for k in range(attackers)
     ]
-    return Sight(start, near[0], near, clients, attackers, seed)
+    return Sight(start, near[-1], near, clients, attackers, seed)
 
 
 def everything(attack: Attack, seed: int) -> tuple:
@@ -47,7 +47,7 @@ def test_an_attack_repeats_and_changes_something(attack):
     honest = Attack(None)
 
     assert everything(attack, 7) == everything(attack, 7)
-    assert attack.colludes or everything(attack, 7) != everything(honest, 7)
+    assert everything(attack, 7) != everything(honest, 7)
 
 
 def test_an_attack_leaves_what_it_was_given_as_it_was(attack):

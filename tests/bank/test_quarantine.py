@@ -79,14 +79,23 @@ def test_no_name_of_a_client_reaches_the_disk(tmp_path: Path, task: str) -> None
     assert next(iter(quarantine)).record.task == task
 
 
-def test_damage_is_named(tmp_path: Path) -> None:
+def test_damage_is_named_and_hides_nothing_else(tmp_path: Path) -> None:
     quarantine = Quarantine(tmp_path)
-    name = quarantine.hold(record(), adapter(), vector(), "odd")
-    file = tmp_path / f"{name}.safetensors"
-    file.write_bytes(file.read_bytes()[:-3])
+    name, other, third = (
+        quarantine.hold(record(client=c), adapter(c), vector(), "odd") for c in range(3)
+    )
+    short, sound = (tmp_path / f"{stem}.safetensors" for stem in (name, other))
+    short.write_bytes(short.read_bytes()[:-3])
+    moved = sound.rename(tmp_path / f"{'0' * 64}.safetensors")
 
+    held, damaged = quarantine.contents()
+    assert [one.name for one in held] == [one.name for one in quarantine] == [third]
+    assert set(damaged) == {name, moved.stem}
+    assert "not what was held under its name" in damaged[moved.stem]
     with pytest.raises(FedloraError, match=name):
-        list(quarantine)
+        quarantine.find(name)
+    assert quarantine.drop(name[:8]) == name
+    assert not short.exists()
 
 
 def test_a_record_that_the_bank_refuses_stays(tmp_path: Path) -> None:

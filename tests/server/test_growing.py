@@ -59,8 +59,13 @@ def drawn(context: ServerContext, *purpose: int) -> LoraAdapter:
     return LoraAdapter.from_flat(context.spec, torch.randn(context.spec.size, generator=noise) / 9)
 
 
-def grown(folder: Path, lost: tuple[tuple[int, int], ...] = (), **growth: object):
-    config = small_config(growth={"rounds": 2} | growth)
+def grown(
+    folder: Path,
+    lost: tuple[tuple[int, int], ...] = (),
+    screening: dict[str, object] | None = None,
+    **growth: object,
+):
+    config = small_config(growth={"rounds": 2} | growth, screening=screening or {})
     transport = Scripted(config, lost)
     journal = Journal(folder / "journal.sqlite")
     context = open_context(config, 0, transport, folder, Silent(), journal)
@@ -116,6 +121,25 @@ def test_with_equal_weights_it_is_federated_averaging(tmp_path):
     own = starts(context, generator, members)
     assert len({adapter.digest() for adapter in own.values()}) == 1
     assert own[0].spec == context.spec
+
+
+def test_who_stands_out_in_a_round_changes_nothing(tmp_path, monkeypatch):
+    def loud(context: ServerContext, *purpose: int) -> LoraAdapter:
+        made = quiet(context, *purpose)
+        return LoraAdapter.from_flat(made.spec, made.flatten() * (20 if purpose == (1, 1) else 1))
+
+    quiet = drawn
+    monkeypatch.setattr("tests.server.test_growing.drawn", loud)
+    options = {"screening": {"rounds": True, "least": 4}}
+    *_, without = grown(tmp_path / "without", lost=((1, 1),), **options)
+    context, *_, kept_out = grown(tmp_path / "out", **options)
+    *_, unscreened = grown(tmp_path / "in")
+    asked = torch.zeros(1, 5)
+    made = [g.sample(asked, seed=0)[0].digest() for g in (without, kept_out, unscreened)]
+    assert made[0] == made[1] != made[2]
+    (lost,) = context.journal.lost()
+    assert (lost.client, lost.round) == (1, 1)
+    assert "norm of its change" in lost.reason
 
 
 def test_a_generator_that_combines_nothing_cannot_grow(tmp_path):

@@ -1,0 +1,76 @@
+"""What is brought to a bank by hand is judged as what clients send."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from fedlora.adapter.resize import resize
+from fedlora.bank import IMPORTED, Arrival, Bank, Record
+from fedlora.bank.quarantine import FOLDER, Quarantine
+from fedlora.errors import FedloraError
+from fedlora.server.outsiders import let_in
+from tests.conftest import small_config
+from tests.server.test_vetting import EVERYONE, SPEC, changed
+
+ADAPTERS = [resize(one.read()[0], SPEC) for one in EVERYONE]
+LOUD = resize(changed(EVERYONE[7], 60.0), SPEC)
+
+
+def arrivals(adapters=ADAPTERS, first: int = 0) -> list[Arrival]:
+    return [
+        Arrival(
+            Record(f"task {at}", IMPORTED, 0, 0, 2, 0, {}),
+            EVERYONE[at].vector,
+            adapter.digest(),
+            lambda adapter=adapter: adapter,
+        )
+        for at, adapter in enumerate(adapters, first)
+    ]
+
+
+def bank_of(folder: Path) -> Bank:
+    return Bank.open(folder / "bank", SPEC, create=True)
+
+
+def test_one_that_stands_out_waits_in_quarantine_and_the_others_are_in(tmp_path: Path):
+    bank = bank_of(tmp_path)
+    came = arrivals([*ADAPTERS[:7], LOUD, *ADAPTERS[8:]])
+
+    reasons = let_in(small_config(), tmp_path, bank, came)
+
+    assert [at for at, reason in enumerate(reasons) if reason] == [7]
+    assert "norm of its change" in reasons[7]
+    assert {r.digest for r in bank.records()} == {one.digest for one in came} - {LOUD.digest()}
+    (held,) = Quarantine(tmp_path / FOLDER)
+    assert held.adapter.digest() == LOUD.digest()
+
+
+def test_a_single_one_is_judged_beside_the_bank_and_nothing_twice(tmp_path: Path):
+    bank, config = bank_of(tmp_path), small_config()
+    assert let_in(config, tmp_path, bank, arrivals(ADAPTERS[:19])) == [""] * 19
+    before = bank.digest()
+    assert let_in(config, tmp_path, bank, arrivals(ADAPTERS[:19])) == [""] * 19
+    (reason,) = let_in(config, tmp_path, bank, arrivals([LOUD], first=19))
+    assert reason
+    assert bank.digest() == before
+    assert let_in(config, tmp_path, bank, arrivals(ADAPTERS[19:], first=19)) == [""]
+    assert len(bank) == 20
+
+
+def test_without_screening_all_come_in(tmp_path: Path):
+    bank = bank_of(tmp_path)
+    config = small_config(screening={"enabled": False})
+    assert not any(let_in(config, tmp_path, bank, arrivals([*ADAPTERS[:19], LOUD])))
+    assert len(bank) == 20
+
+
+def test_what_no_bank_holds_is_refused_before_anything_is_added(tmp_path: Path):
+    bank, sound = bank_of(tmp_path), arrivals(ADAPTERS[:2])
+    huge = arrivals([resize(changed(EVERYONE[2], 1e6), SPEC)], first=2)
+    with pytest.raises(FedloraError, match=r"'task 2', .*rounds\.max_norm"):
+        let_in(small_config(), tmp_path, bank, [*sound, *huge])
+    bad = Arrival(huge[0].record, torch.full((3,), float("nan")), "0" * 64, huge[0].read)
+    with pytest.raises(FedloraError, match=r"'task 2', 0+: task vector holds NaN"):
+        let_in(small_config(), tmp_path, bank, [*sound, bad])
+    assert len(bank) == 0
