@@ -83,7 +83,7 @@ def main(grid: Grid, context: Context) -> None:
         for side in sides:
             node = next(n for n in carriers.nodes if carriers.share_of(n) == side["share"])
             cpu, began = _cpu(side["pid"]), time.monotonic()
-            _ask(grid, node, side["share"], question["config"], question["action"])
+            _ask(grid, node, side["share"], question, turn)
             took = {"wall": time.monotonic() - began, "cpu": _cpu(side["pid"]) - cpu}
             line = {"question": question["name"], "side": side["name"], **took}
             lines += [line] if turn else []  # the first one loads the model on either side
@@ -116,14 +116,17 @@ def measure(
     return found
 
 
-def _ask(grid: Grid, node: int, client: int, config: str, action: str) -> None:
+def _ask(grid: Grid, node: int, client: int, question: dict[str, str], turn: int) -> None:
     """One question, answered.
+
+    turn: a question that was asked before would be answered by what was kept.
 
     Raises:
         FedloraError: it is not, or not with what an action brings.
     """
-    frame = encode(Asked("control", {}, {"action": action}))
-    asked = pack.RequestPack(config, 0, (Request(client, frame),))
+    action = question["action"]
+    frame = encode(Asked("control", {}, {"action": action, "turn": turn}))
+    asked = pack.RequestPack(question["config"], 0, (Request(client, frame),))
     (name,) = grid.push_messages([Message(pack.write_requests(asked), node, ANSWER)])
     deadline = time.monotonic() + _PATIENCE
     while time.monotonic() < deadline:
