@@ -117,7 +117,7 @@ bench-detection: $(VENV)/.core  ## measure the claims of results/detection.json
 bench-inflora: $(VENV)/.core  ## measure the claims of results/inflora.json
 	@$(BIN)/fedlora bench inflora
 
-bench-trust: $(VENV)/.core  ## measure the claims of results/trust.json
+bench-trust: $(VENV)/.dev  ## measure the claims of results/trust.json
 	@$(BIN)/python scripts/fetch_data.py --only bbc_news
 	@$(BIN)/fedlora bench trust
 

@@ -1,6 +1,9 @@
-"""How well somebody who holds an adapter can tell which examples it was trained on."""
+"""How well somebody who holds an adapter or a task vector can tell whose examples are in it."""
+
+import math
 
 import torch
+from sklearn.covariance import LedoitWolf
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
@@ -27,8 +30,40 @@ def membership(objective: Objective, adapter: LoraAdapter, members: Rows, others
     for rows in (members, others):
         found = losses(objective, adapter, rows)
         signs.append(torch.stack([-found, losses(objective, None, rows) - found]))
-    truth = torch.cat([torch.ones(signs[0].shape[1]), torch.zeros(signs[1].shape[1])])
-    return max(float(roc_auc_score(truth, sign)) for sign in torch.cat(signs, dim=1))
+    mine, theirs = signs
+    return max(_told(own, other) for own, other in zip(mine, theirs, strict=True))
+
+
+def vector_membership(vector: Tensor, members: Tensor, others: Tensor, known: Tensor) -> float:
+    """The chance that an example in a mean of features looks more so than another that is not.
+
+    By (f - mu) C^-1 (v - mu), f the example's features and v the mean that was sent (the covariance
+    attack of Azize and Basu 2024, arXiv 2402.10065). mu and C are of examples that the attacker has
+    of its own, C shrunk after Ledoit and Wolf (2004, doi 10.1016/S0047-259X(03)00096-4); they must
+    not be those that are guessed at, which mu would give away. 0.5 is a guess, 1 is certainty.
+
+    Args:
+        vector: (width,), a task vector of pooled features.
+        members: (n, width), features of the examples that it is the mean of.
+        others: (m, width), of the same task's that are not in it.
+        known: (k, width), of k >= 2 more of them: what the attacker knows of the task.
+    """
+    about = LedoitWolf().fit(known.double().numpy())
+    mean, precision = torch.from_numpy(about.location_), torch.from_numpy(about.precision_)
+    along = precision @ (vector.double() - mean)
+    return _told((members.double() - mean) @ along, (others.double() - mean) @ along)
+
+
+def pooled(objective: Objective, rows: Rows, clip: float = math.inf) -> Tensor:
+    """(n, width) features of the base model that a task vector is the mean of.
+
+    clip: the most that a row measures (L2), where the vector is protected.
+    """
+    with torch.inference_mode(), objective.slot.disabled():
+        features, _, _ = objective.hidden(rows)
+        norms = torch.linalg.vector_norm(features, dim=1, keepdim=True)
+        clipped: Tensor = features * (clip / norms.clamp_min(1e-12)).clamp_max(1.0)
+    return clipped.cpu().clone()
 
 
 def losses(objective: Objective, adapter: LoraAdapter | None, rows: Rows) -> Tensor:
@@ -39,3 +74,9 @@ def losses(objective: Objective, adapter: LoraAdapter | None, rows: Rows) -> Ten
     with torch.inference_mode(), slot.disabled() if adapter is None else slot.quiet():
         single = [objective.loss(take(rows, index)) for index in torch.arange(count).split(1)]
     return torch.stack(single).cpu().float()
+
+
+def _told(members: Tensor, others: Tensor) -> float:
+    """The chance that a sign is higher for one of (n,) members than for one of (m,) others."""
+    truth = torch.cat([torch.ones(len(members)), torch.zeros(len(others))])
+    return float(roc_auc_score(truth, torch.cat([members, others])))

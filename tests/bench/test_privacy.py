@@ -6,8 +6,8 @@ import torch
 from fedlora.bench.trust import privacy
 from fedlora.bench.trust.privacy import PrivateCase, live_private, privacy_claims, private_cases
 from fedlora.client.client import Client
-from fedlora.evaluation.membership import losses, membership
-from fedlora.evaluation.reconstruction import likeness, reconstruct
+from fedlora.evaluation.membership import losses, membership, pooled, vector_membership
+from fedlora.evaluation.reconstruction import likeness, match, reconstruct
 from fedlora.finetune.local import fresh, train
 from fedlora.finetune.objectives.contract import take
 from fedlora.finetune.task_vector import task_vector
@@ -46,6 +46,39 @@ def test_a_reconstruction_has_the_features_that_were_sent(desk):
     assert likeness(one["pixel_values"], desk.train["pixel_values"]) == pytest.approx(1.0)
 
 
+def test_a_mean_of_few_features_gives_its_examples_away_unless_it_is_noisy(desk):
+    config = small_config().task_vector
+    few = take(desk.train, torch.arange(8))
+    vector = task_vector(desk.objective, few, config)
+    members, rest = pooled(desk.objective, few), pooled(desk.objective, desk.test)
+    known, others = rest.chunk(2)
+
+    assert torch.allclose(members.mean(0), vector, atol=1e-5)
+    assert vector_membership(vector, members, others, known) > 0.75
+    noise = torch.randn(40, len(vector), generator=torch.Generator().manual_seed(0))
+    told = [vector_membership(vector + 10 * n, members, others, known) for n in noise]
+    assert sum(told) / len(told) == pytest.approx(0.5, abs=0.05)
+    assert pooled(desk.objective, few, 4.0).norm(dim=1).max() <= 4.0 + 1e-4
+
+
+def test_an_adapter_of_one_step_gives_its_image_away(desk):
+    objective = desk.objective
+    one, start = take(desk.train, torch.arange(1)), fresh(desk.objective, 0)
+    settings = small_config(finetune={"epochs": 1, "checkpoints": 1}).finetune
+    learned = train(objective, start, one, None, settings, 0).adapters[-1]
+
+    def attack():
+        return match(objective, start, learned, one, one["labels"], 0)
+
+    made = attack()
+
+    others = [likeness(made, image[None]) for image in desk.train["pixel_values"][1:]]
+    assert likeness(made, one["pixel_values"]) > max(0.3, *others)
+    assert torch.equal(made, attack())
+    with pytest.raises(ValueError, match="not moved"):
+        match(objective, start, start, one, one["labels"], 0)
+
+
 def test_a_federation_becomes_a_row(monkeypatch):
     small = {**privacy._TASKS["vision"]}
     small["tasks"] = {
@@ -56,21 +89,42 @@ def test_a_federation_becomes_a_row(monkeypatch):
     }
     monkeypatch.setitem(privacy._TASKS, "vision", small)
 
+    seen = []
+
+    def spied(objective, start, trained, *others):
+        seen.append((start, trained))
+        return match(objective, start, trained, *others, steps=2)
+
+    monkeypatch.setattr(privacy, "match", spied)
+
     row = live_private(PrivateCase("vision", 8.0, 0))
 
+    ((start, trained),) = seen  # a protected client trains `up` alone
+    assert all(torch.equal(down, trained.down[name]) for name, down in start.down.items())
+    assert any(up.any() and not torch.equal(up, trained.up[n]) for n, up in start.up.items())
     assert 0 <= row["accuracy"] <= 1
     assert 0.2 < row["membership"] < 0.8
-    assert {"image", "other_image", "base"} <= row.keys()
+    assert 0.2 < row["vector_membership"] < 0.8
+    images = [row[f"{made}{whose}image"] for made in ("", "adapter_") for whose in ("", "other_")]
+    assert all(-1 <= image <= 1 for image in images)
 
 
 def test_claims_compare_with_the_same_seed_unprotected():
     rows = [
-        {"family": "vision", "epsilon": e, "seed": s, "accuracy": a - 0.01 * s, "membership": 0.5}
+        {"family": "vision", "epsilon": e, "seed": s, "accuracy": a - 0.01 * s, "membership": m}
+        | {"vector_membership": m + 0.1, "image": m, "other_image": 0.3}
         for s in (0, 1)
-        for e, a in ((None, 0.8), (32.0, 0.78), (8.0, 0.7), (2.0, 0.4))
+        for e, a, m in ((None, 0.8, 0.6), (32.0, 0.78, 0.5), (8.0, 0.7, 0.5), (2.0, 0.4, 0.3))
     ]
     claims = privacy_claims(rows)
-    assert [round(c.value, 6) for c in claims] == [2, 0.5, 10, 0.5, 40, 0.5]
+    assert [round(c.value, 6) for c in claims] == [
+        *(0.6, 0.7, 0.3),
+        *(2, 0.5, 0.6, 0.2),
+        *(10, 0.5, 0.6, 0.2),
+        *(40, 0.3, 0.4, 0),
+    ]
+    assert [c.sense for c in claims] == [">="] * 3 + ["<="] * 12
+    assert [c.met for c in claims[-4:]] == [False, True, True, True]
     assert len({case.name for case in private_cases((0, 1, 2))}) == 36
 
 

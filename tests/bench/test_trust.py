@@ -5,17 +5,29 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+import torch
 
 from fedlora import results
-from fedlora.bench.trust import bench, kill_runs, tricks
+from fedlora.bank import Bank
+from fedlora.bench.trust import audit, bench, full_disks, fuzz_bank, kill_runs, tricks
+from fedlora.bench.trust.audit import Audited, counted, explained, unexplained, unhashed
 from fedlora.bench.trust.bench import bench_trust
-from fedlora.bench.trust.claims import accuracy_claims, fuzz_claims, run_claims, trick_claims
+from fedlora.bench.trust.claims import (
+    accuracy_claims,
+    audit_claims,
+    fuzz_claims,
+    kill_claims,
+    run_claims,
+    trick_claims,
+)
+from fedlora.bench.trust.full_disks import fill_disks
 from fedlora.bench.trust.fuzz import fuzz, targets
 from fedlora.bench.trust.fuzz_target import Target
 from fedlora.bench.trust.kill_runs import interrupt_runs
 from fedlora.bench.trust.kills import kill_writers
 from fedlora.bench.trust.parts import Part
 from fedlora.bench.trust.plan import ATTACKS, DEFENCES, PARTS, cases, config_of
+from fedlora.bench.trust.tables import attack_table, privacy_table
 from fedlora.bench.trust.tricks import play
 from fedlora.errors import FedloraError
 from fedlora.registry import names
@@ -53,6 +65,32 @@ def test_the_fuzzer_sees_a_crash():
     assert fuzz_claims([row])[1].value == len(found.crashes)
 
 
+def test_a_bank_that_refuses_and_changes_is_seen(monkeypatch):
+    def careless(bank: Bank, folder: Path) -> None:
+        record = fuzz_bank._record((folder / "record.json").read_bytes().hex()[:900])
+        bank.add(record, fuzz_bank.ADAPTER, torch.ones(3))
+        raise FedloraError("refused, too late")
+
+    def rows() -> list[dict[str, object]]:
+        (target,) = [one for one in fuzz_bank.bank_targets() if one.name == "import, record.json"]
+        found = fuzz(target, 20, 0)
+        return [{"target": target.name, **asdict(found), "crashes": len(found.crashes)}]
+
+    sound = fuzz_claims(rows())[-1]
+    assert (sound.value, sound.met) == (sound.target, True)
+    monkeypatch.setattr(fuzz_bank, "import_peft", careless)
+    broken = fuzz_claims(rows())[-1]
+    assert broken.met is False
+    assert broken.target == 20
+
+
+def test_an_import_of_every_file_and_a_quarantine_are_fuzzed():
+    guarded = {one.name for one in TARGETS if one.state is not None}
+    assert guarded == {f"import, {name}" for name in fuzz_bank.FILES}
+    others = {"quarantine", "plain adapter", "flattened adapter", "head of a request", "public key"}
+    assert others < {one.name for one in TARGETS}
+
+
 def test_the_fuzzer_sees_memory_that_one_input_takes_and_lets_go():
     def hungry(data: bytes) -> None:
         bytearray(100 << 20)
@@ -86,9 +124,36 @@ def test_a_bank_survives_its_writers(tmp_path: Path):
 def test_runs_survive_kills_and_full_disks(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(kill_runs, "SHARES", (0.5,))
     found = interrupt_runs(tmp_path, 1, 0)
-    assert (found.kills, found.opened, found.resumed) == (1, 1, 1)
+    assert (found.kills, found.opened, found.resumed) == (1, found.begun, 1)
     assert found.told == found.full  # both are None where no disk can be mounted
     assert all(claim.met is not False for claim in run_claims([asdict(found)])[1:])
+
+
+def test_a_bank_survives_full_disks(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(full_disks, "ROOMS", full_disks.ROOMS[::8])
+    found = fill_disks(tmp_path / "sound")
+    assert found.held == found.full  # both are None where no disk can be mounted
+    killed = {"kills": 200, "opened": 200, "acknowledged": 400, "missing": 0}
+    claim = kill_claims([killed | asdict(found)])[-1]
+    assert claim.met is (None if found.full is None else True)
+    assert kill_claims([killed | {"full": 4, "held": 3}])[-1].met is False
+
+
+def test_a_bank_that_loses_what_it_acknowledged_on_a_full_disk_is_seen(tmp_path: Path, monkeypatch):
+    class Careless(Bank):
+        def add(self, record, adapter, vector):
+            try:
+                return super().add(record, adapter, vector)
+            except FedloraError:
+                self.lost = getattr(self, "lost", 0) + 1
+                if self.lost > 1:
+                    raise
+                return adapter.digest()
+
+    monkeypatch.setattr(full_disks, "ROOMS", full_disks.ROOMS[:1])
+    monkeypatch.setattr(full_disks, "Bank", Careless)
+    found = fill_disks(tmp_path / "careless")
+    assert found.held in (0, None)
 
 
 def test_every_trick_comes_to_nothing(tmp_path: Path):
@@ -112,11 +177,67 @@ def test_a_trick_is_seen_to_work(tmp_path: Path, monkeypatch):
 
 
 def test_a_run_that_did_not_come_back_is_a_missed_claim():
-    row = {"kills": 50, "opened": 50, "resumed": 49, "full": None, "told": None}
+    row = {"kills": 50, "begun": 40, "opened": 40, "resumed": 49, "full": None, "told": None}
     claims = run_claims([row])
     assert [claim.met for claim in claims] == [True, True, False, None]
     assert "root" in claims[-1].reason
     assert run_claims([row | {"full": 5, "told": 4}])[-1].met is False
+    assert run_claims([row | {"opened": 39}])[1].met is False
+
+
+def test_findings_are_explained_by_kind_and_place():
+    table = "| finding | where | why |\n| B1, no kind | | |\n"
+    table += "| B704 and B314, markup | `report/canvas.py`, `cli/` | its own |\n"
+    findings = ["B314 report/canvas.py:3", "B704 cli/a/b.py:1", "B704 report/page.py:9"]
+    assert unexplained([*findings, "B608 cli/a.py:1"], explained(table)) == [
+        "B704 report/page.py:9",
+        "B608 cli/a.py:1",
+    ]
+
+
+def test_a_requirement_without_a_hash_is_found():
+    lock = "# a comment\na==1 \\\n    --hash=sha256:0 \\\n    --hash=sha256:1\nb==2\n"
+    assert unhashed(lock) == ["b==2"]
+
+
+def test_the_audit_of_this_checkout_holds(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(audit, "_advisories", lambda root: None)  # asks the internet
+    made = bench_trust(tmp_path / "trust.json", ["audit"], Silent())
+    found = made.rows[0]
+    assert found["unexplained"] in (0, None)
+    assert [claim.met for claim in made.claims] == [
+        None if found["findings"] is None else True,
+        True,
+        None,
+    ]
+
+
+def test_what_tools_say_is_counted_and_what_they_do_not_say_has_a_reason(tmp_path, monkeypatch):
+    for name in ("SECURITY.md", "requirements.lock"):
+        (tmp_path / name).write_text("")
+    answers = {
+        "bandit": {
+            "results": [{"test_id": "B608", "filename": "fedlora/a/b.py", "line_number": 7}],
+            "errors": [{"filename": "fedlora/c.py", "reason": "syntax error"}],
+        },
+        "pip_audit": {
+            "dependencies": [
+                {"name": "a", "version": "1", "vulns": [{"id": "CVE-1"}]},
+                {"name": "b", "version": "2", "vulns": []},
+            ]
+        },
+    }
+    monkeypatch.setattr(audit, "_asked", lambda root, tool, *words: answers[tool])
+    found = audit.audit(tmp_path)
+    findings = ["B608 a/b.py:7", "unread c.py:0"]
+    assert found == Audited(findings, findings, [], ["a 1: CVE-1"])
+    assert [claim.value for claim in audit_claims([counted(found)])] == [2, 0, 1]
+
+    answers.update(bandit=None, pip_audit=None)
+    claims = audit_claims([counted(audit.audit(tmp_path))])
+    assert [claim.value for claim in claims] == [None, 0, None]
+    with pytest.raises(FedloraError, match="checkout"):
+        audit.audit(tmp_path / "nowhere")
 
 
 def test_every_planned_federation_is_a_valid_run_of_its_own_name():
@@ -134,7 +255,8 @@ def test_every_planned_federation_is_a_valid_run_of_its_own_name():
 
 def row(seed: int, attack: str, share: float, defence: str, accuracy: float) -> dict[str, object]:
     facts = {"seed": seed, "attack": attack, "share": share, "defence": defence, "deal": "tasks"}
-    return {**facts, "accuracy": accuracy, "backdoor": 0.25}
+    counted = {"attackers": 4, "kept_out": 3, "honest_kept_out": 1}
+    return {**facts, "accuracy": accuracy, "backdoor": 0.25, **counted}
 
 
 def test_claims_are_differences_to_the_clean_federation_of_the_same_seed():
@@ -150,6 +272,34 @@ def test_claims_are_differences_to_the_clean_federation_of_the_same_seed():
     assert cost.value == pytest.approx(0.5)
     assert (lost.value, lost.met) == (pytest.approx(4.0), False)
     assert (success.value, success.met) == (pytest.approx(25.0), False)
+
+
+def test_tables_are_means_over_seeds_and_count_a_shared_federation_once():
+    rows = [
+        *[row(seed, "none", 0.0, "none", 0.8 - 0.1 * seed) for seed in (0, 1)],
+        *[row(seed, "lie", 0.2, "both", 0.7) for seed in (0, 1, 0, 1)],
+        {
+            "seed": 0,
+            "attack": "lie",
+            "share": 0.2,
+            "defence": "peers",
+            "deal": "tasks",
+            "reason": "",
+        },
+    ]
+    peace, attacked = attack_table(rows)
+    assert (peace["lost"], peace["seeds"]) == (0.0, 2)
+    assert attacked["defence"] == "both"
+    assert (attacked["lost"], attacked["seeds"]) == (pytest.approx(5.0), 2)
+    assert attacked["low"] < 5 < attacked["high"]
+    assert (attacked["caught"], attacked["wronged"], attacked["backdoor"]) == (3, 1, 25.0)
+
+    told = {"family": "text", "base": 0.25, "membership": 0.6}
+    plain, budget = privacy_table(
+        [told | {"epsilon": e, "accuracy": a} for e, a in ((None, 0.9), (8.0, 0.5), (8.0, 0.7))]
+    )
+    assert (plain["epsilon"], plain["seeds"], plain["image"]) == ("none", 1, None)
+    assert (budget["accuracy"], budget["membership"]) == (pytest.approx(60.0), pytest.approx(0.6))
 
 
 def test_an_unknown_part_is_refused(tmp_path: Path):

@@ -3,6 +3,7 @@
 import math
 
 import pytest
+from scipy import optimize, stats
 
 from fedlora.config.privacy import Budget, ExamplePrivacy
 from fedlora.errors import FedloraError
@@ -18,11 +19,35 @@ def test_the_noise_spends_the_budget_and_no_more():
     assert epsilon(1.0, (), 1e-5) == 0
 
 
-def test_a_single_whole_step_costs_what_a_gaussian_release_costs():
-    """At rate 1 a step is a plain release of sensitivity 1, whose zCDP bound is known."""
-    noise = gaussian_scale(Budget(epsilon=2.0), 1.0)
-    assert epsilon(noise, [Steps(1.0, 1)], 1e-5) <= 2.0 * 1.01
-    rho = 1 / (2 * noise**2)
+def delta_of(noise: float, spent: float) -> float:
+    """The least delta of one Gaussian release of sensitivity 1 at an epsilon, exactly.
+
+    Balle and Wang 2018, arXiv 1805.06530, theorem 8.
+    """
+    near, far = 1 / (2 * noise) - spent * noise, -1 / (2 * noise) - spent * noise
+    return float(stats.norm.cdf(near) - math.exp(spent) * stats.norm.cdf(far))
+
+
+def least_epsilon(noise: float, delta: float) -> float:
+    return float(optimize.brentq(lambda spent: delta_of(noise, spent) - delta, 1e-6, 50.0))
+
+
+@pytest.mark.parametrize("noise", [1.0, 2.5, 8.0])
+def test_whole_steps_cost_what_a_gaussian_release_costs(noise: float):
+    """At rate 1 a step is a plain release, and n of them are one of sqrt(n) times less noise."""
+    least = least_epsilon(noise, 1e-5)
+    assert least <= epsilon(noise, [Steps(1.0, 1)], 1e-5) <= 1.12 * least
+    many = least_epsilon(noise / 3, 1e-5)
+    assert many <= epsilon(noise, [Steps(1.0, 4), Steps(1.0, 5)], 1e-5) <= 1.12 * many
+
+
+def test_a_release_keeps_its_budget_and_wastes_little_of_it():
+    budget = Budget(epsilon=2.0)
+    one, of_four = gaussian_scale(budget, 1.0), gaussian_scale(budget, 1.0, 4)
+    assert 0.75 * 2.0 < least_epsilon(one, budget.delta) <= 2.0
+    assert of_four == pytest.approx(2 * one)
+    assert gaussian_scale(budget, 3.0) == pytest.approx(3 * one)
+    rho = 1 / (2 * one**2)
     assert rho + 2 * math.sqrt(rho * math.log(1e5)) == pytest.approx(2.0)
 
 

@@ -8,6 +8,8 @@ from typing import Any
 from fedlora.bench.chosen import chosen
 from fedlora.bench.kept import Kept
 from fedlora.bench.trust.parts import PARTS, Row, Session
+from fedlora.bench.trust.plan import PARTS as FEDERATIONS
+from fedlora.bench.trust.tables import ATTACKS, PRIVACY, attack_table, privacy_table
 from fedlora.results import BenchResults, Claim, read, this_commit, this_machine, write_results
 from fedlora.server.observer import Observer
 
@@ -23,7 +25,7 @@ def bench_trust(
     seeds: tuple[int, ...] = SEEDS,
     workers: int | None = None,
 ) -> BenchResults:
-    """Measure claims T1 to T5, and write them after each part.
+    """Measure claims T1 to T6, and write them after each part.
 
     A bench that was interrupted goes on with the federations that are missing, as long as the code
     is the same. What `out` holds of other parts, measured by the same code with the same seeds on
@@ -85,6 +87,7 @@ def _write(
         claims += PARTS[name].claims(own)
         rows += [{"table": name, **row} for row in own]
         rows.append({"table": SPENT, "part": name, "seconds": round(seconds, 1)})
+    rows += _tables({name: own for name, (own, _) in found.items()})
     command = " ".join(["fedlora bench trust", *(f"--only {name}" for name in here)])
     if seeds != SEEDS:
         command += f" --seeds {len(seeds)}"
@@ -93,3 +96,10 @@ def _write(
     return write_results(
         out, "trust", "make bench-trust" if whole else command, rows, claims, seeds, spent
     )
+
+
+def _tables(found: dict[str, list[Row]]) -> list[Row]:
+    """What the rows of federations come to, all parts together."""
+    lived = [row for name in FEDERATIONS for row in found.get(name, ())]
+    tables = {ATTACKS: attack_table(lived), PRIVACY: privacy_table(found.get("privacy", ()))}
+    return [{"table": name, **row} for name, rows in tables.items() for row in rows]

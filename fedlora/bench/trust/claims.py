@@ -1,4 +1,4 @@
-"""What the rows of the bench show: T1 to T4."""
+"""What the rows of the bench show: T1 to T4, and T6."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,9 +21,9 @@ def accuracy_claims(rows: Sequence[Row]) -> list[Claim]:
     """
     found: list[Claim] = []
     for deal in dict.fromkeys(row["deal"] for row in rows):
-        clean = {row["seed"]: row for row in _of(rows, CLEAN, 0.0, "none", deal)}
+        clean = {row["seed"]: row for row in of_case(rows, CLEAN, 0.0, "none", deal)}
         for defence, means in COSTS.items():
-            cost = _lost(clean, _of(rows, CLEAN, 0.0, defence, deal))
+            cost = lost_points(clean, of_case(rows, CLEAN, 0.0, defence, deal))
             if cost:
                 what = f"points that {means} costs newcomers of a clean run ({deal})"
                 found.append(interval_claim("T1", what, cost, "<=", 0.5, "points"))
@@ -32,8 +32,8 @@ def accuracy_claims(rows: Sequence[Row]) -> list[Claim]:
         )
         for attack in attacks:
             for defence in DEFENCES:
-                own = _of(rows, attack, SHARE, defence, deal)
-                lost = _lost(clean, own)
+                own = of_case(rows, attack, SHARE, defence, deal)
+                lost = lost_points(clean, own)
                 about = f"20% {attack}, defence {defence} ({deal})"
                 if ended := _ended(rows, attack, defence, deal):
                     what = f"points newcomers lose: {about}"
@@ -58,9 +58,10 @@ def _ended(rows: Sequence[Row], attack: str, defence: str, deal: str) -> str | N
     return f"a federation ended early: {told[0]}" if told else None
 
 
-def _of(rows: Sequence[Row], attack: str, share: float, defence: str, deal: str) -> list[Row]:
+def of_case(rows: Sequence[Row], attack: str, share: float, defence: str, deal: str) -> list[Row]:
+    """Federations of these that came to an end, one a seed."""
     planned = _planned(rows, attack, share, defence, deal)
-    return [row for row in planned if "accuracy" in row]
+    return list({row["seed"]: row for row in planned if "accuracy" in row}.values())
 
 
 def _planned(rows: Sequence[Row], attack: str, share: float, defence: str, deal: str) -> list[Row]:
@@ -69,7 +70,7 @@ def _planned(rows: Sequence[Row], attack: str, share: float, defence: str, deal:
     return [row for row in rows if wanted.items() <= row.items()]
 
 
-def _lost(clean: Mapping[int, Row], rows: Sequence[Row]) -> list[float]:
+def lost_points(clean: Mapping[int, Row], rows: Sequence[Row]) -> list[float]:
     """Points of accuracy below the clean federation of the same seed."""
     return [
         POINTS * (clean[row["seed"]]["accuracy"] - row["accuracy"])
@@ -80,19 +81,25 @@ def _lost(clean: Mapping[int, Row], rows: Sequence[Row]) -> list[float]:
 
 def fuzz_claims(rows: Sequence[Row]) -> list[Claim]:
     """T2: how many hostile inputs there were, and what they did."""
-    read = [row for row in rows if "inputs" in row]
-    told = [row["unchanged"] for row in rows if "unchanged" in row]
-    unchanged = bool(told) and all(told)
-    inputs = float(sum(row["inputs"] for row in read))
-    crashed = float(sum(row["crashes"] for row in read))
-    slowest = max(row["slowest"] for row in read)
-    growth = max(row["growth"] or 0 for row in read) / (1 << 20)
+    banks = [row for row in rows if row["changed"] is not None]
+    refused = float(sum(row["inputs"] - row["accepted"] for row in banks))
+    unchanged = refused - sum(row["changed"] for row in banks)
+    inputs = float(sum(row["inputs"] for row in rows))
+    crashed = float(sum(row["crashes"] for row in rows))
+    slowest = max(row["slowest"] for row in rows)
+    growth = max(row["growth"] or 0 for row in rows) / (1 << 20)
     return [
         plain_claim("T2", "hostile inputs", inputs, ">=", 1e6),
         plain_claim("T2", "inputs that crashed", crashed, "==", 0.0),
         plain_claim("T2", "slowest input, processor time", slowest, "<=", 1.0, "s"),
         plain_claim("T2", "growth of memory", growth, "<=", 64.0, "MiB"),
-        plain_claim("T2", "a bank's hash unchanged by refused input", float(unchanged), "==", 1.0),
+        plain_claim(
+            "T2",
+            "refused inputs that left a bank's hash as it was",
+            unchanged,
+            ">=",
+            refused or 1.0,
+        ),
     ]
 
 
@@ -107,14 +114,18 @@ def trick_claims(rows: Sequence[Row]) -> list[Claim]:
 
 
 def kill_claims(rows: Sequence[Row]) -> list[Claim]:
-    """T4: what a bank whose writers were killed still held."""
-    kills, opened, missing = (
-        float(sum(row[key] for row in rows)) for key in ("kills", "opened", "missing")
-    )
+    """T4: what a bank still held whose writers were killed, or whose disk ran full."""
+    (row,) = rows
+    kills, opened, missing = (float(row[key]) for key in ("kills", "opened", "missing"))
     return [
         plain_claim("T4", "writers of a bank killed at work", kills, ">=", 200.0),
         plain_claim("T4", "banks that opened, all adapters whole", opened, ">=", 200.0),
         plain_claim("T4", "acknowledged adapters that were missing", missing, "==", 0.0),
+        _full_disk_claim(
+            "banks on a full disk that said so in one line, lost nothing and went on with room",
+            row["full"],
+            row["held"],
+        ),
     ]
 
 
@@ -122,13 +133,45 @@ def run_claims(rows: Sequence[Row]) -> list[Claim]:
     """T4: what became of runs that were killed, or whose disk ran full."""
     (row,) = rows
     kills = float(row["kills"])
-    facts = [
-        plain_claim("T4", "runs killed at work", kills, ">=", 50.0),
-        plain_claim("T4", "banks of killed runs, all adapters whole", row["opened"], ">=", kills),
-        plain_claim("T4", "killed runs resumed to equal hashes", row["resumed"], ">=", kills),
-    ]
     what = "runs on a full disk that said so in one line and went on once there was room"
-    if row["full"] is None:
+    return [
+        plain_claim("T4", "runs killed at work", kills, ">=", 50.0),
+        plain_claim(
+            "T4", "banks of killed runs, all adapters whole", row["opened"], ">=", row["begun"]
+        ),
+        plain_claim("T4", "killed runs resumed to equal hashes", row["resumed"], ">=", kills),
+        _full_disk_claim(what, row["full"], row["told"]),
+    ]
+
+
+def _full_disk_claim(what: str, full: int | None, held: int | None) -> Claim:
+    """How many of the full disks did no harm; no number where none could be mounted."""
+    if full is None or held is None:
         reason = "no disk could be mounted: needs Linux and root"
-        return [*facts, Claim(id="T4", what=what, value=None, sense=">=", target=1, reason=reason)]
-    return [*facts, plain_claim("T4", what, row["told"], ">=", float(row["full"]))]
+        return Claim(id="T4", what=what, value=None, sense=">=", target=1, reason=reason)
+    return plain_claim("T4", what, float(held), ">=", float(full))
+
+
+def audit_claims(rows: Sequence[Row]) -> list[Claim]:
+    """T6: what bandit, the lock and the advisories say."""
+    (row,) = rows
+    return [
+        _none_of(
+            "findings of bandit that SECURITY.md does not explain",
+            row["unexplained"],
+            "bandit is not installed, or had no answer",
+        ),
+        _none_of("requirements in the lock without a hash", row["unhashed"], ""),
+        _none_of(
+            "advisories on versions in the lock",
+            row["advisories"],
+            "pip-audit is not installed, or no database of advisories could be reached",
+        ),
+    ]
+
+
+def _none_of(what: str, found: int | None, reason: str) -> Claim:
+    """A count that is to be nought, or the reason why nothing was counted."""
+    if found is None:
+        return Claim(id="T6", what=what, value=None, sense="==", target=0, reason=reason)
+    return plain_claim("T6", what, float(found), "==", 0.0)

@@ -10,6 +10,8 @@ import torch
 from fedlora import frame
 from fedlora.adapter import AdapterSpec, LoraAdapter
 from fedlora.bench.peak import with_peak
+from fedlora.bench.trust.fuzz_bank import bank_targets
+from fedlora.bench.trust.fuzz_deploy import deploy_targets
 from fedlora.bench.trust.fuzz_files import file_targets
 from fedlora.bench.trust.fuzz_target import ADAPTER, Target
 from fedlora.errors import FedloraError
@@ -30,6 +32,8 @@ class Found:
     crashes: of inputs that raised something else, the first ones. slowest: processor
     seconds of one input.
     growth: the most bytes of resident memory beyond those before; None where that is not known.
+    changed: inputs that were not accepted and yet changed the target's state; None where it has
+    none.
     """
 
     inputs: int
@@ -37,29 +41,37 @@ class Found:
     crashes: list[str]
     slowest: float
     growth: int | None
+    changed: int | None
 
 
 def fuzz(target: Target, count: int, seed: int) -> Found:
     """Read `count` mutations of a target's seeds, the same ones for a seed."""
     draw = random.Random(f"{target.name}/{seed}")
-    accepted, crashes, slowest = 0, list[str](), 0.0
+    accepted, changed, crashes, slowest = 0, 0, list[str](), 0.0
+    state = target.state or (lambda: None)
 
     def read_all() -> None:
-        nonlocal accepted, slowest
+        nonlocal accepted, changed, slowest
+        before = state()
         for _ in range(count):
-            data = mutated(draw, draw.choice(target.seeds))
+            data, taken = mutated(draw, draw.choice(target.seeds)), False
             began = time.thread_time()
             try:
                 target.read(data)
-                accepted += 1
+                taken = True
             except FedloraError:
                 pass
             except Exception as error:  # noqa: BLE001 - this is what is looked for
                 crashes.append(f"{target.name}: {type(error).__name__}: {error} for {data!r:.200}")
             slowest = max(slowest, time.thread_time() - began)
+            now = state()
+            accepted += taken
+            changed += not taken and now != before
+            before = now
 
     _, growth = with_peak(read_all)
-    return Found(count, accepted, crashes, slowest, growth)
+    told = None if target.state is None else changed
+    return Found(count, accepted, crashes, slowest, growth, told)
 
 
 def mutated(draw: random.Random, data: bytes) -> bytes:
@@ -111,7 +123,7 @@ def targets() -> list[Target]:
         codec: Codec = part(part.Config())
         seed = bytes(codec.encode(ADAPTER).tolist())
         found.append(Target(f"codec {name}", [seed], partial(_decoded, codec)))
-    return found + file_targets()
+    return [*found, *file_targets(), *bank_targets(), *deploy_targets()]
 
 
 def _decoded(codec: Codec, data: bytes) -> LoraAdapter:

@@ -13,6 +13,7 @@ from torch import Tensor
 from fedlora import frame
 from fedlora.adapter import peft_folder
 from fedlora.adapter.checkpoint_file import read_checkpoint
+from fedlora.bank.plain_files import read_plain
 from fedlora.bench.trust.fuzz_target import ADAPTER, Target
 from fedlora.config import load
 from fedlora.tasks.detection.jsonl import read_annotations
@@ -43,6 +44,9 @@ def file_targets() -> list[Target]:
     scratch = tempfile.TemporaryDirectory(prefix="fuzz-")
     weights = frame.pack(_tensors(), "format", "pt")
 
+    def plain(file: Path) -> object:
+        return read_plain(file, ADAPTER.spec, {})
+
     def target(name: str, file: str, read: Callable[[Path], object], *seeds: bytes) -> Target:
         def through(data: bytes) -> object:
             path = Path(scratch.name) / file
@@ -55,6 +59,8 @@ def file_targets() -> list[Target]:
         *_folder_targets(scratch),
         target("safetensors file", "a.safetensors", read_checkpoint, weights),
         target("PyTorch file", "a.ckpt", read_checkpoint, *map(_checkpoint, (True, False))),
+        target("plain adapter", "plain.safetensors", plain, weights),
+        target("flattened adapter", "plain.pth", plain, _flattened()),
         target("configuration", "run.yaml", load, _CONFIG),
         target("annotations", "train.jsonl", read_annotations, _lines(_ANNOTATION)),
         target("examples", "rows.csv", read_records, b'text,label\n"a, b",x\nc,y\n'),
@@ -88,6 +94,21 @@ def _checkpoint(archive: bool) -> bytes:
     file = io.BytesIO()
     held = {"state_dict": _tensors(), "epoch": 3}
     torch.save(held, file, _use_new_zipfile_serialization=archive)
+    return file.getvalue()
+
+
+def _flattened() -> bytes:
+    """As ICM-LoRA writes it: all values z-scored in one row, and each tensor's facts beside it."""
+    held: dict[str, object] = {}
+    rows = []
+    for name, tensor in _tensors().items():
+        std, mean = torch.std_mean(tensor)
+        rows.append(((tensor - mean) / std).flatten())
+        held[name] = {
+            "mean": mean, "std": std, "length": tensor.numel(), "shape": tensor.shape
+        }  # fmt: skip
+    file = io.BytesIO()
+    torch.save({**held, "data": torch.cat(rows)}, file)
     return file.getvalue()
 
 

@@ -17,8 +17,11 @@ class Target:
     """Something that reads what anybody may have sent.
 
     seeds: valid inputs. read: raises FedloraError for the others, and nothing else.
+    state: what it keeps between inputs, which none that it refuses may change; None where it
+    keeps nothing.
     """
 
     name: str
     seeds: Sequence[bytes]
     read: Callable[[bytes], object]
+    state: Callable[[], object] | None = None

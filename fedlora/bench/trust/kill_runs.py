@@ -1,19 +1,17 @@
 """Whole federations killed at random instants, or left without room on the disk, and resumed."""
 
-import contextlib
 import json
 import os
 import random
 import signal
-import subprocess
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from fedlora.bank import Bank
+from fedlora.bench.trust.disk import disk, make_room
 from fedlora.client.client import Client
 from fedlora.config import RunConfig, from_dict
 from fedlora.errors import FedloraError
@@ -23,7 +21,6 @@ from fedlora.server.observer import Silent
 
 SHARES = (0.2, 0.4, 0.6, 0.8, 0.95)
 """Of the room that a whole run takes, what a full disk has."""
-_BLOCK = 4096
 _TOLD = 3  # a child's exit status after an error of fedlora's own
 
 
@@ -31,13 +28,15 @@ _TOLD = 3  # a child's exit status after an error of fedlora's own
 class Interrupted:
     """Of runs that were stopped and went on.
 
-    kills: of a run that was still at work. opened: how often its bank, if it had one, was whole
-    then. resumed: how often the run went on to the same hashes as one that was left alone.
+    kills: of a run that was still at work. begun: how often it had a bank by then. opened: how
+    often that bank was whole. resumed: how often the run went on to the same hashes as one that
+    was left alone.
     full: disks that ran full under a run. told: how often it ended in an error of one line, and
     went on to the same hashes once there was room. None where no disk could be mounted.
     """
 
     kills: int
+    begun: int
     opened: int
     resumed: int
     full: int | None
@@ -74,7 +73,7 @@ def interrupt_runs(folder: Path, count: int, seed: int) -> Interrupted:
     began = time.perf_counter()
     assert _live(config, folder / "whole") == 0
     seconds, expected = time.perf_counter() - began, _hashes(folder / "whole")
-    kills = opened = resumed = turn = 0
+    kills = begun = opened = resumed = turn = 0
     while kills < count:
         place, turn = folder / f"run-{turn}", turn + 1
         child = _begin(config, place)
@@ -84,13 +83,15 @@ def interrupt_runs(folder: Path, count: int, seed: int) -> Interrupted:
         if not os.WIFSIGNALED(status):
             continue  # it was faster than the one that was timed
         kills += 1
-        opened += _is_whole(place / "bank")
+        there = _is_begun(place / "bank")
+        begun += there
+        opened += there and _is_whole(place / "bank")
         resumed += _live(config, place) == 0 and _hashes(place) == expected
     room = sum(file.stat().st_size for file in (folder / "whole").rglob("*") if file.is_file())
     filled = [_fill(config, folder / "disk", int(share * room), expected) for share in SHARES]
     if None in filled:
-        return Interrupted(kills, opened, resumed, None, None)
-    return Interrupted(kills, opened, resumed, len(filled), sum(map(bool, filled)))
+        return Interrupted(kills, begun, opened, resumed, None, None)
+    return Interrupted(kills, begun, opened, resumed, len(filled), sum(map(bool, filled)))
 
 
 def _begin(config: RunConfig, place: Path) -> int:
@@ -118,10 +119,12 @@ def _hashes(place: Path) -> object:
     return json.loads((place / "facts.json").read_bytes())["fingerprint"]
 
 
+def _is_begun(bank: Path) -> bool:
+    return (bank / "index.sqlite").is_file()
+
+
 def _is_whole(bank: Path) -> bool:
-    """Whether a bank opens with every adapter whole, or was not begun."""
-    if not (bank / "index.sqlite").is_file():
-        return True
+    """Whether a bank opens with every adapter whole."""
     try:
         Bank.open(bank).check()
     except FedloraError:
@@ -132,29 +135,11 @@ def _is_whole(bank: Path) -> bool:
 def _fill(config: RunConfig, place: Path, room: int, expected: object) -> bool | None:
     """Whether a run on a full disk says so, and goes on; None where none can be mounted."""
     place.mkdir(exist_ok=True)
-    with _disk(place, room) as mounted:
+    with disk(place, room) as mounted:
         if not mounted:
             return None
-        if _live(config, place / "run") != _TOLD or not _is_whole(place / "run" / "bank"):
+        bank = place / "run" / "bank"
+        if _live(config, place / "run") != _TOLD or (_is_begun(bank) and not _is_whole(bank)):
             return False
-        _mount("-o", "remount,size=1g", str(place))
+        make_room(place)
         return _live(config, place / "run") == 0 and _hashes(place / "run") == expected
-
-
-@contextlib.contextmanager
-def _disk(place: Path, room: int) -> Iterator[bool]:
-    """A disk in memory of so many bytes, mounted at a folder; False where that is not allowed."""
-    mounted = _mount("-t", "tmpfs", "-o", f"size={max(room, _BLOCK)}", "tmpfs", str(place))
-    try:
-        yield mounted
-    finally:
-        if mounted:
-            subprocess.run(["umount", str(place)], check=True)
-
-
-def _mount(*words: str) -> bool:
-    """Whether the system mounts that."""
-    try:
-        return not subprocess.run(["mount", *words], capture_output=True, check=False).returncode
-    except OSError:
-        return False

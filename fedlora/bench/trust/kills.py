@@ -14,7 +14,8 @@ from fedlora.adapter import AdapterSpec, LayerSpec, LoraAdapter
 from fedlora.bank import Bank, Record
 from fedlora.errors import FedloraError
 
-_SPEC = AdapterSpec("0" * 64, (LayerSpec("a", 64, 64, 4),), 8.0)
+SPEC = AdapterSpec("0" * 64, (LayerSpec("a", 64, 64, 4),), 8.0)
+"""Of what writers add."""
 _LINE = 65  # a digest and a line's end
 
 
@@ -36,7 +37,7 @@ class Survived:
 def kill_writers(folder: Path, count: int, seed: int) -> Survived:
     """Kill `count` processes, one after another, each while it fills the same bank."""
     draw = random.Random(seed)
-    Bank.open(folder, _SPEC, create=True)
+    Bank.open(folder, SPEC, create=True)
     kills = opened = 0
     told: set[str] = set()
     for turn in range(count):
@@ -67,8 +68,8 @@ def _fill(folder: Path, turn: int, writer: int) -> None:
         bank, number = Bank.open(folder), 0
         while True:
             generator = torch.Generator().manual_seed(turn << 20 | number)
-            values = torch.randn(_SPEC.size, generator=generator)
-            adapter = LoraAdapter.from_flat(_SPEC, values)
+            values = torch.randn(SPEC.size, generator=generator)
+            adapter = LoraAdapter.from_flat(SPEC, values)
             digest = bank.add(Record("task", turn, 0, number, 4, 0, {}), adapter, torch.ones(3))
             os.write(writer, f"{digest}\n".encode())
             number += 1

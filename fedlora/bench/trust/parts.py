@@ -8,20 +8,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
-
-from fedlora.bank import Bank, Record
 from fedlora.bench.kept import Kept
 from fedlora.bench.lives import Lives
+from fedlora.bench.trust.audit import audit, counted
 from fedlora.bench.trust.claims import (
     accuracy_claims,
+    audit_claims,
     fuzz_claims,
     kill_claims,
     run_claims,
     trick_claims,
 )
+from fedlora.bench.trust.full_disks import fill_disks
 from fedlora.bench.trust.fuzz import fuzz, targets
-from fedlora.bench.trust.fuzz_target import ADAPTER
 from fedlora.bench.trust.kill_runs import interrupt_runs
 from fedlora.bench.trust.kills import kill_writers
 from fedlora.bench.trust.lives import live
@@ -29,13 +28,10 @@ from fedlora.bench.trust.plan import PARTS as FEDERATIONS
 from fedlora.bench.trust.plan import Case, cases
 from fedlora.bench.trust.privacy import PrivateCase, live_private, privacy_claims, private_cases
 from fedlora.bench.trust.tricks import play
-from fedlora.errors import FedloraError
 from fedlora.results import Claim
 from fedlora.server.observer import Observer
 
 INPUTS, KILLS, RUNS = 1_000_000, 200, 50
-BANK = "a bank that refuses"
-"""The row of the fuzzing that tells of a bank."""
 
 Row = dict[str, Any]
 C = TypeVar("C", Case, PrivateCase)
@@ -79,56 +75,26 @@ def _timed(life: Callable[[C], Row], case: C) -> Row:
 
 
 def _fuzzed(session: Session) -> list[Row]:
-    """Every target read from mutations of its seeds, and a bank that nothing of it may change."""
+    """Every target read from mutations of its seeds."""
     every = targets()
     session.observer.phase("fuzz", len(every))
     rows: list[Row] = []
-    with tempfile.TemporaryDirectory() as scratch:
-        bank = _some_bank(Path(scratch))
-        before = bank.digest()
-        for target in every:
-            found = fuzz(target, -(-INPUTS // len(every)), 0)
-            for crash in found.crashes[:3]:
-                session.observer.note(crash)
-            rows.append({"target": target.name, **asdict(found), "crashes": len(found.crashes)})
-            session.observer.advance()
-        refused = _refused_by(bank)
-        unchanged = refused and bank.digest() == before
-    return [*rows, {"target": BANK, "unchanged": unchanged}]
-
-
-def _some_bank(folder: Path) -> Bank:
-    bank = Bank.open(folder / "bank", ADAPTER.spec, create=True)
-    bank.add(Record("task", 0, 0, 0, 2, 0, {}), ADAPTER, torch.ones(3))
-    return bank
-
-
-def _refused_by(bank: Bank) -> bool:
-    """Whether a bank refuses what no honest writer gives it."""
-    record = Record("task", 1, 0, 0, 2, 0, {})
-    nan = ADAPTER.up["a"] * float("nan")
-    broken = type(ADAPTER)(ADAPTER.spec, ADAPTER.down, {**ADAPTER.up, "a": nan}, {})
-    tries = [
-        (record, broken, torch.ones(3)),
-        (Record("task", 1, 0, 0, 3, 0, {}), ADAPTER, torch.ones(3)),
-        (record, ADAPTER, torch.full((3,), float("nan"))),
-        (record, ADAPTER, torch.ones(0)),
-    ]
-    refused = 0
-    for attempt in tries:
-        try:
-            bank.add(*attempt)
-        except FedloraError:
-            refused += 1
-    return refused == len(tries)
+    for target in every:
+        found = fuzz(target, -(-INPUTS // len(every)), 0)
+        for crash in found.crashes[:3]:
+            session.observer.note(crash)
+        rows.append({"target": target.name, **asdict(found), "crashes": len(found.crashes)})
+        session.observer.advance()
+    return rows
 
 
 def _killed(session: Session) -> list[Row]:
     session.observer.phase("kills", 1)
     with tempfile.TemporaryDirectory() as scratch:
         survived = kill_writers(Path(scratch) / "bank", KILLS, 0)
+        filled = fill_disks(Path(scratch) / "disk")
     session.observer.advance()
-    return [asdict(survived)]
+    return [asdict(survived) | asdict(filled)]
 
 
 def _interrupted(session: Session) -> list[Row]:
@@ -147,6 +113,15 @@ def _tricked(session: Session) -> list[Row]:
     return [asdict(one) for one in found]
 
 
+def _audited(session: Session) -> list[Row]:
+    session.observer.phase("audit", 1)
+    found = audit()
+    for one in [*(found.unexplained or ()), *found.unhashed, *(found.advisories or ())]:
+        session.observer.note(one)
+    session.observer.advance()
+    return [counted(found)]
+
+
 PARTS: Mapping[str, Part] = {
     **{
         name: Part(partial(_lived, live, partial(cases, name)), accuracy_claims)
@@ -157,4 +132,5 @@ PARTS: Mapping[str, Part] = {
     "tricks": Part(_tricked, trick_claims),
     "kills": Part(_killed, kill_claims),
     "runs": Part(_interrupted, run_claims),
+    "audit": Part(_audited, audit_claims),
 }

@@ -1,6 +1,7 @@
 """What protection of examples and of clients costs, and what attacks find in spite of it."""
 
 import json
+import math
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,18 +10,24 @@ from statistics import mean
 from typing import Any
 
 import torch
+from torch import Tensor
 
+from fedlora.adapter import LoraAdapter, bundle
 from fedlora.bank import Bank
-from fedlora.bench.claims import interval_claim
+from fedlora.bench.claims import Sense, interval_claim
 from fedlora.client.client import Client
-from fedlora.client.protecting import vector_of
+from fedlora.client.desk import Desk
 from fedlora.config import RunConfig, from_dict
-from fedlora.evaluation.membership import membership
-from fedlora.evaluation.reconstruction import likeness, reconstruct
+from fedlora.evaluation.membership import membership, pooled, vector_membership
+from fedlora.evaluation.reconstruction import likeness, match, reconstruct
+from fedlora.finetune.objectives import Rows
 from fedlora.finetune.objectives.contract import take
 from fedlora.results import Claim
 from fedlora.runtime.inprocess import InPacks
 from fedlora.server.federation import federate
+from fedlora.server.groups import COMMON
+from fedlora.server.groups import PHASE as ROUNDS
+from fedlora.server.journal import Journal
 from fedlora.server.observer import Silent
 
 Row = dict[str, Any]
@@ -37,6 +44,18 @@ CHANGE = 1.0
 ATTACKED = 4
 """Bank clients that are attacked in each federation."""
 
+_MEMBERS = {
+    "membership": "members told from others",
+    "vector_membership": "members told from others by task vectors",
+}
+_IMAGES = {
+    "image": ("other_image", "likeness of a task vector's image to own beyond others' images"),
+    "adapter_image": (
+        "adapter_other_image",
+        "likeness of an adapter's images to own beyond others' images",
+    ),
+}
+
 
 @dataclass(frozen=True)
 class PrivateCase:
@@ -50,6 +69,15 @@ class PrivateCase:
     def name(self) -> str:
         """A file's name."""
         return f"privacy-{self.family}-{self.epsilon}-{self.seed}"
+
+
+@dataclass(frozen=True, eq=False)
+class Victim:
+    """A client that is attacked, and what it sent: an adapter, a task vector (width,)."""
+
+    desk: Desk
+    adapter: LoraAdapter
+    vector: Tensor
 
 
 def private_cases(seeds: Sequence[int]) -> list[PrivateCase]:
@@ -132,8 +160,9 @@ def live_private(case: PrivateCase) -> Row:
 
     accuracy: newcomers' mean, of what is protected: the generated adapters, or the common adapter
     of the warm start where whole clients are; base: without any. membership: of bank clients'
-    adapters. image, other image: the likeness of what a task vector gives away to the client's own
-    images, and to those of another client.
+    adapters; vector_membership: of their task vectors. image, other_image: the likeness of what a
+    task vector gives away to the client's own images, and to those of another client;
+    adapter_image, adapter_other_image: of what an adapter does.
     """
     config = config_of(case)
     client = Client(config, case.seed)
@@ -147,17 +176,28 @@ def live_private(case: PrivateCase) -> Row:
             return row
         bank = Bank.open(folder / "bank")
         known = [record for record in bank.records() if record.round == 0][:ATTACKED]
-        found = [
-            membership(
-                client.desk(record.client).objective,
-                bank.load(record.digest),
-                client.desk(record.client).train,
-                client.desk(record.client).test,
-            )
-            for record in known
+        victims = [
+            Victim(client.desk(each.client), bank.load(each.digest), bank.vector(each))
+            for each in known
         ]
-    row["membership"] = mean(found)
-    return row | (_images(client, config, case.seed) if case.family == "vision" else {})
+        start = _start(config, folder)
+    row["membership"] = mean(
+        membership(each.desk.objective, each.adapter, each.desk.train, each.desk.test)
+        for each in victims
+    )
+    row["vector_membership"] = mean(_vector_told(config, each) for each in victims)
+    return row | (_images(config, victims, start, case.seed) if case.family == "vision" else {})
+
+
+def _start(config: RunConfig, folder: Path) -> LoraAdapter:
+    """What every bank client has fine-tuned from: fedavg's common adapter after its last round."""
+    journal = Journal(folder / "checkpoints" / "journal.sqlite")
+    try:
+        state = journal.outcome(ROUNDS, config.warm_start.rounds)
+    finally:
+        journal.close()
+    assert state is not None
+    return bundle.from_bytes(state)[f"all/{COMMON}"]
 
 
 def _worth(case: PrivateCase, table: Sequence[Row]) -> Row:
@@ -171,28 +211,66 @@ def _worth(case: PrivateCase, table: Sequence[Row]) -> Row:
     }
 
 
-def _images(client: Client, config: RunConfig, seed: int) -> Row:
-    own, other = client.desk(0), client.desk(1)
-    seen = torch.arange(min(own.examples, config.task_vector.samples))
-    vector = vector_of(config, own.objective, own.train, seed)
-    made = reconstruct(own.objective, vector, own.train)
-    near, far = (take(desk.train, seen)["pixel_values"] for desk in (own, other))
-    return {"image": likeness(made, near), "other_image": likeness(made, far)}
+def _vector_told(config: RunConfig, victim: Victim) -> float:
+    """By an attacker who knows half of the client's examples that it was not made from."""
+    budget = config.privacy.task_vector if config.privacy else None
+    clip = budget.clip if budget else math.inf
+    objective = victim.desk.objective
+    members = pooled(objective, _seen(config, victim.desk), clip)
+    known, others = pooled(objective, victim.desk.test, clip).chunk(2)
+    return vector_membership(victim.vector, members, others, known)
+
+
+def _seen(config: RunConfig, desk: Desk) -> Rows:
+    """The examples that a client's task vector is made from."""
+    return take(desk.train, torch.arange(min(desk.examples, config.task_vector.samples)))
+
+
+def _images(config: RunConfig, victims: Sequence[Victim], start: LoraAdapter, seed: int) -> Row:
+    """What is made of the first client's vector and, an image for each class, of its adapter."""
+    own, other = (victim.desk for victim in victims[:2])
+    of_vector = reconstruct(own.objective, victims[0].vector, own.train)
+    classes = torch.arange(len(own.objective.label_names))
+    of_adapter = match(own.objective, start, victims[0].adapter, own.train, classes, seed)
+    near, far = (_seen(config, desk)["pixel_values"] for desk in (own, other))
+    return {
+        "image": likeness(of_vector, near),
+        "other_image": likeness(of_vector, far),
+        "adapter_image": likeness(of_adapter, own.train["pixel_values"]),
+        "adapter_other_image": likeness(of_adapter, other.train["pixel_values"]),
+    }
 
 
 def privacy_claims(rows: Sequence[Row]) -> list[Claim]:
-    """T5: what protection costs beside the same seed without it, and what membership tells then."""
+    """T5: what protection costs beside the same seed without it, and what attacks find then.
+
+    Without protection as well: an attack that finds nothing there says nothing of protection.
+    """
     claims = []
     for family in dict.fromkeys(row["family"] for row in rows):
         here = [row for row in rows if row["family"] == family]
         plain = {row["seed"]: row for row in here if row["epsilon"] is None}
+        claims += _attack_claims(list(plain.values()), f"without protection ({family})", False)
         for epsilon in [e for e in EPSILONS if e is not None]:
             own = [row for row in here if row["epsilon"] == epsilon]
+            at = f"at epsilon {epsilon:g} ({family})"
             lost = [100 * (plain[r["seed"]]["accuracy"] - r["accuracy"]) for r in own]
-            what = f"points newcomers lose at epsilon {epsilon:g} ({family})"
+            what = f"points newcomers lose {at}"
             claims.append(interval_claim("T5", what, lost, "<=", 5.0, "points"))
-            told = [row["membership"] for row in own if "membership" in row]
-            what = f"members told from others at epsilon {epsilon:g} ({family}), 0.5 is a guess"
-            if told:
-                claims.append(interval_claim("T5", what, told, "<=", 0.55))
+            claims += _attack_claims(own, at, True)
+    return claims
+
+
+def _attack_claims(rows: Sequence[Row], at: str, hidden: bool) -> list[Claim]:
+    """That attacks find nothing, or without protection something, in rows that tell of them."""
+    sense: Sense = "<=" if hidden else ">="
+    claims = []
+    for key, what in _MEMBERS.items():
+        told = [row[key] for row in rows if key in row]
+        if told:
+            claims.append(interval_claim("T5", f"{what} {at}, 0.5 is a guess", told, sense, 0.55))
+    for key, (whose, what) in _IMAGES.items():
+        more = [row[key] - row[whose] for row in rows if key in row]
+        if more:
+            claims.append(interval_claim("T5", f"{what} {at}", more, sense, 0.05))
     return claims

@@ -129,7 +129,7 @@ def read_public_key(path: Path) -> bytes:
     """
     try:
         key = load_ssh_public_key(path.read_bytes())
-    except (OSError, ValueError, UnsupportedAlgorithm) as error:
+    except (OSError, ValueError, UnsupportedAlgorithm, NotImplementedError) as error:
         raise FedloraError(f"{path}: no public key can be read from it ({error})") from None
     if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != "secp384r1":
         raise FedloraError(f"{path}: not a key on P-384; fedlora deploy invite makes one")

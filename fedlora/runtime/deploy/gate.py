@@ -73,7 +73,7 @@ class RefusalError(Exception):
 
 
 @dataclass(frozen=True)
-class _Request:
+class Head:
     """length: of its body. key: the public key in its header, in base64; empty for none."""
 
     path: str
@@ -192,7 +192,7 @@ class _Keeper:
             back.cancel()
             await asyncio.gather(back, return_exceptions=True)
 
-    def _admit(self, head: bytes) -> _Request:
+    def _admit(self, head: bytes) -> Head:
         """A request that a SuperNode may make, with a key that was invited.
 
         Whether whoever sends it holds the key, the SuperLink finds out.
@@ -200,7 +200,7 @@ class _Keeper:
         Raises:
             RefusalError: it is another.
         """
-        request = _parse(head)
+        request = parse_head(head)
         if not self._doors.known(request.key):
             activates = request.path == f"{ALLOWED}activate-node"
             status = b"412 Precondition Failed" if activates else b"401 Unauthorized"
@@ -241,7 +241,7 @@ async def _head(reader: asyncio.StreamReader) -> bytes:
         raise RefusalError(f"a request's head of more than {_MOST_HEAD} bytes") from None
 
 
-def _parse(head: bytes) -> _Request:
+def parse_head(head: bytes) -> Head:
     """A request that a SuperNode may make.
 
     Raises:
@@ -265,7 +265,7 @@ def _parse(head: bytes) -> _Request:
         raise RefusalError("a request without one length")
     if int(lengths[0]) > _MOST_BODY:
         raise RefusalError(f"a request of {lengths[0]} bytes")
-    return _Request(words[1], int(lengths[0]), keys[0] if len(keys) == 1 else "")
+    return Head(words[1], int(lengths[0]), keys[0] if len(keys) == 1 else "")
 
 
 def _headers(lines: Sequence[str]) -> tuple[list[str], list[str]]:

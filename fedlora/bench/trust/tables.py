@@ -1,0 +1,89 @@
+"""From federations to tables: what attackers cost, and what protection costs and hides."""
+
+from collections.abc import Mapping, Sequence
+from statistics import mean
+from typing import Any
+
+from fedlora.bench.trust.claims import POINTS, lost_points, of_case
+from fedlora.bench.trust.plan import CLEAN
+from fedlora.evaluation.table import interval
+
+Row = dict[str, Any]
+
+ATTACKS, PRIVACY = "attack table", "privacy table"
+"""The names of the tables."""
+
+_CASE = ("deal", "attack", "share", "defence")
+_TOLD = (
+    "membership",
+    "vector_membership",
+    "image",
+    "other_image",
+    "adapter_image",
+    "adapter_other_image",
+)
+
+
+def attack_table(rows: Sequence[Row]) -> list[Row]:
+    """A row for each deal, attack, share of attackers and defence, means over seeds.
+
+    Accuracy is in percent; `lost` is in points below the clean, undefended federation of the same
+    seed and deal, with its interval; `caught` and `wronged` are the attackers and the others that
+    did not count, in a federation.
+
+    rows: of federations, several of the same where parts of the bench share it.
+    """
+    found = []
+    for case in dict.fromkeys(tuple(row[key] for key in _CASE) for row in rows):
+        deal, attack, share, defence = case
+        own = of_case(rows, attack, share, defence, deal)
+        if not own:
+            continue
+        clean = {row["seed"]: row for row in of_case(rows, CLEAN, 0.0, "none", deal)}
+        found.append(
+            {
+                **dict(zip(_CASE, case, strict=True)),
+                "accuracy": POINTS * mean(row["accuracy"] for row in own),
+                **_lost(lost_points(clean, own)),
+                "backdoor": POINTS * mean(row["backdoor"] for row in own),
+                "caught": mean(row["kept_out"] for row in own),
+                "attackers": mean(row["attackers"] for row in own),
+                "wronged": mean(row["honest_kept_out"] for row in own),
+                "seeds": len(own),
+            }
+        )
+    return found
+
+
+def privacy_table(rows: Sequence[Row]) -> list[Row]:
+    """A row for each family and budget, means over seeds; an epsilon of "none" is no protection."""
+    found = []
+    for family, epsilon in dict.fromkeys((row["family"], row["epsilon"]) for row in rows):
+        own = [row for row in rows if (row["family"], row["epsilon"]) == (family, epsilon)]
+        over = interval([POINTS * row["accuracy"] for row in own])
+        found.append(
+            {
+                "family": family,
+                "epsilon": "none" if epsilon is None else epsilon,
+                "accuracy": over.mean,
+                "low": over.low,
+                "high": over.high,
+                "base": POINTS * mean(row["base"] for row in own),
+                **{key: _mean(own, key) for key in _TOLD},
+                "seeds": len(own),
+            }
+        )
+    return found
+
+
+def _lost(points: Sequence[float]) -> Mapping[str, float | None]:
+    if not points:
+        return dict.fromkeys(("lost", "low", "high"))
+    over = interval(list(points))
+    return {"lost": over.mean, "low": over.low, "high": over.high}
+
+
+def _mean(rows: Sequence[Row], key: str) -> float | None:
+    """None for what a family has not."""
+    told = [row[key] for row in rows if key in row]
+    return mean(told) if told else None
