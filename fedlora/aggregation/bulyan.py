@@ -39,7 +39,7 @@ class Bulyan(Aggregator):
     ) -> State:
         adapters, _ = counted(sent, weights)
         n = len(adapters)
-        attackers = suspected(self.config, before.asked, n, "bulyan", times=4, plus=3)
+        attackers = suspected(self.config, before, n, "bulyan", times=4, plus=3)
         if attackers:
             chosen = select(squared_distances(adapters), attackers)
             adapters = [adapters[at] for at in chosen]

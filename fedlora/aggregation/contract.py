@@ -62,18 +62,20 @@ class State:
 
     round: how many have passed.
     members: clients that could take part, chosen for the round or not.
-    asked: clients that were chosen for the round that is aggregated; 0 where nobody counted.
     common: the adapter that clients go on from, at whatever rank the method keeps it.
     extra: what else it needs or hands out, by name.
     report: numbers about the round, for its line of the metrics.
+    asked: clients that were chosen for the round that is aggregated; 0 where nobody counted.
+    refused: of these, those whose answers screening has kept out already.
     """
 
     round: int
     common: LoraAdapter
     members: int = 1
-    asked: int = 0
     extra: Mapping[str, LoraAdapter] = field(default_factory=dict)
     report: Mapping[str, float] = field(default_factory=dict)
+    asked: int = 0
+    refused: int = 0
 
 
 class Aggregator(ABC):

@@ -35,7 +35,7 @@ class Krum(Aggregator):
     ) -> State:
         adapters, _ = counted(sent, weights)
         n = len(adapters)
-        attackers = suspected(self.config, before.asked, n, "krum", times=2, plus=3)
+        attackers = suspected(self.config, before, n, "krum", times=2, plus=3)
         best = 0
         if n > 1:
             best = int(krum_scores(squared_distances(adapters), attackers).argmin())

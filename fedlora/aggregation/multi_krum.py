@@ -40,7 +40,7 @@ class MultiKrum(Aggregator):
     ) -> State:
         adapters, parts = counted(sent, weights)
         n = len(adapters)
-        attackers = suspected(self.config, before.asked, n, "multi_krum", times=2, plus=3)
+        attackers = suspected(self.config, before, n, "multi_krum", times=2, plus=3)
         keep = min(self.config.keep or n - attackers, n)
         chosen = list(range(n))
         if keep < n:

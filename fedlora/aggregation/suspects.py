@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from fedlora.adapter import LoraAdapter
-from fedlora.aggregation.contract import shares
+from fedlora.aggregation.contract import State, shares
 from fedlora.errors import FedloraError
 from fedlora.section import Section
 
@@ -31,30 +31,44 @@ def counted(
     return [adapter for adapter, _ in pairs], [weight for _, weight in pairs]
 
 
+class TooFewAnswersError(FedloraError):
+    """A round whose answers are too few to bear as many attackers as it may have asked."""
+
+
 def suspected(
-    config: SuspectsConfig, asked: int, clients: int, method: str, times: int, plus: int
+    config: SuspectsConfig, before: State, clients: int, method: str, times: int, plus: int
 ) -> int:
-    """f, how many of n clients may attack: a share of those asked, since attackers always answer.
+    """f, how many of n clients may attack.
+
+    A share of those that were asked, since it is honest ones that give no answer, without those
+    that were refused.
 
     Args:
         config: of the method.
-        asked: how many the round asked; as many as answered where that is more.
+        before: what the server knew; how many it asked and refused.
         clients: n, those that count in the round.
         method: its name, for the error.
         times: with `plus`, the fewest clients among which it bears f: times f + plus.
         plus: see `times`.
 
     Raises:
-        FedloraError: the round has too few clients for f.
+        TooFewAnswersError: the round has too few answers for f.
+        FedloraError: it would have too few if all answered.
     """
-    attackers = math.floor(
-        config.share * max(asked, clients) + 1e-9
-    )  # .29 * 100 is a little less than 29
+    asked = max(before.asked, clients)
+    attackers = max(0, at_most(config.share, asked) - before.refused)
     least = times * attackers + plus
-    if attackers and clients < least:
-        raise FedloraError(
-            f"warm_start.aggregation.share={config.share:g}: '{method}' bears f={attackers} of"
-            f" n={clients} clients that answer only where n >= {times}f+{plus}={least};"
-            " lower it, or have more clients in a round"
-        )
-    return attackers
+    if not attackers or clients >= least:
+        return attackers
+    needs = f"bears f={attackers} attackers only where n >= {times}f+{plus}={least}"
+    if asked >= times * at_most(config.share, asked) + plus:
+        raise TooFewAnswersError(f"'{method}' {needs}, and n={clients} answers count")
+    raise FedloraError(
+        f"warm_start.aggregation.share={config.share:g}: '{method}' {needs}, not n={asked};"
+        " lower it, or have more clients in a round"
+    )
+
+
+def at_most(share: float, count: int) -> int:
+    """A share of a count, rounded down; .29 * 100, which is a little less than 29, is 29."""
+    return math.floor(share * count + 1e-9)

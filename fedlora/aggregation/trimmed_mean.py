@@ -34,7 +34,7 @@ class TrimmedMean(Aggregator):
     ) -> State:
         adapters, _ = counted(sent, weights)
         n = len(adapters)
-        cut = suspected(self.config, before.asked, n, "trimmed_mean", times=2, plus=1)
+        cut = suspected(self.config, before, n, "trimmed_mean", times=2, plus=1)
 
         def rule(values: Tensor) -> Tensor:
             return values.sort(0).values[cut : n - cut].mean(0)

@@ -55,21 +55,6 @@ def export_peft(
     return paths
 
 
-def import_peft(
-    bank: Bank, folder: Path, record: Record | None = None, vector: Tensor | None = None
-) -> list[str]:
-    """Add what `peft_arrivals` finds, whoever it is from.
-
-    Returns:
-        The digests, in the order of the folders' names; those already in the bank included.
-
-    Raises:
-        FedloraError: as `peft_arrivals` does, and then nothing is added.
-    """
-    arrivals = peft_arrivals(bank, folder, record, vector)
-    return [bank.add(one.record, one.read(), one.vector) for one in arrivals]
-
-
 def peft_arrivals(
     bank: Bank, folder: Path, record: Record | None = None, vector: Tensor | None = None
 ) -> list[Arrival]:

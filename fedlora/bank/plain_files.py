@@ -24,22 +24,6 @@ _UNREADABLE = (  # what values of other types than ICM-LoRA writes lead to
 )  # fmt: skip
 
 
-def import_plain(
-    bank: Bank, path: Path, task: str, vector: Tensor, renamed: Mapping[str, str]
-) -> list[str]:
-    """Add what `plain_arrivals` finds, whoever it is from.
-
-    Returns:
-        The digests, those already in the bank included.
-
-    Raises:
-        FedloraError: as `plain_arrivals` does, and then nothing is added; or a sample of the task
-            is another one in the bank.
-    """
-    arrivals = plain_arrivals(bank, path, task, vector, renamed)
-    return [bank.add(one.record, one.read(), one.vector) for one in arrivals]
-
-
 def plain_arrivals(
     bank: Bank, path: Path, task: str, vector: Tensor, renamed: Mapping[str, str]
 ) -> list[Arrival]:

@@ -2,9 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -53,15 +54,21 @@ class Quarantine:
         Raises:
             FedloraError: the folder cannot be written to.
         """
-        name = _name(record, adapter)
+        name = _name(record, adapter.digest())
         about = {
             "spec": adapter.spec.to_json(),
             "record": {**asdict(record), "metrics": dict(record.metrics)},
             "reason": reason,
         }
+        about["sum"] = _sum(about, vector)
         tensors = {**adapter.tensors(), _VECTOR: vector}
         atomic.write_bytes(self._path(name), frame.pack(tensors, _KEY, json.dumps(about)))
         return name
+
+    def reason(self, record: Record, digest: str) -> str | None:
+        """Why an adapter of this digest is held under this record; None where it is not."""
+        file = self._path(_name(record, digest))
+        return self._read(file).reason if file.exists() else None
 
     def __iter__(self) -> Iterator[Held]:
         """All that is held and can be read, by task, client, round, sample and rank."""
@@ -131,7 +138,8 @@ class Quarantine:
             spec = AdapterSpec.from_json(about["spec"])
             record = Record(**about["record"])
             adapter = LoraAdapter.from_tensors(spec, tensors)
-            if file.stem != _name(record, adapter):
+            told = about.pop("sum")
+            if file.stem != _name(record, adapter.digest()) or told != _sum(about, vector):
                 raise FedloraError("it is not what was held under its name")
             return Held(file.stem, record, str(about["reason"]), adapter, vector)
         except (OSError, FedloraError, KeyError, TypeError) as error:
@@ -140,6 +148,13 @@ class Quarantine:
             ) from None
 
 
-def _name(record: Record, adapter: LoraAdapter) -> str:
-    identity = json.dumps([*record.key, adapter.digest()])
+def _name(record: Record, digest: str) -> str:
+    identity = json.dumps([*record.key, digest])
     return hashlib.sha256(identity.encode()).hexdigest()
+
+
+def _sum(about: Mapping[str, Any], vector: Tensor) -> str:
+    """SHA-256 of what is held beside the adapter."""
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+    digest.update(vector.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

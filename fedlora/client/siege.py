@@ -8,6 +8,7 @@ from torch import Tensor
 
 from fedlora import seeding
 from fedlora.adapter import LoraAdapter
+from fedlora.aggregation.suspects import at_most
 from fedlora.attacks.contract import Attack, Sight
 from fedlora.client.desk import Desk
 from fedlora.client.lessons import LESSONS, Answer
@@ -25,7 +26,7 @@ def attackers_of(config: RunConfig, seats: Sequence[Seat], seed: int) -> tuple[i
     if config.attackers is None:
         return ()
     bank = [seat.client for seat in seats if seat.role == "bank"]
-    count = max(1, int(config.attackers.share * len(bank)))
+    count = max(1, at_most(config.attackers.share, len(bank)))
     order = torch.randperm(len(bank), generator=seeding.generator(seed, "attackers"))
     return tuple(sorted(bank[int(at)] for at in order[:count]))
 

@@ -12,12 +12,20 @@ class ScreeningConfig(Section):
     """
 
     enabled: bool = True
-    rounds: bool = Field(False, description="norm, effective rank and copies in warm_start as well")
+    rounds: bool = Field(
+        False, description="norm, effective rank, copies and direction in warm_start as well"
+    )
     least: int = Field(8, ge=4, description="clients that a comparison needs; with fewer, none")
     size: float = Field(6.0, gt=0, description="limit for the norm of DeltaW's change, in log")
     spectrum: float = Field(8.0, gt=0, description="limit for the effective rank of DeltaW")
     agreement: float = Field(
         6.0, gt=0, description="limit for how little its change is like those of similar tasks"
+    )
+    direction: float = Field(
+        0.5,
+        ge=0,
+        description="limit in rounds for how far its change goes against the others', in medians"
+        " of how far they go together",
     )
     same_task: float = Field(
         8.0, gt=0, description="limit for the distance to other clients' of its task, in log"

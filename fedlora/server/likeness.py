@@ -28,8 +28,32 @@ def agreement(
         lengths: of what `read` gives for each client.
         neighbours: how many of the nearest by task vector.
     """
+    return _cosines(nearest(torch.stack(list(vectors)), neighbours), read, lengths)
+
+
+def directions(read: Read, lengths: Sequence[Sequence[float]], count: int) -> Tensor:
+    """Mean cosine of each client's change with those of `count` others, (n,); the least of its own.
+
+    As `agreement`.
+    """
+    n = len(lengths)
+    return _cosines([spread(n, at, count) for at in range(n)], read, lengths)
+
+
+def spread(n: int, at: int, count: int) -> list[int]:
+    """`count` of the places of n other than one, or all; evenly spread, so that none has many of
+    whoever stands side by side.
+    """
+    count = min(count, n - 1)
+    return [(at + step * n // (count + 1)) % n for step in range(1, count + 1)]
+
+
+def _cosines(
+    beside: Sequence[Sequence[int]], read: Read, lengths: Sequence[Sequence[float]]
+) -> Tensor:
+    """Mean cosine of each client's change with those of others, (n,); the least of its own."""
     out = []
-    for at, near in enumerate(nearest(torch.stack(list(vectors)), neighbours)):
+    for at, near in enumerate(beside):
         others = [read(other)[-1] for other in near]
         theirs = torch.tensor([lengths[other][-1] for other in near], dtype=torch.float64)
         own = zip(read(at), lengths[at], strict=True)

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 from fedlora.adapter import LoraAdapter
-from fedlora.bank import Arrival, Bank
+from fedlora.bank import IMPORTED, Arrival, Bank
 from fedlora.bank.quarantine import FOLDER, Quarantine
 from fedlora.config import RunConfig
 from fedlora.errors import FedloraError
@@ -17,8 +18,8 @@ from fedlora.server.vetting import Suspect, vet
 def let_in(config: RunConfig, folder: Path, bank: Bank, arrivals: Sequence[Arrival]) -> list[str]:
     """Put adapters into a bank; those that stand out beside it, or one another, into quarantine.
 
-    Samples of one client, round and task are judged together. What the bank has already is not
-    judged again.
+    What one client sent in one round is judged together, what is nobody's each by itself. What the
+    bank or the quarantine holds already is not judged again.
 
     Args:
         config: its limits.
@@ -30,42 +31,63 @@ def let_in(config: RunConfig, folder: Path, bank: Bank, arrivals: Sequence[Arriv
         By arrival why it is in quarantine; an empty text for one that is in the bank.
 
     Raises:
-        FedloraError: one can belong to no such bank, and then nothing is added.
+        FedloraError: one can belong to no such bank, or not beside the others, and then nothing is
+            added; or its file has changed since it was judged.
     """
+    quarantine = Quarantine(folder / FOLDER)
+    _check(arrivals, bank, config)
     there = {(record.key, record.digest) for record in bank.records()}
-    new = [at for at, one in enumerate(arrivals) if (one.record.key, one.digest) not in there]
-    for at in new:
-        _check(arrivals[at], bank, config)
-    groups: dict[tuple[str, int, int], list[int]] = {}
-    for at in new:
-        record = arrivals[at].record
-        groups.setdefault((record.task, record.client, record.round), []).append(at)
-    members = list(groups.values())
-    suspects = [
-        _suspect(number, [arrivals[at] for at in own]) for number, own in enumerate(members)
+    reasons = [quarantine.reason(one.record, one.digest) for one in arrivals]
+    new = [
+        at
+        for at, one in enumerate(arrivals)
+        if reasons[at] is None and (one.record.key, one.digest) not in there
     ]
-    verdicts = vet(config.screening, suspects, in_bank(bank))
-    reasons = [""] * len(arrivals)
-    for number, reason in verdicts.items():
+    members = _together(arrivals, new)
+    suspects = [_suspect(n, [arrivals[at] for at in own]) for n, own in enumerate(members)]
+    for number, reason in vet(config.screening, suspects, in_bank(bank)).items():
         for at in members[number]:
             reasons[at] = reason
-    quarantine = Quarantine(folder / FOLDER)
-    for one, reason in zip(arrivals, reasons, strict=True):
-        if reason:
-            quarantine.hold(one.record, one.read(), one.vector, reason)
+    for one, why in zip(arrivals, reasons, strict=True):
+        adapter = one.read()
+        if adapter.digest() != one.digest:
+            raise FedloraError(f"{_name(one)}: its file has changed: import it again")
+        if why is None:
+            bank.add(one.record, adapter, one.vector)
         else:
-            bank.add(one.record, one.read(), one.vector)
-    return reasons
+            quarantine.hold(one.record, adapter, one.vector, why)
+    return [why or "" for why in reasons]
 
 
-def _check(one: Arrival, bank: Bank, config: RunConfig) -> None:
-    """Refuse what no bank of this kind holds, whatever else is in it."""
-    try:
-        bank.check_vector(one.vector)
-        if config.screening.enabled:
-            screen(one.read(), bank.spec, config.rounds.max_norm)
-    except FedloraError as error:
-        raise FedloraError(f"'{one.record.task}', {one.digest[:12]}: {error}") from None
+def _check(arrivals: Sequence[Arrival], bank: Bank, config: RunConfig) -> None:
+    """Refuse what no bank of this kind holds, or not beside the others that came."""
+    keys = {record.key: record.digest for record in bank.records()}
+    for one in arrivals:
+        try:
+            bank.check_vector(one.vector)
+            if one.vector.shape != arrivals[0].vector.shape:
+                raise FedloraError(f"a task vector of {len(one.vector)} values, unlike the first")
+            if keys.setdefault(one.record.key, one.digest) != one.digest:
+                raise FedloraError("another adapter of the same number: give it another name")
+            if config.screening.enabled:
+                screen(one.read(), bank.spec, config.rounds.max_norm)
+        except FedloraError as error:
+            raise FedloraError(f"{_name(one)}: {error}") from None
+
+
+def _name(one: Arrival) -> str:
+    return f"'{one.record.task}', {one.digest[:12]}"
+
+
+def _together(arrivals: Sequence[Arrival], new: Sequence[int]) -> list[list[int]]:
+    """The places of those that are judged as one."""
+    groups: dict[tuple[str, int, int], list[int]] = {}
+    nobody = count(IMPORTED, -1)
+    for at in new:
+        record = arrivals[at].record
+        client = record.client if record.client != IMPORTED else next(nobody)
+        groups.setdefault((record.task, client, record.round), []).append(at)
+    return list(groups.values())
 
 
 def _suspect(number: int, samples: Sequence[Arrival]) -> Suspect:

@@ -13,13 +13,22 @@ from fedlora.adapter import LoraAdapter
 from fedlora.adapter.product import distance, norm
 from fedlora.adapter.spectrum import effective_rank
 from fedlora.config import ScreeningConfig
-from fedlora.server.likeness import Change, Read, agreement, length, remoteness
+from fedlora.server.likeness import (
+    Change,
+    Read,
+    agreement,
+    directions,
+    length,
+    remoteness,
+    spread,
+)
 
 # However alike the others are, a difference of less than this is none: in log, log, and cosine.
 FLOORS = {"size": 0.25, "spectrum": 0.25, "agreement": 0.15, "same_task": 0.25, "vector": 0.25}
 COPY = 1e-4  # distance over norm below which two clients' adapters are one
 HELD = 64  # clients whose adapters are in memory at once
-RING = 32  # other clients of its task with which one is compared
+BESIDE = 32  # other clients, of its task or in a round, with which one is compared
+COMMON = 0.05  # mean cosine of half of all clients below which they have no common direction
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,13 +62,15 @@ def vet(
     for another task than its vector says, or against it), the distance to the other clients of its
     task, where it has three, and the distance of its task vector to the middle of all: one that is
     huge would put all others on one point of the scale that generators share. Copies of another
-    client's adapter are kept out but for the first.
+    client's adapter are kept out but for the first. Where tasks are not looked at, whoever goes
+    against the direction that most go is kept out as well.
 
     Args:
         config: the limits.
         arrived: who is judged, in the order of their clients.
         known: who is in the bank already; only compared with.
-        tasks: whether clients are compared with those of their own and of similar tasks too.
+        tasks: whether clients are compared with those of their own and of similar tasks; with
+            all others when not, as they are where all train from one adapter.
     """
     everyone = [*known, *arrived]
     if not config.enabled or len(everyone) < config.least:
@@ -71,17 +82,19 @@ def vet(
     def read(at: int) -> Sequence[Change]:
         return [(adapter, everyone[at].start) for adapter in everyone[at].read()]
 
-    lengths, ranks = _lengths_and_ranks(read, len(everyone))
-    sizes = [max(own) for own in lengths]
-    scores = {"size": _logs(sizes), "spectrum": _logs(ranks)}
+    lengths, ranks, norms = _measured(read, len(everyone))
+    scores = {"size": _logs([max(own) for own in lengths]), "spectrum": _logs(ranks)}
     if tasks:
         scores["vector"] = _logs(remoteness(torch.stack([one.vector for one in everyone])))
         scores["same_task"] = _same_task([one.task for one in everyone], read)
     if tasks and len(everyone) <= config.most:
         vectors = [one.vector for one in everyone]
         scores["agreement"] = agreement(vectors, read, lengths, config.neighbours)
+    found = [*_outliers(config, scores), *_copies(norms, read)]
+    if not tasks and len(everyone) <= config.most:
+        found += _against(config.direction, directions(read, lengths, BESIDE))
     reasons: dict[int, str] = {}
-    for at, reason in [*_outliers(config, scores), *_copies(sizes, read)]:
+    for at, reason in found:
         if at >= len(known):
             reasons.setdefault(everyone[at].client, reason)
     return reasons
@@ -142,14 +155,19 @@ def _said(name: str, z: float, limit: float) -> str:
     )
 
 
-def _lengths_and_ranks(read: Read, count: int) -> tuple[list[list[float]], list[float]]:
-    """Of each client the lengths of its changes and its least effective rank, in one reading."""
-    lengths, ranks = [], []
+def _measured(
+    read: Read, count: int
+) -> tuple[list[list[float]], list[float], list[tuple[float, int, int]]]:
+    """In one reading the lengths of each client's changes, its least effective rank, and the norm
+    of every adapter with the places of its client and of itself.
+    """
+    lengths, ranks, norms = [], [], []
     for at in range(count):
         changes = read(at)
         lengths.append([length(change) for change in changes])
         ranks.append(min(effective_rank(adapter) for adapter, _ in changes))
-    return lengths, ranks
+        norms += [(norm(adapter), at, place) for place, (adapter, _) in enumerate(changes)]
+    return lengths, ranks, norms
 
 
 def _logs(values: Sequence[float]) -> Tensor:
@@ -160,7 +178,7 @@ def _logs(values: Sequence[float]) -> Tensor:
 def _same_task(tasks: Sequence[str], read: Read) -> Tensor:
     """Log of the median distance to other clients of one's task, (n,); NaN without three.
 
-    Of a task with many clients, to the next of them, the first after the last.
+    Of a task with many clients, to `BESIDE` of them.
     """
     out = torch.full((len(tasks),), math.nan, dtype=torch.float64)
     together: dict[str, list[int]] = {}
@@ -170,22 +188,37 @@ def _same_task(tasks: Sequence[str], read: Read) -> Tensor:
         if len(members) < 4:
             continue
         for place, at in enumerate(members):
-            following = [*members[place + 1 :], *members[:place]][:RING]
-            others = [read(other)[-1][0] for other in following]
+            beside = [members[other] for other in spread(len(members), place, BESIDE)]
+            others = [read(other)[-1][0] for other in beside]
             own, _ = read(at)[-1]
             apart = torch.tensor([distance(own, other) for other in others]).quantile(0.5)
             out[at] = math.log(max(float(apart), 1e-12))
     return out
 
 
-def _copies(sizes: Sequence[float], read: Read) -> list[tuple[int, str]]:
-    """Whose adapters are an earlier one's: equal ones have equal norms, so neighbours do."""
-    order = sorted(range(len(sizes)), key=lambda at: (sizes[at], at))
+def _against(limit: float, directions: Tensor) -> list[tuple[int, str]]:
+    """Who goes the other way, where most go one way."""
+    middle = float(directions.quantile(0.5))
+    if middle < COMMON:
+        return []
+    return [
+        (
+            at,
+            f"its change goes against the others': a mean cosine of {mean:.2f} with them, where"
+            f" half have {middle:.2f} or more (screening.direction={limit:g})",
+        )
+        for at, mean in enumerate(directions.tolist())
+        if mean < -limit * middle
+    ]
+
+
+def _copies(norms: Sequence[tuple[float, int, int]], read: Read) -> list[tuple[int, str]]:
+    """Whose adapters are an earlier client's: equal ones have equal norms, so neighbours do."""
     found = []
-    for one, other in pairwise(order):
-        if sizes[other] - sizes[one] > COPY * sizes[other]:
+    for (less, one, first), (more, other, second) in pairwise(sorted(norms)):
+        if one == other or more - less > COPY * more:
             continue
-        (a, _), (b, _) = read(one)[-1], read(other)[-1]
-        if distance(a, b) <= COPY * max(norm(a), norm(b)):
+        a, b = read(one)[first][0], read(other)[second][0]
+        if distance(a, b) <= COPY * more:
             found.append((max(one, other), "it is a copy of another client's adapter"))
     return found

@@ -10,6 +10,7 @@ import torch
 from fedlora import seeding
 from fedlora.adapter import LoraAdapter
 from fedlora.aggregation.contract import CONTROL, FOLD, Aggregator, State
+from fedlora.aggregation.suspects import TooFewAnswersError
 from fedlora.errors import FedloraError
 from fedlora.server.asking import Answers, number
 from fedlora.server.context import ServerContext
@@ -88,22 +89,24 @@ def _round(
 def _aggregated(
     round: Round, shield: Shield | None, gathered: "_Gathered", answers: Answers, group: Group
 ) -> State:
-    """What a group has come to; what it was where nobody answered."""
+    """What a group has come to; what it was where nobody answered, or too few did."""
     members = _believable(round, gathered, answers, group)
     # What was folded once is not folded again.
     kept = {name: adapter for name, adapter in round.state.extra.items() if name != FOLD}
     asked = sum(gathered.asked(client) for client in group.members)
-    state = replace(round.state, report={}, extra=kept, asked=asked)
+    refused = sum(client in answers for client in group.members) - len(members)
+    state = replace(round.state, report={}, extra=kept, asked=asked, refused=refused)
     trained = _Adapters(gathered, answers, members, "trained")
     if shield and asked:
         state = shield.aggregate(state, round.method, group.name, trained, asked)
     elif members:
-        state = round.method.aggregate(
-            state,
-            trained,
-            believed([gathered.weight(client, answers) for client in members]),
-            _Adapters(gathered, answers, members, CONTROL) if round.duty.controls else (),
-        )
+        weights = believed([gathered.weight(client, answers) for client in members])
+        controls = _Adapters(gathered, answers, members, CONTROL) if round.duty.controls else ()
+        try:
+            state = round.method.aggregate(state, trained, weights, controls)
+        except TooFewAnswersError as error:
+            round.context.observer.note(f"round {round.number} changes nothing: {error}")
+            state = replace(state, report={"too_few": 1.0})
     if state.report:
         line = {"round": round.number, "group": group.name, **state.report}
         round.context.journal.add_metrics(PHASE, round.number, line)

@@ -17,6 +17,7 @@ from fedlora.aggregation.coordinates import by_coordinate
 from fedlora.aggregation.geometric_median import weiszfeld
 from fedlora.aggregation.krum_scores import krum_scores, squared_distances
 from fedlora.aggregation.median import median
+from fedlora.aggregation.suspects import TooFewAnswersError
 from fedlora.errors import FedloraError
 from tests.adapters import random_adapter, regauged
 
@@ -117,7 +118,9 @@ def test_attackers_are_counted_among_those_who_were_asked():
     asked = replace(BEFORE, asked=15)
     assert made("multi_krum").aggregate(asked, sent, [1.0] * 10).report["left_out"] == 3
     assert made("multi_krum").aggregate(BEFORE, sent, [1.0] * 10).report["left_out"] == 2
-    with pytest.raises(FedloraError, match="bears f=3 of n=10 clients that answer only where n >="):
+    refused = replace(asked, refused=2)
+    assert made("multi_krum").aggregate(refused, sent[:8], [1.0] * 8).report["left_out"] == 1
+    with pytest.raises(TooFewAnswersError, match=r"bears f=3 .* n >= 4f\+3=15, and n=10 answers"):
         made("bulyan").aggregate(asked, sent, [1.0] * 10)
 
 

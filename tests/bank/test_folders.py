@@ -8,9 +8,10 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from torch import nn
 
 from fedlora.adapter import AdapterSpec, LayerSpec
-from fedlora.bank import IMPORTED, Bank, Record, export_peft, import_peft
+from fedlora.bank import IMPORTED, Bank, Record, export_peft, peft_arrivals
 from fedlora.errors import FedloraError
 from tests.adapters import random_adapter
+from tests.bank.bringing import bring
 
 SPEC = AdapterSpec(
     "b" * 64,
@@ -34,8 +35,8 @@ def test_a_bank_that_went_out_comes_back_the_same(tmp_path: Path) -> None:
     bank = fill(tmp_path / "one")
     paths = export_peft(bank, tmp_path / "out", "org/base", "SEQ_CLS")
     again = Bank.open(tmp_path / "two", SPEC, create=True)
-    import_peft(again, tmp_path / "out")
-    import_peft(again, tmp_path / "out")
+    bring(again, peft_arrivals(again, tmp_path / "out"))
+    bring(again, peft_arrivals(again, tmp_path / "out"))
 
     assert {path.parent for path in paths} == {tmp_path / "out"}
     assert sorted(paths) == sorted((tmp_path / "out").iterdir())
@@ -52,7 +53,7 @@ def test_banks_of_two_runs_join_and_joining_again_changes_nothing(tmp_path: Path
         two.add(record, random_adapter(spec, 100 + i), torch.zeros(5))
     export_peft(one, tmp_path / "out", "org/base")
     for _ in range(2):
-        import_peft(two, tmp_path / "out")
+        bring(two, peft_arrivals(two, tmp_path / "out"))
 
     records = two.records()
     assert len(records) == 2 * len(one.records())
@@ -76,8 +77,8 @@ def test_a_plain_peft_folder_comes_in_with_a_record_and_a_vector(tmp_path: Path)
     bank = Bank.open(tmp_path / "bank", spec, create=True)
     record = Record("new", 0, 0, 0, 3, 0, {})
     with pytest.raises(FedloraError, match=r"has no record.json"):
-        import_peft(bank, tmp_path / "theirs")
-    (digest,) = import_peft(bank, tmp_path / "theirs", record, torch.ones(4))
+        bring(bank, peft_arrivals(bank, tmp_path / "theirs"))
+    (digest,) = bring(bank, peft_arrivals(bank, tmp_path / "theirs", record, torch.ones(4)))
 
     assert torch.equal(
         bank.load(digest).down["q"], model.get_parameter("base_model.model.q.lora_A.default.weight")
@@ -90,7 +91,7 @@ def test_a_bank_of_another_base_takes_nothing(tmp_path: Path) -> None:
     other = AdapterSpec("c" * 64, SPEC.layers, SPEC.alpha, head=SPEC.head)
     bank = Bank.open(tmp_path / "two", other, create=True)
     with pytest.raises(FedloraError, match="another base model"):
-        import_peft(bank, tmp_path / "out")
+        bring(bank, peft_arrivals(bank, tmp_path / "out"))
     assert len(bank) == 0
 
 
@@ -104,11 +105,11 @@ def test_a_missing_or_damaged_side_file_is_one_line(
     if content is not None:
         (path / name).write_bytes(content)
     with pytest.raises(FedloraError, match=name) as caught:
-        import_peft(Bank.open(tmp_path / "two", SPEC, create=True), path)
+        peft_arrivals(Bank.open(tmp_path / "two", SPEC, create=True), path)
     assert "\n" not in str(caught.value)
 
 
 def test_a_folder_without_adapters_is_one_line(tmp_path: Path) -> None:
     bank = fill(tmp_path / "one")
     with pytest.raises(FedloraError, match="no adapter in"):
-        import_peft(bank, tmp_path)
+        bring(bank, peft_arrivals(bank, tmp_path))

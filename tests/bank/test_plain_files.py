@@ -9,9 +9,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from fedlora.adapter import AdapterSpec, LayerSpec, LoraAdapter
-from fedlora.bank import Bank, import_plain
+from fedlora.bank import Bank, plain_arrivals
 from fedlora.bank.plain_files import read_plain
 from fedlora.errors import FedloraError
+from tests.bank.bringing import bring
 
 LAYERS = (LayerSpec("model.a.q", 10, 8, 3), LayerSpec("model.a.v", 10, 6, 3))
 SPEC = AdapterSpec(base="b" * 64, layers=LAYERS, alpha=6.0)
@@ -51,8 +52,8 @@ def test_safetensors_of_a_task_become_its_samples(tmp_path: Path):
         save_file(peft_tensors(adapter(epoch)), tmp_path / f"adapter_model_{epoch}.safetensors")
     bank = Bank.open(tmp_path / "bank", SPEC, create=True)
 
-    first = import_plain(bank, tmp_path, "dog", torch.ones(4), {})
-    again = import_plain(bank, tmp_path, "dog", torch.ones(4), {})
+    first = bring(bank, plain_arrivals(bank, tmp_path, "dog", torch.ones(4), {}))
+    again = bring(bank, plain_arrivals(bank, tmp_path, "dog", torch.ones(4), {}))
 
     assert first == again == [adapter(98).digest(), adapter(99).digest()]
     assert [(r.task, r.sample, r.rank) for r in bank.records()] == [("dog", 98, 3), ("dog", 99, 3)]
@@ -75,7 +76,7 @@ def test_layers_are_renamed_by_the_longest_beginning(tmp_path: Path):
     bank = Bank.open(tmp_path / "bank", SPEC, create=True)
 
     with pytest.raises(FedloraError, match="other layers"):
-        import_plain(bank, file, "dog", torch.ones(4), {"language": "model"})
+        bring(bank, plain_arrivals(bank, file, "dog", torch.ones(4), {"language": "model"}))
     read = read_plain(file, SPEC, {"language_model": "x", "language_model.model": "model"})
 
     assert read.digest() == adapter(1).digest()
@@ -107,4 +108,4 @@ def test_what_is_no_adapter_is_refused(tmp_path: Path):
         read_plain(tmp_path / "adapter.safetensors", SPEC, {})
     bank = Bank.open(tmp_path / "bank", SPEC, create=True)
     with pytest.raises(FedloraError, match="no adapter there"):
-        import_plain(bank, tmp_path / "bank", "dog", torch.ones(4), {})
+        bring(bank, plain_arrivals(bank, tmp_path / "bank", "dog", torch.ones(4), {}))

@@ -98,6 +98,18 @@ def test_damage_is_named_and_hides_nothing_else(tmp_path: Path) -> None:
     assert not short.exists()
 
 
+def test_what_stands_beside_an_adapter_is_checked_as_well(tmp_path: Path) -> None:
+    quarantine = Quarantine(tmp_path)
+    name = quarantine.hold(record(), adapter(), vector(), "odd")
+    file = tmp_path / f"{name}.safetensors"
+    data = bytearray(file.read_bytes())
+    at = data.index(vector().numpy().tobytes())
+    data[at] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(FedloraError, match="not what was held under its name"):
+        quarantine.find(name)
+
+
 def test_a_record_that_the_bank_refuses_stays(tmp_path: Path) -> None:
     bank = Bank.open(tmp_path / "bank", replace(SPEC, alpha=1.0), create=True)
     quarantine = Quarantine(tmp_path / "quarantine")

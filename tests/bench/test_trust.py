@@ -1,6 +1,7 @@
 """The bench of attacks: what it plans, what it counts, and what it claims of that."""
 
 import pickle
+import random
 from dataclasses import asdict
 from pathlib import Path
 
@@ -78,7 +79,7 @@ def test_a_bank_that_refuses_and_changes_is_seen(monkeypatch):
 
     sound = fuzz_claims(rows())[-1]
     assert (sound.value, sound.met) == (sound.target, True)
-    monkeypatch.setattr(fuzz_bank, "import_peft", careless)
+    monkeypatch.setattr(fuzz_bank, "peft_arrivals", careless)
     broken = fuzz_claims(rows())[-1]
     assert broken.met is False
     assert broken.target == 20
@@ -122,9 +123,16 @@ def test_a_bank_survives_its_writers(tmp_path: Path):
 
 
 def test_runs_survive_kills_and_full_disks(tmp_path: Path, monkeypatch):
+    class Late(random.Random):
+        """When there is a bank."""
+
+        def uniform(self, low: float, high: float) -> float:
+            return 0.9 * high
+
     monkeypatch.setattr(kill_runs, "SHARES", (0.5,))
+    monkeypatch.setattr(kill_runs.random, "Random", Late)
     found = interrupt_runs(tmp_path, 1, 0)
-    assert (found.kills, found.opened, found.resumed) == (1, found.begun, 1)
+    assert (found.kills, found.begun, found.opened, found.resumed) == (1, 1, 1, 1)
     assert found.told == found.full  # both are None where no disk can be mounted
     assert all(claim.met is not False for claim in run_claims([asdict(found)])[1:])
 
@@ -287,7 +295,8 @@ def test_tables_are_means_over_seeds_and_count_a_shared_federation_once():
             "reason": "",
         },
     ]
-    peace, attacked = attack_table(rows)
+    peace, attacked, early = attack_table(rows)
+    assert (early["accuracy"], early["seeds"], early["ended"]) == (None, 0, 1)
     assert (peace["lost"], peace["seeds"]) == (0.0, 2)
     assert attacked["defence"] == "both"
     assert (attacked["lost"], attacked["seeds"]) == (pytest.approx(5.0), 2)

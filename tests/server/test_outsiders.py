@@ -58,6 +58,40 @@ def test_a_single_one_is_judged_beside_the_bank_and_nothing_twice(tmp_path: Path
     assert len(bank) == 20
 
 
+def test_who_waits_in_quarantine_is_not_let_in_by_coming_again(tmp_path: Path):
+    bank, config = bank_of(tmp_path), small_config()
+    came = arrivals([*ADAPTERS[:7], LOUD, *ADAPTERS[8:]])
+    let_in(config, tmp_path, bank, came)
+    reasons = let_in(small_config(screening={"enabled": False}), tmp_path, bank, came)
+    assert [at for at, reason in enumerate(reasons) if reason] == [7]
+    assert len(bank) == 19
+
+
+def test_a_file_that_changes_while_it_is_judged_is_refused(tmp_path: Path):
+    bank = bank_of(tmp_path)
+    (one,) = arrivals(ADAPTERS[:1])
+    changed_since = Arrival(one.record, one.vector, one.digest, lambda: ADAPTERS[1])
+    with pytest.raises(FedloraError, match=r"'task 0', .*: its file has changed: import it again"):
+        let_in(small_config(), tmp_path, bank, [changed_since])
+    assert len(bank) == 0
+
+
+def test_of_files_of_one_task_the_odd_one_waits_alone(tmp_path: Path):
+    bank = bank_of(tmp_path)
+    let_in(small_config(), tmp_path, bank, arrivals())
+    files = [
+        Arrival(
+            Record("task 0", IMPORTED, 0, number, 2, 0, {}),
+            EVERYONE[0].vector,
+            adapter.digest(),
+            lambda adapter=adapter: adapter,
+        )
+        for number, adapter in enumerate([resize(changed(EVERYONE[0], 1.2), SPEC), LOUD], 1)
+    ]
+    reasons = let_in(small_config(), tmp_path, bank, files)
+    assert [bool(reason) for reason in reasons] == [False, True]
+
+
 def test_without_screening_all_come_in(tmp_path: Path):
     bank = bank_of(tmp_path)
     config = small_config(screening={"enabled": False})
@@ -70,6 +104,12 @@ def test_what_no_bank_holds_is_refused_before_anything_is_added(tmp_path: Path):
     huge = arrivals([resize(changed(EVERYONE[2], 1e6), SPEC)], first=2)
     with pytest.raises(FedloraError, match=r"'task 2', .*rounds\.max_norm"):
         let_in(small_config(), tmp_path, bank, [*sound, *huge])
+    wide = Arrival(huge[0].record, torch.ones(4), "0" * 64, sound[0].read)
+    with pytest.raises(FedloraError, match=r"'task 2', 0+: a task vector of 4 values, unlike"):
+        let_in(small_config(), tmp_path, bank, [*sound, wide])
+    twice = Arrival(sound[0].record, sound[0].vector, "0" * 64, sound[1].read)
+    with pytest.raises(FedloraError, match=r"'task 0', 0+: another adapter of the same number"):
+        let_in(small_config(), tmp_path, bank, [*sound, twice])
     bad = Arrival(huge[0].record, torch.full((3,), float("nan")), "0" * 64, huge[0].read)
     with pytest.raises(FedloraError, match=r"'task 2', 0+: task vector holds NaN"):
         let_in(small_config(), tmp_path, bank, [*sound, bad])

@@ -4,10 +4,12 @@ import json
 from pathlib import Path
 
 from fedlora.client.client import Client
+from fedlora.errors import FedloraError
 from fedlora.runtime.inprocess import InProcess
 from fedlora.server.asking import Asker
 from fedlora.server.federation import federate
 from fedlora.server.observer import Silent
+from fedlora.wire.message import decode
 from tests.conftest import killed_at, merged, small_config
 from tests.server.test_admitting import ATTACK, SHORT, lines
 
@@ -29,3 +31,21 @@ def test_an_attacker_is_lost_in_its_round_and_a_kill_changes_nothing(tmp_path: P
     lost = [(x["phase"], x["client"]) for x in lines(tmp_path / "whole" / "lost.jsonl")]
     assert ("warm_start", attacker) in lost
     assert {client for _, client in lost} == {attacker}
+
+
+def test_a_round_with_too_few_answers_for_its_rule_changes_nothing(tmp_path: Path):
+    config = small_config(
+        warm_start={"rounds": 2, "aggregation": {"name": "krum", "share": 0.2}},
+        rounds={"retries": 0},
+    )
+    client = Client(config, 0)
+
+    def handle(number: int, frame: bytes) -> bytes:
+        asked = decode(frame, 1 << 30).meta
+        if asked["action"] == "warm_up" and asked["round"] == 2 and number < 2:
+            raise FedloraError("gone")
+        return client.handle(number, frame)
+
+    federate(config, 0, InProcess(handle), tmp_path, Silent())
+    told = [x for x in lines(tmp_path / "metrics.jsonl") if x["phase"] == "warm_start"]
+    assert [x["round"] for x in told if "too_few" in x] == [2]

@@ -114,6 +114,31 @@ def test_the_distance_to_those_of_its_task_counts_where_there_are_some():
     assert "other clients of its task" in vet(loose, members)[6]
 
 
+def test_neighbours_that_lie_together_are_no_majority_of_a_large_task():
+    def member(client: int) -> Suspect:
+        lies = 20 <= client < 40
+        adapter = combined(
+            [START, random_adapter(SPEC, 51 if lies else 50), random_adapter(SPEC, 3000 + client)],
+            [1.0, 3.0 if lies else 1.0, 0.1],
+        )
+        return Suspect(client, "task", torch.zeros(3), START, lambda: [adapter])
+
+    loose = ScreeningConfig(size=100, spectrum=100, agreement=100)
+    assert list(vet(loose, [member(client) for client in range(60)])) == list(range(20, 40))
+
+
+def test_a_copy_is_found_whatever_it_was_sent_and_whichever_sample_it_is():
+    copied = EVERYONE[3].read()[0]
+    loose = ScreeningConfig(size=100, spectrum=100, agreement=100)
+    starts = [
+        replace(one, start=random_adapter(SPEC, 7000 + at)) for at, one in enumerate(EVERYONE)
+    ]
+    starts[7] = replace(starts[7], read=lambda: [copied, changed(EVERYONE[7], 2.0)])
+    reasons = vet(loose, starts)
+    assert list(reasons) == [7]
+    assert "a copy of another client's" in reasons[7]
+
+
 def test_every_adapter_of_an_answer_is_looked_at():
     two = replace(EVERYONE[7], read=lambda: [changed(EVERYONE[7], 9.0), *EVERYONE[7].read()])
     assert list(vet(CONFIG, [*EVERYONE[:7], two, *EVERYONE[8:]])) == [7]
@@ -151,11 +176,29 @@ def test_a_client_with_little_data_may_change_little():
     assert vet(CONFIG, with_attacker(changed(EVERYONE[7], 0.05))) == {}
 
 
-def test_rounds_look_at_norms_ranks_and_copies_alone():
+def test_rounds_look_at_norms_ranks_copies_and_the_common_direction():
+    assert vet(CONFIG, EVERYONE, tasks=False) == {}
+    for at in (0, 7, 19):
+        reasons = vet(CONFIG, with_attacker(changed(EVERYONE[at], -1.0), at), tasks=False)
+        assert list(reasons) == [at]
+        assert "goes against the others'" in reasons[at]
     odd = with_attacker(changed(EVERYONE[7], -1.0))
-    assert vet(CONFIG, odd, tasks=False) == {}
+    assert vet(ScreeningConfig(most=19), odd, tasks=False) == {}
     assert list(vet(CONFIG, with_attacker(changed(EVERYONE[7], 8.0)), tasks=False)) == [7]
     assert list(vet(CONFIG, with_attacker(EVERYONE[3].read()[0]), tasks=False)) == [7]
+
+
+def test_two_fifths_that_go_the_other_way_together_are_kept_out():
+    turned = [sending(one, changed(one, -1.0)) for one in EVERYONE[:8]]
+    assert sorted(vet(CONFIG, [*turned, *EVERYONE[8:]], tasks=False)) == list(range(8))
+
+
+def test_where_clients_have_nothing_in_common_nobody_goes_against_it():
+    strangers = [
+        sending(one, combined([START, random_adapter(SPEC, 5000 + one.client)], [1.0, 1.0]))
+        for one in EVERYONE
+    ]
+    assert vet(CONFIG, strangers, tasks=False) == {}
 
 
 def test_large_banks_are_not_compared_with_similar_tasks():

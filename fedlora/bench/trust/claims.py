@@ -9,51 +9,57 @@ from fedlora.results import Claim
 
 Row = dict[str, Any]
 POINTS = 100.0
-COSTS = {"screening": "screening", "peers": "a trial by peers", "trimmed": "trimming"}
-"""Defences, and what to call what they do to a run that nobody attacks."""
 
 
 def accuracy_claims(rows: Sequence[Row]) -> list[Claim]:
-    """T1: what screening costs, what attackers cost in spite of it, and the backdoor's success.
+    """T1: what defences cost, what attackers cost in spite of them, and the backdoor's success.
 
     Differences are between federations of the same seed and deal, one with the clean, undefended
     one; the interval is over seeds.
     """
     found: list[Claim] = []
     for deal in dict.fromkeys(row["deal"] for row in rows):
-        clean = {row["seed"]: row for row in of_case(rows, CLEAN, 0.0, "none", deal)}
-        for defence, means in COSTS.items():
-            cost = lost_points(clean, of_case(rows, CLEAN, 0.0, defence, deal))
-            if cost:
-                what = f"points that {means} costs newcomers of a clean run ({deal})"
-                found.append(interval_claim("T1", what, cost, "<=", 0.5, "points"))
+        for defence in DEFENCES[1:]:
+            what = f"points newcomers of a clean run lose: defence {defence} ({deal})"
+            found += _losses(rows, what, CLEAN, 0.0, defence, deal, 0.5)
         attacks = dict.fromkeys(
             r["attack"] for r in rows if r["deal"] == deal and r["share"] == SHARE
         )
         for attack in attacks:
             for defence in DEFENCES:
-                own = of_case(rows, attack, SHARE, defence, deal)
-                lost = lost_points(clean, own)
                 about = f"20% {attack}, defence {defence} ({deal})"
-                if ended := _ended(rows, attack, defence, deal):
-                    what = f"points newcomers lose: {about}"
-                    found.append(
-                        Claim(id="T1", what=what, value=None, sense="<=", target=3.0, reason=ended)
-                    )
-                    continue
-                if lost:
-                    what = f"points newcomers lose: {about}"
-                    found.append(interval_claim("T1", what, lost, "<=", 3.0, "points"))
-                if lost and "backdoor" in attack:
+                what = f"points newcomers lose: {about}"
+                lost = _losses(rows, what, attack, SHARE, defence, deal, 3.0)
+                found += lost
+                if "backdoor" in attack and any(claim.value is not None for claim in lost):
+                    own = of_case(rows, attack, SHARE, defence, deal)
                     rates = [POINTS * row["backdoor"] for row in own]
                     what = f"success of the backdoor: {about}"
                     found.append(interval_claim("T1", what, rates, "<=", 10.0, "%"))
     return found
 
 
-def _ended(rows: Sequence[Row], attack: str, defence: str, deal: str) -> str | None:
+def _losses(
+    rows: Sequence[Row],
+    what: str,
+    attack: str,
+    share: float,
+    defence: str,
+    deal: str,
+    target: float,
+) -> list[Claim]:
+    """A claim of what is lost; a reason in its place where a federation came to no end."""
+    ended = _ended(rows, CLEAN, 0.0, "none", deal) or _ended(rows, attack, share, defence, deal)
+    if ended and _planned(rows, attack, share, defence, deal):
+        return [Claim(id="T1", what=what, value=None, sense="<=", target=target, reason=ended)]
+    clean = {row["seed"]: row for row in of_case(rows, CLEAN, 0.0, "none", deal)}
+    lost = lost_points(clean, of_case(rows, attack, share, defence, deal))
+    return [interval_claim("T1", what, lost, "<=", target, "points")] if lost else []
+
+
+def _ended(rows: Sequence[Row], attack: str, share: float, defence: str, deal: str) -> str | None:
     """Why a federation of these came to no end; None where all did."""
-    planned = _planned(rows, attack, SHARE, defence, deal)
+    planned = _planned(rows, attack, share, defence, deal)
     told = [row["reason"] for row in planned if "reason" in row]
     return f"a federation ended early: {told[0]}" if told else None
 
@@ -137,7 +143,7 @@ def run_claims(rows: Sequence[Row]) -> list[Claim]:
     return [
         plain_claim("T4", "runs killed at work", kills, ">=", 50.0),
         plain_claim(
-            "T4", "banks of killed runs, all adapters whole", row["opened"], ">=", row["begun"]
+            "T4", "banks of killed runs, all adapters whole", row["opened"], ">=", row["begun"] or 1
         ),
         plain_claim("T4", "killed runs resumed to equal hashes", row["resumed"], ">=", kills),
         _full_disk_claim(what, row["full"], row["told"]),

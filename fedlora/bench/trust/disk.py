@@ -25,6 +25,12 @@ def make_room(place: Path) -> None:
     _mount("-o", "remount,size=1g", str(place))
 
 
+def full_disk_said(error: Exception) -> bool:
+    """Whether an error says in one line that a disk is full."""
+    said = str(error)
+    return "\n" not in said and ("disk is full" in said or "not full" in said)
+
+
 def _mount(*words: str) -> bool:
     """Whether the system mounts that."""
     try:

@@ -7,7 +7,7 @@ import torch
 
 from fedlora.adapter import LoraAdapter
 from fedlora.bank import Bank, Record
-from fedlora.bench.trust.disk import BLOCK, disk, make_room
+from fedlora.bench.trust.disk import BLOCK, disk, full_disk_said, make_room
 from fedlora.bench.trust.kills import SPEC
 from fedlora.errors import FedloraError
 
@@ -63,7 +63,7 @@ def _refuses(bank: Bank, room: int, told: set[str]) -> bool:
         for number in range(len(told), 1 + room // BLOCK):
             told.add(_add(bank, number))
     except FedloraError as error:
-        return "\n" not in str(error)
+        return full_disk_said(error)
     return False
 
 

@@ -9,9 +9,11 @@ import torch
 
 from fedlora.adapter import LoraAdapter, peft_folder
 from fedlora.bank import Bank, Record
-from fedlora.bank.folders import export_peft, import_peft
-from fedlora.bank.quarantine import Quarantine
+from fedlora.bank.folders import export_peft, peft_arrivals
+from fedlora.bank.quarantine import FOLDER, Quarantine
 from fedlora.bench.trust.fuzz_target import ADAPTER, Target
+from fedlora.bench.trust.kill_runs import tiny_run
+from fedlora.server.outsiders import let_in
 
 FILES = (
     "record.json",
@@ -29,7 +31,7 @@ def bank_targets() -> list[Target]:
 
 
 def _import(name: str) -> Target:
-    """A bank that holds another adapter already, and begins anew after each that it takes.
+    """A bank that holds others already, enough to be compared with, and begins anew after each.
 
     All lies in a folder that is there as long as the target is.
     """
@@ -38,15 +40,18 @@ def _import(name: str) -> Target:
     donor = Bank.open(root / "donor", ADAPTER.spec, create=True)
     donor.add(_record("given"), ADAPTER, torch.ones(3))
     (exported,) = export_peft(donor, root / "exported", "base")
-    other = LoraAdapter.from_flat(ADAPTER.spec, ADAPTER.flatten().flip(0))
+    config = tiny_run()
     bank = Bank.open(root / "bank", ADAPTER.spec, create=True)
-    bank.add(_record("held"), other, torch.zeros(3))
+    for number in range(config.screening.least):
+        other = LoraAdapter.from_flat(ADAPTER.spec, ADAPTER.flatten().roll(number + 1))
+        bank.add(_record(f"held {number}"), other, torch.full((3,), number / 8))
     shutil.copytree(bank.folder, root / "first")
 
     def enter(_: tempfile.TemporaryDirectory[str], data: bytes) -> None:
         (exported / name).write_bytes(data)
-        import_peft(bank, exported)
+        let_in(config, root, bank, peft_arrivals(bank, exported))
         bank.check()  # refuses where the bank took what it cannot read, and so has changed
+        shutil.rmtree(root / FOLDER, ignore_errors=True)
         shutil.rmtree(bank.folder)
         shutil.copytree(root / "first", bank.folder)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from fedlora.bank import Bank
-from fedlora.bench.trust.disk import disk, make_room
+from fedlora.bench.trust.disk import disk, full_disk_said, make_room
 from fedlora.client.client import Client
 from fedlora.config import RunConfig, from_dict
 from fedlora.errors import FedloraError
@@ -21,7 +21,7 @@ from fedlora.server.observer import Silent
 
 SHARES = (0.2, 0.4, 0.6, 0.8, 0.95)
 """Of the room that a whole run takes, what a full disk has."""
-_TOLD = 3  # a child's exit status after an error of fedlora's own
+_TOLD = 3  # a child's exit status where it says that the disk is full
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def _begin(config: RunConfig, place: Path) -> int:
         federate(config, 0, InProcess(Client(config, 0).handle), place, Silent())
         status = 0
     except FedloraError as error:
-        status = _TOLD if "\n" not in str(error) else 1
+        status = _TOLD if full_disk_said(error) else 1
     finally:
         os._exit(status)
 

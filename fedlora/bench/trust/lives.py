@@ -10,12 +10,14 @@ import torch
 
 from fedlora.attacks.trigger import stamped
 from fedlora.bank import Bank
+from fedlora.bank.quarantine import FOLDER, Quarantine
 from fedlora.bench.trust.plan import MARK, TARGET, Case, config_of
 from fedlora.client.client import Client
 from fedlora.errors import FedloraError
 from fedlora.finetune.local import put
 from fedlora.finetune.objectives.contract import take
 from fedlora.runtime.inprocess import InPacks
+from fedlora.server import hardening as trimming
 from fedlora.server.federation import federate
 from fedlora.server.observer import Silent
 
@@ -27,7 +29,8 @@ def live(case: Case) -> Row:
 
     accuracy: of the generated adapters, newcomers' mean. backdoor: the share of newcomers' marked
     test images of other classes that are taken for the target, which is a rate of errors where
-    nobody attacks. kept_out: clients whose answers did not count. A federation that came to no end
+    nobody attacks. kept_out: attackers whose adapters wait in quarantine or were trimmed, and
+    honest_kept_out: others. A federation that came to no end
     has a reason instead.
     """
     config = config_of(case)
@@ -47,8 +50,7 @@ def live(case: Case) -> Row:
         except FedloraError as error:
             return facts | {"reason": str(error)[:300]}
         table = json.loads((folder / "table.json").read_text())["rows"]
-        lost = [json.loads(x) for x in (folder / "lost.jsonl").read_text().splitlines()]
-        kept_out = {line["client"] for line in lost if line["phase"] == "finetune"}
+        kept_out = _kept_out(folder)
         ours = client.siege.clients if client.siege else frozenset()
         return facts | {
             "accuracy": mean(row["value"] for row in table if row["method"] == "generated"),
@@ -58,6 +60,14 @@ def live(case: Case) -> Row:
             "kept_out": len(kept_out & ours),
             "honest_kept_out": len(kept_out - ours),
         }
+
+
+def _kept_out(folder: Path) -> set[int]:
+    """Clients in quarantine, or of whom a generator saw a sample less."""
+    held = {one.record.client for one in Quarantine(folder / FOLDER) if one.record.round == 0}
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    told = [json.loads(line) for line in lines]
+    return held | {line["client"] for line in told if line["phase"] == trimming.PHASE}
 
 
 def _backdoor(client: Client, handed: Bank) -> float:

@@ -26,7 +26,7 @@ ATTACKS: Mapping[str, dict[str, Any]] = {
     "replay": {"name": "replay"},
 }
 RULES = ("median", "trimmed_mean", "krum", "bulyan", "geometric_median", "clipped")
-DEFENCES = ("none", "screening", "both", "peers", "trimmed", *RULES)
+DEFENCES = ("none", "screening", "rounds", "both", "peers", "trimmed", *RULES)
 CLIENTS, NEWCOMERS = 20, 4
 SHARE, PEERS = 0.2, 3
 
@@ -37,10 +37,10 @@ class Case:
 
     attack: a name of `ATTACKS`, or `CLEAN`.
     share: of the bank's clients that attack.
-    defence: a name of `DEFENCES`; "screening" is what runs do by default; "both" is screening, of
-        the rounds too, and rounds by multi_krum; "peers" is screening, and a trial of each adapter
-        by three other clients; "trimmed" is none of these, but generators that leave out and cut
-        samples; a name of `RULES` is screening, and rounds by that rule.
+    defence: a name of `DEFENCES`; "screening" is what runs do by default; "rounds" is screening
+        of the rounds too; "both" is that, and rounds by multi_krum; "peers" is screening, and a
+        trial of each adapter by three other clients; "trimmed" is none of these, but generators
+        that leave out and cut samples; a name of `RULES` is screening, and rounds by that rule.
     deal: each client a task of its own ("tasks"), or four clients a task that share its examples
         alike ("iid") or by class ("dirichlet").
     """
@@ -58,11 +58,11 @@ class Case:
 
 
 PARTS: Mapping[str, tuple[str, ...]] = {
-    "attacks": ("none", "screening", "both"),
+    "attacks": ("none", "screening", "rounds", "both"),
     "peers": ("peers",),
     "trimming": ("trimmed",),
-    "shares": ("none", "screening", "both"),
-    "shards": ("none", "screening", "both"),
+    "shares": ("none", "both"),
+    "shards": ("none", "both"),
     "rules": RULES,
 }
 """The parts of the bench that are federations, and the defences of each."""
@@ -72,18 +72,21 @@ def cases(part: str, seeds: tuple[int, ...]) -> list[Case]:
     """The federations of one part.
 
     attacks: each attack by a fifth of the clients, against screening and a robust rule.
-    peers, trimming: the same against two more defences. shares: two attacks by ever more clients.
-    shards: the same two where clients share a task. rules: three attacks against each rule.
+    peers, trimming: those that lie within what is usual, against two more defences. shares: two
+    attacks by ever more clients. shards: the same two where clients share a task. rules: two
+    attacks against each rule.
     """
     two = ("sign_flip", "backdoor")
+    within = ("sign_flip", "label_flip", "spoofing", "lie", "min_max", "quiet backdoor")
     each = [(attack, SHARE, "tasks") for attack in ATTACKS]
+    some = [(attack, SHARE, "tasks") for attack in within]
     kinds: dict[str, list[tuple[str, float, str]]] = {
         "attacks": each,
-        "peers": each,
-        "trimming": each,
+        "peers": some,
+        "trimming": some,
         "shares": [(attack, share, "tasks") for attack in two for share in (0.1, 0.3, 0.4)],
         "shards": [(attack, SHARE, deal) for attack in two for deal in ("iid", "dirichlet")],
-        "rules": [(attack, SHARE, "tasks") for attack in (*two, "label_flip")],
+        "rules": [(attack, SHARE, "tasks") for attack in ("sign_flip", "label_flip")],
     }
     deals = dict.fromkeys(deal for _, _, deal in kinds[part])
     clean = [(CLEAN, 0.0, deal) for deal in deals] if part != "shares" else []
@@ -121,7 +124,7 @@ def config_of(case: Case) -> RunConfig:
         "task_vector": {"samples": 32, "features": ["early"]},
         "generator": {"name": "topk"},
         "evaluation": {"baselines": [], "few_labels": 8, "one_epoch": False},
-        "screening": {"enabled": screened, "rounds": case.defence == "both"},
+        "screening": {"enabled": screened, "rounds": case.defence in ("rounds", "both")},
         "runtime": {"training": "batched", "group": 10},
     }
     if not alone:

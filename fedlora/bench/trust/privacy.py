@@ -49,10 +49,13 @@ _MEMBERS = {
     "vector_membership": "members told from others by task vectors",
 }
 _IMAGES = {
-    "image": ("other_image", "likeness of a task vector's image to own beyond others' images"),
+    "image": (
+        "other_image",
+        "likeness of a task vector's image to its images beyond others of the task",
+    ),
     "adapter_image": (
         "adapter_other_image",
-        "likeness of an adapter's images to own beyond others' images",
+        "likeness of an adapter's images to its images beyond others of the task",
     ),
 }
 
@@ -161,7 +164,7 @@ def live_private(case: PrivateCase) -> Row:
     accuracy: newcomers' mean, of what is protected: the generated adapters, or the common adapter
     of the warm start where whole clients are; base: without any. membership: of bank clients'
     adapters; vector_membership: of their task vectors. image, other_image: the likeness of what a
-    task vector gives away to the client's own images, and to those of another client;
+    task vector gives away to the images that it is made of, and to others of the same task;
     adapter_image, adapter_other_image: of what an adapter does.
     """
     config = config_of(case)
@@ -227,17 +230,21 @@ def _seen(config: RunConfig, desk: Desk) -> Rows:
 
 
 def _images(config: RunConfig, victims: Sequence[Victim], start: LoraAdapter, seed: int) -> Row:
-    """What is made of the first client's vector and, an image for each class, of its adapter."""
-    own, other = (victim.desk for victim in victims[:2])
+    """What is made of the first client's vector and, an image for each class, of its adapter.
+
+    Other images are of its own task, so that what is told of the task alone counts for nothing.
+    """
+    own = victims[0].desk
     of_vector = reconstruct(own.objective, victims[0].vector, own.train)
     classes = torch.arange(len(own.objective.label_names))
     of_adapter = match(own.objective, start, victims[0].adapter, own.train, classes, seed)
-    near, far = (_seen(config, desk)["pixel_values"] for desk in (own, other))
+    near = _seen(config, own)["pixel_values"]
+    trained, others = own.train["pixel_values"], own.test["pixel_values"]
     return {
         "image": likeness(of_vector, near),
-        "other_image": likeness(of_vector, far),
-        "adapter_image": likeness(of_adapter, own.train["pixel_values"]),
-        "adapter_other_image": likeness(of_adapter, other.train["pixel_values"]),
+        "other_image": likeness(of_vector, others[: len(near)]),
+        "adapter_image": likeness(of_adapter, trained),
+        "adapter_other_image": likeness(of_adapter, others[: len(trained)]),
     }
 
 

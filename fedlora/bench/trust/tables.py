@@ -29,7 +29,7 @@ def attack_table(rows: Sequence[Row]) -> list[Row]:
 
     Accuracy is in percent; `lost` is in points below the clean, undefended federation of the same
     seed and deal, with its interval; `caught` and `wronged` are the attackers and the others that
-    did not count, in a federation.
+    did not count, in a federation; `ended` are the seeds that came to no end.
 
     rows: of federations, several of the same where parts of the bench share it.
     """
@@ -37,19 +37,19 @@ def attack_table(rows: Sequence[Row]) -> list[Row]:
     for case in dict.fromkeys(tuple(row[key] for key in _CASE) for row in rows):
         deal, attack, share, defence = case
         own = of_case(rows, attack, share, defence, deal)
-        if not own:
-            continue
         clean = {row["seed"]: row for row in of_case(rows, CLEAN, 0.0, "none", deal)}
+        ended = {row["seed"] for row in rows if "reason" in row and _is_of(row, case)}
         found.append(
             {
                 **dict(zip(_CASE, case, strict=True)),
-                "accuracy": POINTS * mean(row["accuracy"] for row in own),
+                "accuracy": _mean(own, "accuracy", POINTS),
                 **_lost(lost_points(clean, own)),
-                "backdoor": POINTS * mean(row["backdoor"] for row in own),
-                "caught": mean(row["kept_out"] for row in own),
-                "attackers": mean(row["attackers"] for row in own),
-                "wronged": mean(row["honest_kept_out"] for row in own),
+                "backdoor": _mean(own, "backdoor", POINTS),
+                "attackers": _mean(own, "attackers"),
+                "caught": _mean(own, "kept_out"),
+                "wronged": _mean(own, "honest_kept_out"),
                 "seeds": len(own),
+                "ended": len(ended),
             }
         )
     return found
@@ -83,7 +83,11 @@ def _lost(points: Sequence[float]) -> Mapping[str, float | None]:
     return {"lost": over.mean, "low": over.low, "high": over.high}
 
 
-def _mean(rows: Sequence[Row], key: str) -> float | None:
-    """None for what a family has not."""
-    told = [row[key] for row in rows if key in row]
+def _is_of(row: Row, case: tuple[object, ...]) -> bool:
+    return tuple(row[key] for key in _CASE) == case
+
+
+def _mean(rows: Sequence[Row], key: str, times: float = 1.0) -> float | None:
+    """None where nobody tells."""
+    told = [times * row[key] for row in rows if key in row]
     return mean(told) if told else None
