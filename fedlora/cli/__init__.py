@@ -3,6 +3,7 @@
 import sys
 
 import typer
+from click.exceptions import BadParameter, ClickException, NoArgsIsHelpError, UsageError
 
 from fedlora.cli.adapters import app as adapters_app
 from fedlora.cli.bank import app as bank_app
@@ -19,6 +20,7 @@ from fedlora.cli.quarantine import app as quarantine_app
 from fedlora.cli.report import report, results
 from fedlora.cli.run import run
 from fedlora.cli.task_vector import task_vector
+from fedlora.errors import FedloraError
 
 app = typer.Typer(
     name="fedlora",
@@ -41,5 +43,19 @@ app.add_typer(deploy_app, name="deploy")
 def main() -> None:
     """Entry point of the `fedlora` command."""
     with one_line_errors(), term_as_interrupt():
-        app()
-    sys.exit(0)
+        try:
+            status = app(standalone_mode=False)
+        except NoArgsIsHelpError as error:
+            error.show()
+            status = error.exit_code
+        except ClickException as error:
+            raise FedloraError(_told(error)) from None
+    sys.exit(status or 0)
+
+
+def _told(error: ClickException) -> str:
+    """What was wrong with a command, and where to read on."""
+    # What others say of themselves would have their suggestions twice.
+    said = error.format_message() if isinstance(error, BadParameter) else error.message
+    context = error.ctx if isinstance(error, UsageError) else None
+    return f"{said.rstrip('.')} (see {context.command_path} --help)" if context else said

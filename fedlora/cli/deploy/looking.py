@@ -47,7 +47,13 @@ def status(at: PlaceArgument = Path(), json: AsJson = False) -> None:
         show([{"clients": nodes, "runs": rows}], json)
         return
     show(nodes, json, "clients")
-    show(rows, json, "the latest run")
+    if not rows:
+        show([], json, "the latest run")
+    for row in rows:  # upright, since a terminal may be narrow
+        told = {**row, "down": f"{row['down']:,} bytes", "up": f"{row['up']:,} bytes"}
+        show(
+            [{"what": what, "value": value} for what, value in told.items()], json, "the latest run"
+        )
 
 
 def doctor(

@@ -130,10 +130,13 @@ def client(
     """
     from fedlora.runtime.deploy import place
     from fedlora.runtime.deploy.client import Party, run_client
-    from fedlora.runtime.deploy.own import Own, read_data
+    from fedlora.runtime.deploy.own import Own, look_at, read_data
 
     here = place.read(folder, "client")
-    own = Own(read_data(data or []), model_folder(model), here.facts.share, here.facts.shares)
+    given = read_data(data or [])
+    for path in given.values():
+        look_at(Path(path))
+    own = Own(given, model_folder(model), here.facts.share, here.facts.shares)
     with until_stopped() as done:
         run_client(here, Party(own, warm=not cold), say, done)
 

@@ -10,6 +10,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from fedlora.errors import FedloraError
+
+EMBEDDED = ("tiny_vit", "mini_vit", "tiny_clip", "tiny_florence", "minilm", "smollm2", "florence2")
+
 PlaceArgument = Annotated[
     Path,
     typer.Argument(
@@ -32,11 +36,19 @@ ModelOption = Annotated[
 
 
 def model_folder(path: Path | None) -> str | None:
-    """A folder by its whole path, for processes that work elsewhere; a name as it is."""
+    """A folder by its whole path, for processes that work elsewhere; a name as it is.
+
+    Raises:
+        FedloraError: it is a folder without a model, or the path of none.
+    """
     if path is None or str(path) in ("", "."):
         return None
     folder = path.expanduser()
-    return str(folder.absolute()) if folder.exists() else str(path)
+    if (folder / "config.json").is_file():
+        return str(folder.absolute())
+    if folder.exists() or ("/" not in str(path) and str(path) not in EMBEDDED):
+        raise FedloraError(f"--model: {folder}: no config.json there; name a model's folder")
+    return str(path)
 
 
 def say(text: str) -> None:

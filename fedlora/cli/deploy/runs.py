@@ -100,11 +100,12 @@ def adopt(
     from fedlora.runtime.deploy import place
     from fedlora.runtime.deploy.adopt import adopt as leave_with
     from fedlora.runtime.deploy.client import Party
-    from fedlora.runtime.deploy.own import Own, read_data
+    from fedlora.runtime.deploy.own import Own, look_at, read_data
     from fedlora.runtime.deploy.wish import Wish
 
     here = place.read(folder, "client")
     given = read_data([str(data)])[""]
+    look_at(Path(given))
     if out.exists():
         raise FedloraError(f"{out}: exists already; name another folder")
     party = Party(

@@ -101,8 +101,10 @@ def read_certificate(path: Path) -> x509.Certificate:
     """
     try:
         return x509.load_pem_x509_certificate(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise FedloraError(f"{path}: no certificate can be read from it ({error})") from None
+    except (OSError, ValueError):
+        raise FedloraError(
+            f"{path}: no certificate can be read from it: copy it again from where init wrote it"
+        ) from None
 
 
 def read_node_key(path: Path) -> None:

@@ -1,5 +1,6 @@
 """`fedlora deploy doctor`: what stands in a machine's way, before a run finds out."""
 
+import base64
 import shutil
 import socket
 import ssl
@@ -13,14 +14,17 @@ from pathlib import Path
 
 import httpx
 from cryptography.exceptions import InvalidSignature
+from flwr.supercore.constant import FLEET_HTTP_PUBLIC_KEY_HEADER
+from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 
 from fedlora.backbone import load_base
 from fedlora.config import BackboneConfig
 from fedlora.errors import FedloraError
 from fedlora.runtime.deploy import certificates, private
+from fedlora.runtime.deploy.gate import STANDING, Standing
+from fedlora.runtime.deploy.own import look_at
 from fedlora.runtime.deploy.place import FILE, Place
-from fedlora.tasks.image_folder import is_image_folder
-from fedlora.tasks.records import read_records, record_files
+from fedlora.tasks.records import read_records
 
 _SOON = timedelta(days=30)
 _MOST_SKEW = 60.0
@@ -57,6 +61,7 @@ def examine(place: Place, model: str | None, data: Mapping[str, str]) -> list[Fi
         checks.append(("server", lambda: _server(place)))
         if place.facts.secure:  # else it is this machine's own
             checks.append(("clock", lambda: _clock(place)))
+            checks.append(("key", lambda: _key(place)))
     checks.append(("base model", lambda: _model(place, model)))
     checks += [
         (" ".join(["data", *filter(None, [task])]), partial(_data, Path(path)))
@@ -164,18 +169,38 @@ def _server(place: Place) -> str:
 
 def _clock(place: Place) -> str:
     """The difference to the server's clock, which its gate tells anybody."""
-    context = ssl.create_default_context(cafile=str(place.ca))
-    try:
-        answer = httpx.get(f"https://{place.address}/clock", verify=context, timeout=_PATIENCE)
-    except httpx.HTTPError as error:
-        raise FedloraError(f"the server does not tell its time ({error}): start it") from None
-    told = answer.headers.get("date")
+    told = _asked(place, {}).get("date")
     if told is None:
         raise FedloraError(f"{place.address} does not tell its time: is it the server's port?")
     skew = (datetime.now(UTC) - parsedate_to_datetime(told)).total_seconds()
     if abs(skew) > _MOST_SKEW:
         raise FedloraError(f"{skew:+.0f} s beside the server's clock: set the time (NTP)")
     return f"{skew:+.0f} s beside the server's"
+
+
+def _key(place: Place) -> str:
+    """Whether the server lets this client in."""
+    certificates.read_node_key(place.key)
+    key = certificates.read_key(place.key).public_key()
+    named = base64.b64encode(public_key_to_bytes(key)).decode()
+    told = _asked(place, {FLEET_HTTP_PUBLIC_KEY_HEADER: named}).get(STANDING)
+    if told == Standing.REVOKED:
+        raise FedloraError("the server has taken this client's key back: ask to be invited again")
+    if told != Standing.INVITED:
+        raise FedloraError(
+            "the server does not know this client's key: copy its file in server/nodes/ there"
+        )
+    return "the server lets it in"
+
+
+def _asked(place: Place, headers: dict[str, str]) -> httpx.Headers:
+    """What the gate tells anybody who asks for the time."""
+    context = ssl.create_default_context(cafile=str(place.ca))
+    url = f"https://{place.address}/clock"
+    try:
+        return httpx.get(url, verify=context, timeout=_PATIENCE, headers=headers).headers
+    except httpx.HTTPError as error:
+        raise FedloraError(f"the server does not tell its time ({error}): start it") from None
 
 
 def _model(place: Place, model: str | None) -> str:
@@ -194,9 +219,9 @@ def _model(place: Place, model: str | None) -> str:
 
 def _data(path: Path) -> str:
     """What is there to learn from; a run's configuration says which columns it takes."""
-    if is_image_folder(path):
+    parts = look_at(path)
+    if not parts:
         return f"{path}: a folder of images"
-    parts = record_files(path)
     rows = [row for part in parts for row in read_records(part)]
     columns = ", ".join(dict.fromkeys(name for _, row in rows[:100] for name in row))
     return f"{path}: {len(rows)} rows of {columns}"

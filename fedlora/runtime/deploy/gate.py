@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from email.utils import formatdate
+from enum import StrEnum
 
 from flwr.supercore.constant import FLEET_HTTP_PUBLIC_KEY_HEADER
 
@@ -24,7 +25,19 @@ ALLOWED = "/v1/fleet/"
 """What SuperNodes ask for; they do not register themselves, `fedlora deploy invite` does."""
 
 CLOCK = b"GET /clock HTTP/1.1\r\n"
-"""What `fedlora deploy doctor` asks: anybody is told the time, and nothing else."""
+"""What `fedlora deploy doctor` asks: anybody is told the time, and how a key of theirs stands."""
+
+STANDING = "Fedlora-Key"
+"""The header that tells how a key stands."""
+
+
+class Standing(StrEnum):
+    """How a public key stands with a server."""
+
+    INVITED = "invited"
+    REVOKED = "revoked"
+    UNKNOWN = "unknown"
+
 
 _REFUSED = ("register-node", "unregister-node")
 _MOST_HEAD = 32 << 10
@@ -53,7 +66,7 @@ class Doors:
     certificate: serves clients.
     upstream: the SuperLink's port on this machine's loopback.
     trust: knows the SuperLink's certificate.
-    known: whether a public key, in base64 as the header has it, was invited.
+    standing: of a public key, in base64 as the header has it.
     """
 
     bind: str
@@ -61,7 +74,7 @@ class Doors:
     certificate: ssl.SSLContext
     upstream: int
     trust: ssl.SSLContext
-    known: Callable[[str], bool]
+    standing: Callable[[str], Standing]
 
 
 class RefusalError(Exception):
@@ -134,7 +147,10 @@ class _Keeper:
                 await writer.start_tls(self._doors.certificate)
                 head = await _head(reader)
             if head.startswith(CLOCK):
-                writer.write(b"HTTP/1.1 204 No Content\r\nDate: %s\r\n\r\n" % _date())
+                _, keys = _headers(_lines(head))
+                told = self._doors.standing(keys[0]) if len(keys) == 1 else Standing.UNKNOWN
+                line = f"{STANDING}: {told}\r\n".encode()
+                writer.write(b"HTTP/1.1 204 No Content\r\nDate: %s\r\n%s\r\n" % (_date(), line))
                 await writer.drain()
             elif head:
                 await self._serve(reader, writer, who, head)
@@ -201,11 +217,15 @@ class _Keeper:
             RefusalError: it is another.
         """
         request = parse_head(head)
-        if not self._doors.known(request.key):
-            activates = request.path == f"{ALLOWED}activate-node"
-            status = b"412 Precondition Failed" if activates else b"401 Unauthorized"
-            raise RefusalError("a key that was not invited, or was taken back", status)
-        return request
+        standing = self._doors.standing(request.key)
+        if standing == Standing.INVITED:
+            return request
+        revoked = standing == Standing.REVOKED
+        status = b"401 Unauthorized"  # ends a SuperNode at work
+        if request.path == f"{ALLOWED}activate-node":
+            status = b"410 Gone" if revoked else b"412 Precondition Failed"
+        reason = "a key that was taken back" if revoked else "a key that was not invited"
+        raise RefusalError(reason, status)
 
     async def _answer(
         self,
@@ -249,10 +269,8 @@ def parse_head(head: bytes) -> Head:
     """
     if len(head) > _MOST_HEAD:
         raise RefusalError(f"a request's head of more than {_MOST_HEAD} bytes")
-    request, *lines = head.decode("latin-1").split("\r\n")[:-2]
-    # A lone CR or LF ends a line for some readers: what follows would be another request.
-    if any(not re.fullmatch(r"[\t\x20-\x7e\x80-\xff]*", line) for line in (request, *lines)):
-        raise RefusalError("a control character in a request's head")
+    request = head.decode("latin-1").partition("\r\n")[0]
+    lines = _lines(head)
     words = request.split(" ")
     if len(words) != 3 or words[0] != "POST" or words[2] != "HTTP/1.1":
         raise RefusalError("not a request of Flower's")
@@ -266,6 +284,19 @@ def parse_head(head: bytes) -> Head:
     if int(lengths[0]) > _MOST_BODY:
         raise RefusalError(f"a request of {lengths[0]} bytes")
     return Head(words[1], int(lengths[0]), keys[0] if len(keys) == 1 else "")
+
+
+def _lines(head: bytes) -> list[str]:
+    """The lines of a head after the first.
+
+    Raises:
+        RefusalError: one of them, or the first, could be read as two.
+    """
+    request, *lines = head.decode("latin-1").split("\r\n")[:-2]
+    # A lone CR or LF ends a line for some readers: what follows would be another request.
+    if any(not re.fullmatch(r"[\t\x20-\x7e\x80-\xff]*", line) for line in (request, *lines)):
+        raise RefusalError("a control character in a request's head")
+    return lines
 
 
 def _headers(lines: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fedlora.errors import FedloraError
 from fedlora.runtime.deploy.control import Control, NoAnswerError, Node, control, read_public_key
+from fedlora.runtime.deploy.gate import Standing
 from fedlora.runtime.deploy.place import REVOKED, Place
 from fedlora.runtime.deploy.shares import write_shares
 from fedlora.runtime.deploy.watch import Say
@@ -29,16 +30,16 @@ class Guests:
         self._place = place
         self._say = say
         self._done: set[tuple[Path, int, int]] = set()
-        self._keys: set[str] = set()
+        self._standing: dict[str, Standing] = {}
         self._next = 0.0
         self.registered = False
 
-    def knows(self, key: str) -> bool:
-        """Whether a public key is one of those let in.
+    def standing(self, key: str) -> Standing:
+        """How a public key stands.
 
         key: in base64, as SuperNodes name it in a request.
         """
-        return key in self._keys
+        return self._standing.get(key, Standing.UNKNOWN)
 
     def look(self) -> None:
         """Tell the SuperLink what is new, once a second at most."""
@@ -69,7 +70,7 @@ class Guests:
             named = base64.b64encode(key).decode()
             here = [node for node in nodes if node.public_key == key]
             if file.suffix == REVOKED:
-                self._keys.discard(named)
+                self._standing[named] = Standing.REVOKED
                 for node in here:
                     superlink.unregister(node)
                     self._say(f"put out {file.stem}")
@@ -77,7 +78,7 @@ class Guests:
             if not here:
                 superlink.register(file.stem, key)
                 self._say(f"let in {file.stem}")
-            self._keys.add(named)
+            self._standing[named] = Standing.INVITED
         except NoAnswerError:
             raise
         except FedloraError as error:  # of this key alone

@@ -107,7 +107,8 @@ def invite(folder: Path, name: str, instead_of: str | None = None) -> Place:
         instead_of: a client whose key was revoked, and whose share of a run this one carries.
 
     Raises:
-        FedloraError: the folder is no federation's, has a client of this name, or none to replace.
+        FedloraError: the folder is no federation's, has a client of this name, none to replace, or
+            one that carries its share already.
     """
     _check_name(name, "the client's name")
     server = place.read(folder / "server", "server")
@@ -129,7 +130,13 @@ def _share_of_revoked(server: Place, name: str) -> int | None:
     file = server.nodes / f"{name}{REVOKED}"
     if not file.is_file():
         raise FedloraError(f"--instead-of: {name} was not revoked; do that first")
-    return share_of(file)
+    share = share_of(file)
+    taken = [key for key in sorted(server.nodes.glob("*.pub")) if share_of(key) == share]
+    if share is not None and taken:
+        raise FedloraError(
+            f"--instead-of: {taken[0].stem} carries the share of {name} already; revoke it first"
+        )
+    return share
 
 
 def revoke(folder: Path, name: str) -> Path:

@@ -87,6 +87,18 @@ def read_data(words: list[str]) -> dict[str, str]:
     return found
 
 
+def look_at(path: Path) -> list[Path]:
+    """The files of records at a path; none in a folder of images.
+
+    Raises:
+        FedloraError: there is nothing there to learn from.
+    """
+    from fedlora.tasks.image_folder import is_image_folder
+    from fedlora.tasks.records import record_files
+
+    return [] if is_image_folder(path) else record_files(path)
+
+
 def _replace_source(tasks: dict[str, object], task: str, path: str) -> None:
     """Have one task's examples come from a path, with the columns that the configuration names."""
     several, source = tasks.get("tasks"), tasks.get("source")

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from fedlora.errors import FedloraError
 from fedlora.runtime.deploy import certificates, private, shares
 from fedlora.runtime.deploy.control import write_connection
-from fedlora.runtime.deploy.gate import Doors, gate
+from fedlora.runtime.deploy.gate import Doors, Standing, gate
 from fedlora.runtime.deploy.guests import Guests
 from fedlora.runtime.deploy.place import FILE, Place
 from fedlora.runtime.deploy.verdicts import verdict
@@ -52,7 +52,7 @@ def run_server(place: Place, bind: str, say: Say, done: Callable[[], bool]) -> N
 
     service = Service("SuperLink", begin, lambda: verdict("SuperLink", log, began))
     guests = Guests(place, say)
-    gate_of_place, shut = _gate(place, bind, guests.knows, say), True
+    gate_of_place, shut = _gate(place, bind, guests.standing, say), True
     with ExitStack() as opened:
 
         def until() -> bool:
@@ -100,7 +100,7 @@ def _command(place: Place) -> list[str]:
 
 
 def _gate(
-    place: Place, bind: str, known: Callable[[str], bool], say: Say
+    place: Place, bind: str, standing: Callable[[str], Standing], say: Say
 ) -> AbstractContextManager[None]:
     """The gate, shut; whether it can be opened is known."""
     if not place.facts.secure:
@@ -132,4 +132,4 @@ def _gate(
             f" another address with --bind, or another port in {place.folder / FILE} of every"
             " machine"
         ) from None
-    return gate(Doors(bind, place.facts.port, ours, place.facts.control_port, trust, known), say)
+    return gate(Doors(bind, place.facts.port, ours, place.facts.control_port, trust, standing), say)

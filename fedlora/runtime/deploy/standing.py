@@ -23,6 +23,8 @@ _EVERY = 0.2
 _PATIENCE = 600.0
 """Seconds that a newcomer has for an answer."""
 _MOST_AT_ONCE = 64
+_TRIES, _PAUSE = 3, 5.0
+"""How often a newcomer that was not served is greeted, and the seconds between."""
 
 app = ServerApp()
 
@@ -45,7 +47,8 @@ def main(grid: Grid, context: Context) -> None:
 class _Host:
     """Who is here, who waits for what.
 
-    A node is greeted once while it stays connected; one that is no newcomer says so.
+    A node is greeted once while it stays connected; one that is no newcomer says so, and one that
+    was not served is greeted again, a few times.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class _Host:
         self._config, self._seed, self._origin = config.model_dump_json(), seed, origin
         self._met: dict[int, float] = {}
         self._asked: dict[str, tuple[int, str]] = {}
+        self._failed: dict[int, tuple[int, float]] = {}
         self.note = LogObserver().note
 
     def look(self) -> None:
@@ -62,6 +66,8 @@ class _Host:
         here = set(self._grid.get_node_ids())
         self._met = {node: since for node, since in self._met.items() if node in here}
         self._asked = {k: v for k, v in self._asked.items() if v[0] in here}
+        self._failed = {node: how for node, how in self._failed.items() if node in here}
+        self._forgive()
         for node in here - set(self._met):
             if len(self._asked) < _MOST_AT_ONCE:
                 self._met[node] = time.monotonic()
@@ -72,7 +78,17 @@ class _Host:
                 self._go_on(node, action, _frame(answer))
             except Exception as error:  # noqa: BLE001 - whatever one sends, others are served
                 if NO_NEWCOMER not in str(error):
+                    times, _ = self._failed.get(node, (0, 0.0))
+                    self._failed[node] = (times + 1, time.monotonic())
                     self.note(f"a newcomer was not served: {' '.join(str(error).split())[:300]}")
+
+    def _forgive(self) -> None:
+        """Whoever was not served is as new after a while; not for ever."""
+        now = time.monotonic()
+        for node, (times, since) in self._failed.items():
+            if times < _TRIES and now - since > _PAUSE and node in self._met:
+                self._failed[node] = (times, now + _PATIENCE)
+                del self._met[node]
 
     def _go_on(self, node: int, action: str, frame: bytes) -> None:
         if action == "describe":

@@ -12,10 +12,14 @@ _CERTIFICATE = (
     " address: copy the client's folder again, check its clock, or name another host"
 )
 _NOT_LET_IN = (
-    "the server does not know this SuperNode's key: have it let in with fedlora deploy invite; one"
-    " that was taken back is let in no more"
+    "the server does not know this SuperNode's key: have it let in with fedlora deploy invite, or"
+    " its file copied to the server's nodes/"
 )
-_COUNTED = "the server still counts this SuperNode's last connection, for a minute"
+_COUNTED = (
+    "the server still counts this SuperNode's last connection, for a minute; where that lasts,"
+    " another machine uses a copy of this folder"
+)
+_TAKEN_BACK = "its key was taken back: ask whoever runs the server for another invitation"
 _VERSION = "the other side runs another version of flwr: install the same on both"
 
 # Pattern, reason, and whether trying again is of no use.
@@ -29,6 +33,7 @@ _CAUSES = {
         (r"certificate verify failed", _CERTIFICATE, True),
         # Flower says this of a key that was online just now, the gate that of one it does not know.
         (r"\[code: 2004\]", _COUNTED, False),
+        (r"410 Gone", _TAKEN_BACK, True),
         (r"412 Precondition Failed", _NOT_LET_IN, False),
         (
             r"Invalid SuperNode authentication|401 Unauthorized",

@@ -25,7 +25,7 @@ def test_a_server_as_init_wrote_it_is_fit(places):
 def test_a_client_whose_server_is_down_is_told_so(places):
     found = wrong(places[1])
 
-    assert set(found) == {"server", "clock"}
+    assert set(found) == {"server", "clock", "key"}
     assert "start the server" in found["server"]
 
 

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from fedlora.runtime.deploy import gate as room
-from fedlora.runtime.deploy.gate import CLOCK, Doors, gate
+from fedlora.runtime.deploy.gate import CLOCK, Doors, Standing, gate
 from fedlora.runtime.processes import free_ports
 from tests.runtime.deploy.federation import make
 
@@ -52,6 +52,10 @@ class Upstream:
                         connection.sendall(self.answer)
 
 
+def standing(key):
+    return {"invited": Standing.INVITED, "revoked": Standing.REVOKED}.get(key, Standing.UNKNOWN)
+
+
 @pytest.fixture
 def opened(places):
     """The upstream behind a gate, the gate's port, and what it says."""
@@ -61,7 +65,7 @@ def opened(places):
     ours.load_cert_chain(server.certificate, server.key)
     trust = ssl.create_default_context(cafile=str(server.ca))
     (port,) = free_ports(1)
-    with gate(Doors("127.0.0.1", port, ours, upstream.port, trust, "invited".__eq__), said.append):
+    with gate(Doors("127.0.0.1", port, ours, upstream.port, trust, standing), said.append):
         yield upstream, port, said
     upstream.socket.close()
 
@@ -163,7 +167,7 @@ def test_a_stranger_costs_the_superlink_no_connection(places, opened):
     assert refused[0].startswith(b"HTTP/1.1 401")
     assert upstream.connections == 0
     ask(places[1], port, PULL.replace(b"invited", b"stranger"))
-    assert said == ["refused 127.0.0.1: a key that was not invited, or was taken back"]
+    assert said == ["refused 127.0.0.1: a key that was not invited"]
 
 
 def test_one_address_cannot_take_all_connections(places, opened, monkeypatch):
@@ -186,9 +190,26 @@ def _passes(place, port):
         return False
 
 
-def test_anybody_is_told_the_time_and_nothing_else(places, opened):
+@pytest.mark.parametrize("key", ["invited", "revoked", "strange", None])
+def test_anybody_is_told_the_time_and_how_a_key_stands(places, opened, key):
     upstream, port, said = opened
-    (told,) = ask(places[1], port, CLOCK + b"Host: x\r\n\r\n")
+    header = b"" if key is None else b"Flwr-Public-Key: %s\r\n" % key.encode()
+    (told,) = ask(places[1], port, CLOCK + b"Host: x\r\n" + header + b"\r\n")
 
     assert told.startswith(b"HTTP/1.1 204 No Content\r\nDate: ")
+    stands = key if key in ("invited", "revoked") else "unknown"
+    assert told.endswith(b"Fedlora-Key: %s\r\n\r\n" % stands.encode())
     assert (upstream.connections, said) == (0, [])
+
+
+def test_a_key_that_was_taken_back_is_told_so_and_passes_nothing(places, opened):
+    upstream, port, said = opened
+    pull = PULL.replace(b"invited", b"revoked")
+    for request, status in (
+        (pull, b"401 "),
+        (pull.replace(b"pull-messages", b"activate-node"), b"410 "),
+    ):
+        (told,) = ask(places[1], port, request)
+        assert told.startswith(b"HTTP/1.1 " + status)
+    assert upstream.connections == 0
+    assert "taken back" in said[0]

@@ -10,6 +10,7 @@ import pytest
 from fedlora.errors import FedloraError
 from fedlora.runtime.deploy import guests
 from fedlora.runtime.deploy.control import NoAnswerError, Node, read_public_key
+from fedlora.runtime.deploy.gate import Standing
 from fedlora.runtime.deploy.guests import Guests
 from fedlora.runtime.deploy.initialise import invite, revoke
 from tests.runtime.deploy.federation import make
@@ -113,7 +114,9 @@ def test_a_revoked_key_is_put_out_and_not_let_in_again(tmp_path, book):
     before.look()
     assert said[2:] == ["put out client-0"]
     assert list(book.keys) == ["client-1"]
-    assert [before.knows(named(server, name)) for name in ("client-0", "client-1")] == [False, True]
+    standing = [before.standing(named(server, name)) for name in ("client-0", "client-1")]
+    assert standing == [Standing.REVOKED, Standing.INVITED]
+    assert before.standing("x") == Standing.UNKNOWN
     assert shares(server) == [1]
 
     Guests(server, said.append).look()  # the server starts anew, the SuperLink knows what it knew

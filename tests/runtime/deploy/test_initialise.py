@@ -263,6 +263,8 @@ def test_a_revoked_clients_share_goes_to_whoever_is_invited_instead(tmp_path):
     revoke(tmp_path / "fed", "client-1")
 
     assert invite(tmp_path / "fed", "second", instead_of="client-1").facts.share == 1
+    with pytest.raises(FedloraError, match="second carries the share of client-1 already"):
+        invite(tmp_path / "fed", "third", instead_of="client-1")
     assert invite(tmp_path / "fed", "third").facts.share is None
     nodes = tmp_path / "fed" / "server" / "nodes"
     assert [share_of(nodes / f"{name}.pub") for name in ("client-0", "second", "third")] == [
