@@ -24,9 +24,10 @@ def record_files(path: Path) -> list[Path]:
     """The path itself, or the files of a folder that this module reads, by name.
 
     Raises:
-        FedloraError: the folder holds none.
+        FedloraError: the folder holds none, or the path is none.
     """
     if not path.is_dir():
+        _check(path)
         return [path]
     found = sorted(filter(is_records, path.iterdir()))
     if not found:
@@ -40,10 +41,7 @@ def read_records(path: Path) -> list[Row]:
     Raises:
         FedloraError: the file is missing, empty, of another format, or has a malformed line.
     """
-    if not path.is_file():
-        raise FedloraError(f"{path}: no such file; check the path")
-    if not is_records(path):
-        raise FedloraError(f"{path}: unknown format; use one of {', '.join(SUFFIXES)}")
+    _check(path)
     try:
         rows = list(_rows(path))
     except UnicodeDecodeError as error:
@@ -53,6 +51,13 @@ def read_records(path: Path) -> list[Row]:
     if not rows:
         raise FedloraError(f"{path}: holds no examples; give at least one row")
     return rows
+
+
+def _check(path: Path) -> None:
+    if not path.is_file():
+        raise FedloraError(f"{path}: no such file; check the path")
+    if not is_records(path):
+        raise FedloraError(f"{path}: unknown format; use one of {', '.join(SUFFIXES)}")
 
 
 _OTHER = "name another as the source's text, label, choices or groups, or by --text and --label"

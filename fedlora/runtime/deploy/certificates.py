@@ -107,18 +107,21 @@ def read_certificate(path: Path) -> x509.Certificate:
         ) from None
 
 
-def read_node_key(path: Path) -> None:
-    """Check a SuperNode's private key, in OpenSSH's format.
+def read_node_key(path: Path) -> Key:
+    """A SuperNode's private key, in OpenSSH's format.
 
     Raises:
         FedloraError: the file is missing or no such key.
     """
     try:
-        serialization.load_ssh_private_key(path.read_bytes(), password=None)
+        key = serialization.load_ssh_private_key(path.read_bytes(), password=None)
     except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise FedloraError(
             f"{path}: no private key can be read from it ({error}); copy the client's folder again"
         ) from None
+    if not isinstance(key, Key):
+        raise FedloraError(f"{path}: not a key on P-384; copy the client's folder again")
+    return key
 
 
 def read_key(path: Path) -> Key:

@@ -180,8 +180,7 @@ def _clock(place: Place) -> str:
 
 def _key(place: Place) -> str:
     """Whether the server lets this client in."""
-    certificates.read_node_key(place.key)
-    key = certificates.read_key(place.key).public_key()
+    key = certificates.read_node_key(place.key).public_key()
     named = base64.b64encode(public_key_to_bytes(key)).decode()
     told = _asked(place, {FLEET_HTTP_PUBLIC_KEY_HEADER: named}).get(STANDING)
     if told == Standing.REVOKED:
