@@ -48,7 +48,8 @@ def seats(config: RunConfig, names: Names | None = None) -> list[Seat]:
         names: of its tasks; the family's own when None, which some families read data for.
 
     Raises:
-        FedloraError: the task family yields no bank task, or a task twice.
+        FedloraError: the task family yields no bank task, or a task twice, or too few clients for
+            the method that averages them.
     """
     if names is None:
         names = config.tasks.build().names()
@@ -62,10 +63,20 @@ def seats(config: RunConfig, names: Names | None = None) -> list[Seat]:
         (task, shard, "bank") for task in names.bank for shard in range(config.shards.per_task)
     ]
     places += [(task, 0, "newcomer") for task in names.held_out]
+    _check_rounds(config, sum(role == "bank" for _, _, role in places))
     return [
         Seat(client, task, shard, role, rank_of(config, client, role))
         for client, (task, shard, role) in enumerate(places)
     ]
+
+
+def _check_rounds(config: RunConfig, clients: int) -> None:
+    """Refuse rounds of fewer clients than their method needs, before they begin."""
+    rounds = config.warm_start
+    asked = min(rounds.clients_per_round or clients, clients)
+    misfit = rounds.aggregation.build().misfit(asked)
+    if rounds.rounds and not rounds.per_task and misfit:  # else each task has as many as it has
+        raise FedloraError(misfit)
 
 
 def rank_of(config: RunConfig, client: int, role: Role) -> int:

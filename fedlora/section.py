@@ -97,7 +97,8 @@ def _explain(error: ValidationError, model: type[BaseModel]) -> str:
     key = ".".join(str(step) for step in first["loc"])
     if first["type"] == "extra_forbidden":
         known = _fields_at(model, first["loc"][:-1])
-        return f"{key}: unknown key; {registry.nearest(str(first['loc'][-1]), known)}"
+        hint = registry.nearest(str(first["loc"][-1]), known) if known else "there are no options"
+        return f"{key}: unknown key; {hint}"
     if first["type"] == "missing":
         return f"{key}: missing; give it a value"
     if first["type"] == "model_type":

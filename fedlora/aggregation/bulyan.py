@@ -7,18 +7,18 @@ from torch import Tensor
 from typing_extensions import override
 
 from fedlora.adapter import LoraAdapter
-from fedlora.aggregation.contract import Aggregator, State
+from fedlora.aggregation.contract import State
 from fedlora.aggregation.coordinates import by_coordinate
 from fedlora.aggregation.krum_scores import krum_scores, squared_distances
 from fedlora.aggregation.median import median
-from fedlora.aggregation.suspects import SuspectsConfig, counted, suspected
+from fedlora.aggregation.suspects import SuspectsConfig, Suspicious, counted
 
 
 class BulyanConfig(SuspectsConfig):
     """Of the clients of a round."""
 
 
-class Bulyan(Aggregator):
+class Bulyan(Suspicious):
     """Bulyan (El Mhamdi et al. 2018, arXiv 1802.07927) on DeltaW, by Krum.
 
     n >= 4 f + 3. Of theta = n - 2 f clients chosen one after another by Krum, each entry is the
@@ -28,6 +28,8 @@ class Bulyan(Aggregator):
 
     Config = BulyanConfig
     mixed_ranks = True
+    title = "bulyan"
+    bears = (4, 3)
 
     @override
     def aggregate(
@@ -39,7 +41,7 @@ class Bulyan(Aggregator):
     ) -> State:
         adapters, _ = counted(sent, weights)
         n = len(adapters)
-        attackers = suspected(self.config, before, n, "bulyan", times=4, plus=3)
+        attackers = self.attackers(before, n)
         if attackers:
             chosen = select(squared_distances(adapters), attackers)
             adapters = [adapters[at] for at in chosen]

@@ -100,6 +100,10 @@ class Aggregator(ABC):
         """What clients do in a round, counted from 1."""
         return Duty()
 
+    def misfit(self, asked: int) -> str | None:  # noqa: ARG002 - most take any number
+        """Why rounds that ask so many clients cannot be averaged; None where they can."""
+        return None
+
     @abstractmethod
     def aggregate(
         self,

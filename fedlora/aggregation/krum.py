@@ -7,16 +7,16 @@ from typing_extensions import override
 
 from fedlora.adapter import LoraAdapter
 from fedlora.adapter.resize import resize
-from fedlora.aggregation.contract import Aggregator, State
+from fedlora.aggregation.contract import State
 from fedlora.aggregation.krum_scores import krum_scores, squared_distances
-from fedlora.aggregation.suspects import SuspectsConfig, counted, suspected
+from fedlora.aggregation.suspects import SuspectsConfig, Suspicious, counted
 
 
 class KrumConfig(SuspectsConfig):
     """Of the clients of a round."""
 
 
-class Krum(Aggregator):
+class Krum(Suspicious):
     """Krum (Blanchard et al. 2017, arXiv 1703.02757) on DeltaW: one client's adapter is all's.
 
     n >= 2 f + 3. Weights above zero do not matter. Ranks may differ.
@@ -24,6 +24,8 @@ class Krum(Aggregator):
 
     Config = KrumConfig
     mixed_ranks = True
+    title = "krum"
+    bears = (2, 3)
 
     @override
     def aggregate(
@@ -35,7 +37,7 @@ class Krum(Aggregator):
     ) -> State:
         adapters, _ = counted(sent, weights)
         n = len(adapters)
-        attackers = suspected(self.config, before, n, "krum", times=2, plus=3)
+        attackers = self.attackers(before, n)
         best = 0
         if n > 1:
             best = int(krum_scores(squared_distances(adapters), attackers).argmin())

@@ -9,9 +9,9 @@ from typing_extensions import override
 
 from fedlora.adapter import LoraAdapter
 from fedlora.adapter.span import AdapterSpan
-from fedlora.aggregation.contract import Aggregator, State, shares
+from fedlora.aggregation.contract import State, shares
 from fedlora.aggregation.krum_scores import krum_scores, squared_distances
-from fedlora.aggregation.suspects import SuspectsConfig, counted, suspected
+from fedlora.aggregation.suspects import SuspectsConfig, Suspicious, counted
 
 
 class MultiKrumConfig(SuspectsConfig):
@@ -20,7 +20,7 @@ class MultiKrumConfig(SuspectsConfig):
     keep: int | None = Field(None, ge=1)
 
 
-class MultiKrum(Aggregator):
+class MultiKrum(Suspicious):
     """Multi-Krum (Blanchard et al. 2017, arXiv 1703.02757, section 4) on DeltaW.
 
     n >= 2 f + 3. Those that are kept are averaged by their weights, at `lora.rank`; how many were
@@ -29,6 +29,8 @@ class MultiKrum(Aggregator):
 
     Config = MultiKrumConfig
     mixed_ranks = True
+    title = "multi_krum"
+    bears = (2, 3)
 
     @override
     def aggregate(
@@ -40,7 +42,7 @@ class MultiKrum(Aggregator):
     ) -> State:
         adapters, parts = counted(sent, weights)
         n = len(adapters)
-        attackers = suspected(self.config, before, n, "multi_krum", times=2, plus=3)
+        attackers = self.attackers(before, n)
         keep = min(self.config.keep or n - attackers, n)
         chosen = list(range(n))
         if keep < n:

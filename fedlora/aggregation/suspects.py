@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 from pydantic import Field
+from typing_extensions import override
 
 from fedlora.adapter import LoraAdapter
-from fedlora.aggregation.contract import State, shares
+from fedlora.aggregation.contract import Aggregator, State, shares
 from fedlora.errors import FedloraError
 from fedlora.section import Section
 
@@ -35,38 +37,57 @@ class TooFewAnswersError(FedloraError):
     """A round whose answers are too few to bear as many attackers as it may have asked."""
 
 
-def suspected(
-    config: SuspectsConfig, before: State, clients: int, method: str, times: int, plus: int
-) -> int:
-    """f, how many of n clients may attack.
+class Suspicious(Aggregator):
+    """A method that takes some of a round's clients for attackers.
 
-    A share of those that were asked, since it is honest ones that give no answer, without those
-    that were refused.
-
-    Args:
-        config: of the method.
-        before: what the server knew; how many it asked and refused.
-        clients: n, those that count in the round.
-        method: its name, for the error.
-        times: with `plus`, the fewest clients among which it bears f: times f + plus.
-        plus: see `times`.
-
-    Raises:
-        TooFewAnswersError: the round has too few answers for f.
-        FedloraError: it would have too few if all answered.
+    title: its name. bears: (a, b), where f attackers need n >= a f + b clients.
     """
-    asked = max(before.asked, clients)
-    attackers = max(0, at_most(config.share, asked) - before.refused)
-    least = times * attackers + plus
-    if not attackers or clients >= least:
+
+    title: ClassVar[str]
+    bears: ClassVar[tuple[int, int]]
+
+    @override
+    def misfit(self, asked: int) -> str | None:
+        attackers = at_most(self.config.share, asked)
+        if not attackers or asked >= self._least(attackers):
+            return None
+        return (
+            f"warm_start.aggregation.share={self.config.share:g}: {self._needs(attackers)}, not"
+            f" n={asked}; lower it, or have more clients in a round"
+        )
+
+    def attackers(self, before: State, clients: int) -> int:
+        """f, how many of n clients may attack.
+
+        A share of those that were asked, since it is honest ones that give no answer, without those
+        that were refused.
+
+        Args:
+            before: what the server knew; how many it asked and refused.
+            clients: n, those that count in the round.
+
+        Raises:
+            TooFewAnswersError: the round has too few answers for f.
+            FedloraError: it would have too few if all answered.
+        """
+        asked = max(before.asked, clients)
+        if misfit := self.misfit(asked):
+            raise FedloraError(misfit)
+        attackers = max(0, at_most(self.config.share, asked) - before.refused)
+        if attackers and clients < self._least(attackers):
+            raise TooFewAnswersError(f"{self._needs(attackers)}, and n={clients} answers count")
         return attackers
-    needs = f"bears f={attackers} attackers only where n >= {times}f+{plus}={least}"
-    if asked >= times * at_most(config.share, asked) + plus:
-        raise TooFewAnswersError(f"'{method}' {needs}, and n={clients} answers count")
-    raise FedloraError(
-        f"warm_start.aggregation.share={config.share:g}: '{method}' {needs}, not n={asked};"
-        " lower it, or have more clients in a round"
-    )
+
+    def _least(self, attackers: int) -> int:
+        times, plus = self.bears
+        return times * attackers + plus
+
+    def _needs(self, attackers: int) -> str:
+        times, plus = self.bears
+        least = self._least(attackers)
+        return (
+            f"'{self.title}' bears f={attackers} attackers only where n >= {times}f+{plus}={least}"
+        )
 
 
 def at_most(share: float, count: int) -> int:

@@ -6,16 +6,16 @@ from torch import Tensor
 from typing_extensions import override
 
 from fedlora.adapter import LoraAdapter
-from fedlora.aggregation.contract import Aggregator, State
+from fedlora.aggregation.contract import State
 from fedlora.aggregation.coordinates import by_coordinate
-from fedlora.aggregation.suspects import SuspectsConfig, counted, suspected
+from fedlora.aggregation.suspects import SuspectsConfig, Suspicious, counted
 
 
 class TrimmedMeanConfig(SuspectsConfig):
     """As many are left out at each end."""
 
 
-class TrimmedMean(Aggregator):
+class TrimmedMean(Suspicious):
     """Coordinate-wise trimmed mean (Yin et al. 2018, arXiv 1803.01498) of DeltaW.
 
     n >= 2 f + 1. Weights above zero do not matter. Ranks may differ.
@@ -23,6 +23,8 @@ class TrimmedMean(Aggregator):
 
     Config = TrimmedMeanConfig
     mixed_ranks = True
+    title = "trimmed_mean"
+    bears = (2, 1)
 
     @override
     def aggregate(
@@ -34,7 +36,7 @@ class TrimmedMean(Aggregator):
     ) -> State:
         adapters, _ = counted(sent, weights)
         n = len(adapters)
-        cut = suspected(self.config, before, n, "trimmed_mean", times=2, plus=1)
+        cut = self.attackers(before, n)
 
         def rule(values: Tensor) -> Tensor:
             return values.sort(0).values[cut : n - cut].mean(0)

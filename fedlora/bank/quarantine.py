@@ -60,7 +60,7 @@ class Quarantine:
             "record": {**asdict(record), "metrics": dict(record.metrics)},
             "reason": reason,
         }
-        about["sum"] = _sum(about, vector)
+        about["sum"] = _sum(about, vector, adapter.digest())
         tensors = {**adapter.tensors(), _VECTOR: vector}
         atomic.write_bytes(self._path(name), frame.pack(tensors, _KEY, json.dumps(about)))
         return name
@@ -138,14 +138,16 @@ class Quarantine:
             spec = AdapterSpec.from_json(about["spec"])
             record = Record(**about["record"])
             adapter = LoraAdapter.from_tensors(spec, tensors)
-            told = about.pop("sum")
-            if file.stem != _name(record, adapter.digest()) or told != _sum(about, vector):
-                raise FedloraError("it is not what was held under its name")
-            return Held(file.stem, record, str(about["reason"]), adapter, vector)
+            if about.pop("sum") != _sum(about, vector, adapter.digest()):
+                raise FedloraError("it is not what was held")
+            name = _name(record, adapter.digest())
         except (OSError, FedloraError, KeyError, TypeError) as error:
             raise FedloraError(
                 f"'{file}' is damaged ({str(error)[:120]}): drop it, what it held is lost"
             ) from None
+        if file.stem != name:
+            raise FedloraError(f"'{file}' has another name: call it {name}.safetensors again")
+        return Held(name, record, str(about["reason"]), adapter, vector)
 
 
 def _name(record: Record, digest: str) -> str:
@@ -153,8 +155,8 @@ def _name(record: Record, digest: str) -> str:
     return hashlib.sha256(identity.encode()).hexdigest()
 
 
-def _sum(about: Mapping[str, Any], vector: Tensor) -> str:
-    """SHA-256 of what is held beside the adapter."""
-    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+def _sum(about: Mapping[str, Any], vector: Tensor, adapter: str) -> str:
+    """SHA-256 of all that is held, the adapter by its digest."""
+    digest = hashlib.sha256(json.dumps([about, adapter], sort_keys=True).encode())
     digest.update(vector.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()

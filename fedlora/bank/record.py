@@ -41,6 +41,10 @@ class Record:
             value = getattr(self, name)
             if type(value) is not int or not -(1 << 63) <= value < 1 << 63:
                 raise FedloraError(f"{name}={value!a:.80} is not an integer of 64 bits")
+        if self.round < 0 or self.sample < 0 or self.rank < 1:
+            raise FedloraError(
+                f"round {self.round}, sample {self.sample}, rank {self.rank}: no such adapter"
+            )
         if not isinstance(self.metrics, Mapping):
             raise FedloraError(f"metrics {self.metrics!a:.80} are not numbers by name")
         for name, value in self.metrics.items():

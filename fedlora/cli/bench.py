@@ -186,8 +186,8 @@ def trust_bench(
     only: Annotated[
         list[str] | None,
         typer.Option(
-            help="attacks, peers, trimming, shares, shards, rules, privacy, fuzz, tricks, kills or"
-            " runs alone; all when absent."
+            help="attacks, peers, trimming, shares, shards, rules, privacy, fuzz, tricks, kills,"
+            " runs or audit alone; all when absent."
         ),
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Seeds of every federation.")] = 3,

@@ -120,6 +120,8 @@ def test_attackers_are_counted_among_those_who_were_asked():
     assert made("multi_krum").aggregate(BEFORE, sent, [1.0] * 10).report["left_out"] == 2
     refused = replace(asked, refused=2)
     assert made("multi_krum").aggregate(refused, sent[:8], [1.0] * 8).report["left_out"] == 1
+    assert "n >= 4f+3=19, not n=11" in made("bulyan", share=0.45).misfit(11)
+    assert made("bulyan", share=0.2).misfit(11) is None
     with pytest.raises(TooFewAnswersError, match=r"bears f=3 .* n >= 4f\+3=15, and n=10 answers"):
         made("bulyan").aggregate(asked, sent, [1.0] * 10)
 
