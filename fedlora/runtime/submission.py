@@ -101,7 +101,5 @@ def _flwr(arguments: list[str], env: dict[str, str]) -> dict[str, Any]:
         told = {"success": False, "error-message": done.stdout + done.stderr}
     if not told.get("success"):
         reason = " ".join(str(told.get("error-message")).split())
-        if "SuperLink is unavailable" in reason:
-            raise FedloraError("the server was stopped: start it, and give this command again")
         raise FedloraError(f"flwr {arguments[0]}: {reason}")
     return told

@@ -49,6 +49,9 @@ def submit(
     if resume is None:
         assert config is not None
         settings = configuration.load(config, [*submitting.settings_for(here), *(overrides or [])])
+        if settings.runtime.name != "deployment":
+            named = settings.runtime.name
+            raise FedloraError(f"runtime.name={named}: leave it out, or take fedlora run")
         folder = run_folder.create(settings, submitting.runs(here))
     else:
         folder = resume
@@ -77,7 +80,8 @@ def serve(
     here = place.read(at, "server")
     submitting.connect(here, say)
     try:
-        submitting.serve(here, run, seconds, say)
+        with submitting.going_on(f"fedlora deploy serve {run} --at {at}"):
+            submitting.serve(here, run, seconds, say)
     except KeyboardInterrupt:
         say("stopped")
 
