@@ -5,8 +5,8 @@ from pathlib import Path
 from fedlora.adapter import peft_config
 from fedlora.adapter.peft_folder import CONFIG, SIDECAR
 from fedlora.backbone.load import BaseModel, load_base
-from fedlora.backbone.weights import EMBEDDED
 from fedlora.config import BackboneConfig
+from fedlora.config.model import EMBEDDED
 from fedlora.errors import FedloraError
 
 

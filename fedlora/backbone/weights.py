@@ -13,15 +13,11 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from fedlora.backbone.florence2 import HUB_ID
+from fedlora.config.model import EMBEDDED, PACKAGED
 from fedlora.errors import FedloraError
 
 ASSETS = Path(__file__).parent.parent / "assets"
 
-PACKAGED = ("tiny_vit", "mini_vit", "tiny_clip", "tiny_florence")
-"""Models that lie in `ASSETS`."""
-
-EMBEDDED = (*PACKAGED, "minilm", "smollm2")
-"""Models that need no network."""
 
 _ANY_EMBEDDED = f"an embedded model ({', '.join(EMBEDDED)})"
 

@@ -54,13 +54,14 @@ class Quarantine:
         Raises:
             FedloraError: the folder cannot be written to.
         """
-        name = _name(record, adapter.digest())
+        digest = adapter.digest()
+        name = _name(record, digest)
         about = {
             "spec": adapter.spec.to_json(),
             "record": {**asdict(record), "metrics": dict(record.metrics)},
             "reason": reason,
         }
-        about["sum"] = _sum(about, vector, adapter.digest())
+        about["sum"] = _sum(about, vector, digest)
         tensors = {**adapter.tensors(), _VECTOR: vector}
         atomic.write_bytes(self._path(name), frame.pack(tensors, _KEY, json.dumps(about)))
         return name
@@ -138,9 +139,10 @@ class Quarantine:
             spec = AdapterSpec.from_json(about["spec"])
             record = Record(**about["record"])
             adapter = LoraAdapter.from_tensors(spec, tensors)
-            if about.pop("sum") != _sum(about, vector, adapter.digest()):
+            digest = adapter.digest()
+            if about.pop("sum") != _sum(about, vector, digest):
                 raise FedloraError("it is not what was held")
-            name = _name(record, adapter.digest())
+            name = _name(record, digest)
         except (OSError, FedloraError, KeyError, TypeError) as error:
             raise FedloraError(
                 f"'{file}' is damaged ({str(error)[:120]}): drop it, what it held is lost"

@@ -28,6 +28,12 @@ Template = Annotated[str, AfterValidator(_with_a_place)]
 """A prompt with a place for a class name."""
 
 
+PACKAGED = ("tiny_vit", "mini_vit", "tiny_clip", "tiny_florence")
+"""Models that lie in fedlora's own assets."""
+EMBEDDED = (*PACKAGED, "minilm", "smollm2")
+"""Models that need no network."""
+
+
 class BackboneConfig(Section):
     """The frozen base model: an embedded name, a local folder, or a hub id."""
 

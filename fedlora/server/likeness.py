@@ -79,9 +79,9 @@ def scaled(vectors: Tensor) -> Tensor:
     """
     values = vectors.double()
     apart = values - values.quantile(0.5, dim=0)
-    spread = 1.4826 * apart.abs().quantile(0.5, dim=0)
-    spread = torch.where(spread > 0, spread, values.std(0, correction=0))
-    return apart / spread.clamp_min(1e-12)
+    scale = 1.4826 * apart.abs().quantile(0.5, dim=0)
+    scale = torch.where(scale > 0, scale, values.std(0, correction=0))
+    return apart / scale.clamp_min(1e-12)
 
 
 def nearest(vectors: Tensor, count: int) -> list[list[int]]:

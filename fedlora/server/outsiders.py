@@ -1,6 +1,6 @@
 """Adapters that somebody brings to a bank by hand: judged as those of clients are."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -13,6 +13,8 @@ from fedlora.errors import FedloraError
 from fedlora.server.admitting import in_bank
 from fedlora.server.screening import screen
 from fedlora.server.vetting import Suspect, vet
+
+_Key = tuple[str, int, int, int, int]
 
 
 def let_in(config: RunConfig, folder: Path, bank: Bank, arrivals: Sequence[Arrival]) -> list[str]:
@@ -35,13 +37,11 @@ def let_in(config: RunConfig, folder: Path, bank: Bank, arrivals: Sequence[Arriv
             added; or its file has changed since it was judged.
     """
     quarantine = Quarantine(folder / FOLDER)
-    _check(arrivals, bank, config)
-    there = {(record.key, record.digest) for record in bank.records()}
+    there = {record.key: record.digest for record in bank.records()}
+    _check(arrivals, bank, there, config)
     reasons = [quarantine.reason(one.record, one.digest) for one in arrivals]
     new = [
-        at
-        for at, one in enumerate(arrivals)
-        if reasons[at] is None and (one.record.key, one.digest) not in there
+        at for at, one in enumerate(arrivals) if reasons[at] is None and one.record.key not in there
     ]
     members = _together(arrivals, new)
     suspects = [_suspect(n, [arrivals[at] for at in own]) for n, own in enumerate(members)]
@@ -59,9 +59,11 @@ def let_in(config: RunConfig, folder: Path, bank: Bank, arrivals: Sequence[Arriv
     return [why or "" for why in reasons]
 
 
-def _check(arrivals: Sequence[Arrival], bank: Bank, config: RunConfig) -> None:
-    """Refuse what no bank of this kind holds, or not beside the others that came."""
-    keys = {record.key: record.digest for record in bank.records()}
+def _check(
+    arrivals: Sequence[Arrival], bank: Bank, there: Mapping[_Key, str], config: RunConfig
+) -> None:
+    """Refuse what no bank of this kind holds, or not beside what is there and the others."""
+    keys = dict(there)
     for one in arrivals:
         try:
             bank.check_vector(one.vector)

@@ -17,8 +17,8 @@ from fedlora.errors import FedloraError
 from fedlora.finetune.local import put
 from fedlora.finetune.objectives.contract import take
 from fedlora.runtime.inprocess import InPacks
-from fedlora.server import hardening as trimming
 from fedlora.server.federation import federate
+from fedlora.server.hardening import PHASE as TRIMMING
 from fedlora.server.observer import Silent
 
 Row = dict[str, Any]
@@ -67,7 +67,7 @@ def _kept_out(folder: Path) -> set[int]:
     held = {one.record.client for one in Quarantine(folder / FOLDER) if one.record.round == 0}
     lines = (folder / "metrics.jsonl").read_text().splitlines()
     told = [json.loads(line) for line in lines]
-    return held | {line["client"] for line in told if line["phase"] == trimming.PHASE}
+    return held | {line["client"] for line in told if line["phase"] == TRIMMING}
 
 
 def _backdoor(client: Client, handed: Bank) -> float:

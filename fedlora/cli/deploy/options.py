@@ -12,8 +12,6 @@ from rich.console import Console
 
 from fedlora.errors import FedloraError
 
-EMBEDDED = ("tiny_vit", "mini_vit", "tiny_clip", "tiny_florence", "minilm", "smollm2", "florence2")
-
 PlaceArgument = Annotated[
     Path,
     typer.Argument(
@@ -41,12 +39,14 @@ def model_folder(path: Path | None) -> str | None:
     Raises:
         FedloraError: it is a folder without a model, or the path of none.
     """
+    from fedlora.config.model import EMBEDDED
+
     if path is None or str(path) in ("", "."):
         return None
     folder = path.expanduser()
     if (folder / "config.json").is_file():
         return str(folder.absolute())
-    if folder.exists() or ("/" not in str(path) and str(path) not in EMBEDDED):
+    if folder.exists() or ("/" not in str(path) and str(path) not in (*EMBEDDED, "florence2")):
         raise FedloraError(f"--model: {folder}: no config.json there; name a model's folder")
     return str(path)
 

@@ -147,7 +147,7 @@ class _Keeper:
                 await writer.start_tls(self._doors.certificate)
                 head = await _head(reader)
             if head.startswith(CLOCK):
-                _, keys = _headers(_lines(head))
+                _, keys = _headers(_lines(head)[1:])
                 told = self._doors.standing(keys[0]) if len(keys) == 1 else Standing.UNKNOWN
                 line = f"{STANDING}: {told}\r\n".encode()
                 writer.write(b"HTTP/1.1 204 No Content\r\nDate: %s\r\n%s\r\n" % (_date(), line))
@@ -269,8 +269,7 @@ def parse_head(head: bytes) -> Head:
     """
     if len(head) > _MOST_HEAD:
         raise RefusalError(f"a request's head of more than {_MOST_HEAD} bytes")
-    request = head.decode("latin-1").partition("\r\n")[0]
-    lines = _lines(head)
+    request, *lines = _lines(head)
     words = request.split(" ")
     if len(words) != 3 or words[0] != "POST" or words[2] != "HTTP/1.1":
         raise RefusalError("not a request of Flower's")
@@ -287,14 +286,14 @@ def parse_head(head: bytes) -> Head:
 
 
 def _lines(head: bytes) -> list[str]:
-    """The lines of a head after the first.
+    """The lines of a head.
 
     Raises:
-        RefusalError: one of them, or the first, could be read as two.
+        RefusalError: one of them could be read as two.
     """
-    request, *lines = head.decode("latin-1").split("\r\n")[:-2]
+    lines = head.decode("latin-1").split("\r\n")[:-2]
     # A lone CR or LF ends a line for some readers: what follows would be another request.
-    if any(not re.fullmatch(r"[\t\x20-\x7e\x80-\xff]*", line) for line in (request, *lines)):
+    if any(not re.fullmatch(r"[\t\x20-\x7e\x80-\xff]*", line) for line in lines):
         raise RefusalError("a control character in a request's head")
     return lines
 

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -58,7 +59,8 @@ class _Host:
         self._config, self._seed, self._origin = config.model_dump_json(), seed, origin
         self._met: dict[int, float] = {}
         self._asked: dict[str, tuple[int, str]] = {}
-        self._failed: dict[int, tuple[int, float]] = {}
+        self._failures: Counter[int] = Counter()
+        self._due: dict[int, float] = {}
         self.note = LogObserver().note
 
     def look(self) -> None:
@@ -66,7 +68,7 @@ class _Host:
         here = set(self._grid.get_node_ids())
         self._met = {node: since for node, since in self._met.items() if node in here}
         self._asked = {k: v for k, v in self._asked.items() if v[0] in here}
-        self._failed = {node: how for node, how in self._failed.items() if node in here}
+        self._failures = Counter({n: times for n, times in self._failures.items() if n in here})
         self._forgive()
         for node in here - set(self._met):
             if len(self._asked) < _MOST_AT_ONCE:
@@ -78,17 +80,17 @@ class _Host:
                 self._go_on(node, action, _frame(answer))
             except Exception as error:  # noqa: BLE001 - whatever one sends, others are served
                 if NO_NEWCOMER not in str(error):
-                    times, _ = self._failed.get(node, (0, 0.0))
-                    self._failed[node] = (times + 1, time.monotonic())
+                    self._failures[node] += 1
+                    if self._failures[node] < _TRIES:
+                        self._due[node] = time.monotonic() + _PAUSE
                     self.note(f"a newcomer was not served: {' '.join(str(error).split())[:300]}")
 
     def _forgive(self) -> None:
-        """Whoever was not served is as new after a while; not for ever."""
+        """Whoever was not served is as new after a while."""
         now = time.monotonic()
-        for node, (times, since) in self._failed.items():
-            if times < _TRIES and now - since > _PAUSE and node in self._met:
-                self._failed[node] = (times, now + _PATIENCE)
-                del self._met[node]
+        for node in [node for node, when in self._due.items() if now > when]:
+            del self._due[node]
+            self._met.pop(node, None)
 
     def _go_on(self, node: int, action: str, frame: bytes) -> None:
         if action == "describe":
