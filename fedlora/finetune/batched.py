@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from fedlora.backbone.packed import packed
 from fedlora.errors import FedloraError
 from fedlora.finetune.activation_cache import replay
 from fedlora.finetune.clientwise_adamw import ClientwiseAdamW
@@ -46,7 +47,7 @@ def train_many(jobs: Sequence[Job], go_on: Callable[[int], bool] = lambda _: Tru
         return []
     _check(jobs)
     slot = jobs[0].objective.slot
-    with many_adapters(slot) as routing:
+    with packed(slot.model), many_adapters(slot) as routing:
         group = _Group(jobs, routing)
         while group.courses:
             examples = group.step()

@@ -1,0 +1,85 @@
+"""Frozen dense layers that multiply by copies of their weights, laid out for the processor."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+SMALLEST = 1 << 16
+"""Values of a weight; smaller ones gain nothing."""
+
+MOST = 128 << 20
+"""Bytes of all copies; a model that needs more gains less than they cost."""
+
+
+@contextmanager
+def packed(model: nn.Module) -> Iterator[None]:
+    """For as long as the block runs, products with frozen weights skip the copying of blocks.
+
+    A product of matrices first copies both into blocks; a frozen weight needs that once, not at
+    each step, and oneDNN's kernels for AVX-512 make use of it (measured: 1.1 times MKL's speed
+    with 16 clients at once, on an AMD processor). Each weight is packed twice, the second time
+    transposed for the gradient. Results differ by rounding. A model on another device or processor,
+    in another precision or too large is left as it is. Weights must not change inside the block.
+    """
+    layers = _layers(model)
+    for layer in layers:
+        layer.forward = _forward(layer)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            del layer.forward  # the instance's own, which hid that of its class
+
+
+def _layers(model: nn.Module) -> list[nn.Module]:
+    """Those that are packed; none where it would not pay."""
+    able = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    if not able or torch.backends.cpu.get_cpu_capability() != "AVX512":
+        return []
+    layers = [
+        module
+        for module in model.modules()
+        if type(module) is nn.Linear
+        and not module.weight.requires_grad
+        and module.weight.dtype == torch.float32
+        and module.weight.device.type == "cpu"
+        and module.weight.numel() >= SMALLEST
+    ]
+    copies = sum(2 * layer.weight.nbytes for layer in layers)
+    return list(layers) if copies <= MOST else []
+
+
+def _forward(layer: nn.Module) -> Callable[[Tensor], Tensor]:
+    weight: Tensor = layer.get_parameter("weight").detach()
+    bias = layer.bias
+    pack: Any = torch.ops.mkldnn._reorder_linear_weight
+    ahead, back = pack(weight), pack(weight.T.contiguous())
+
+    def forward(x: Tensor) -> Tensor:
+        out: Tensor = _Product.apply(x, ahead, back, bias)  # type: ignore[no-untyped-call]
+        return out
+
+    return forward
+
+
+class _Product(torch.autograd.Function):
+    """x W^T + b of a frozen layer: x is (..., d_in), the result (..., d_out)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, ahead: Tensor, back: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.back = back
+        return _multiplied(x, ahead, bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        return _multiplied(gradient, ctx.back, None), None, None, None
+
+
+def _multiplied(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    out: Tensor = torch.ops.mkldnn._linear_pointwise(x.contiguous(), weight, bias, "none", [], "")
+    return out
