@@ -34,6 +34,9 @@ class Names(Protocol):
         ...
 
 
+LONGEST_TASK = 1000
+"""Characters of a task's name."""
+
 ROSTER = "roster"
 """What a message asks for that asks for the names; the answer holds `bank` and `held_out`."""
 
@@ -56,6 +59,12 @@ def seats(config: RunConfig, names: Names | None = None) -> list[Seat]:
     if not names.bank:
         raise FedloraError("tasks: the family yields no task for the bank; raise tasks.bank")
     everyone = [*names.bank, *names.held_out]
+    longest = max(everyone, key=len)
+    if len(longest) > LONGEST_TASK:
+        raise FedloraError(
+            f"tasks: '{longest[:40]}...' has {len(longest):,} characters, a name at most"
+            f" {LONGEST_TASK}; shorten the value or the labels that it is made of"
+        )
     if len(set(everyone)) < len(everyone):
         twice = next(name for name in everyone if everyone.count(name) > 1)
         raise FedloraError(f"tasks: '{twice}' is named twice; a held-out task is never in the bank")

@@ -1,7 +1,8 @@
 """The bases of every config section, and what is said when one is wrong."""
 
 import re
-from typing import Any, ClassVar, Self, TypeVar
+from types import NoneType
+from typing import Any, ClassVar, Self, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic.fields import FieldInfo
@@ -13,9 +14,9 @@ T = TypeVar("T", bound=BaseModel)
 
 
 class Section(BaseModel):
-    """Frozen, and deaf to nothing: an unknown key is an error."""
+    """Frozen, and deaf to nothing: an unknown key is an error, and so is infinity."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
@@ -104,22 +105,42 @@ def _explain(error: ValidationError, model: type[BaseModel]) -> str:
     if first["type"] == "model_type":
         known = _fields_at(model, first["loc"])
         example = "name" if "name" in known else known[0]
-        return f"{key}: takes keys, not {first['input']!r}; give one, such as {key}.{example}"
+        given = first["input"]
+        remedy = f"give one, such as {key}.{example}"
+        if example == "name" and isinstance(first["loc"][-1], int):  # an entry of a list
+            remedy = f"write {{name: {given}}}"
+        return f"{key}: takes keys, not {given!r}; {remedy}"
     problem = first["msg"].removeprefix("Value error, ").removesuffix(" after validation, not 0")
     problem = re.sub(r"^\w+ should (be|have)\b", r"must \1", problem)
+    problem = problem.replace("a valid tuple", "a list, such as [...]")
     # A section's own complaint begins with one of its keys, which then continues the path.
-    continues = first["type"] == "value_error" and problem.partition(":")[0].isidentifier()
+    steps = problem.partition(":")[0].split(".")
+    continues = first["type"] == "value_error" and all(map(_is_key, steps))
     separator = "." if continues else ": "
     given = "" if first["type"] == "value_error" else f" (got {first['input']!r})"
     return f"{key}{separator}{problem}{given}" if key else f"{problem}{given}"
 
 
 def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
-    """The field names of the section that a path of keys leads to."""
+    """The field names of the section that a path of keys leads to; none where it leads to none."""
+    place: Any = model
     for step in path:
-        field = model.model_fields.get(str(step))
-        if field is None or not isinstance(field.annotation, type):
-            break
-        if issubclass(field.annotation, BaseModel):
-            model = field.annotation
-    return sorted(model.model_fields)
+        if not _is_section(place):  # a tuple of sections or a mapping to them
+            place = next(filter(_is_section, map(only, get_args(place))), None)
+        elif field := place.model_fields.get(str(step)):
+            place = only(field.annotation)
+    return sorted(place.model_fields) if _is_section(place) else []
+
+
+def _is_key(step: str) -> bool:
+    return step.isidentifier() or step.isdecimal()
+
+
+def _is_section(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def only(annotation: Any) -> Any:
+    """X of `X | None`, and of anything else itself."""
+    options = [option for option in get_args(annotation) if option is not NoneType]
+    return options[0] if len(options) == 1 else annotation

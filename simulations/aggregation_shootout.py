@@ -6,6 +6,8 @@ clients have ranks 1, 2 and 4. After each round every client says how well it is
     python simulations/aggregation_shootout.py
 """
 
+import argparse
+
 from rich.console import Console
 from rich.table import Table
 
@@ -13,6 +15,8 @@ from fedlora.bench.comm.cases import MIXED, SMALLEST, mixed
 from fedlora.bench.comm.curve import at_bytes, curve
 from fedlora.bench.comm.families import VISION
 from fedlora.cli.console import watching
+
+argparse.ArgumentParser(description=__doc__.partition("\n")[0]).parse_args()
 
 # The methods that can mix ranks, and averaging at the rank that every client has.
 federations = {name: mixed(VISION, name) for name in (*MIXED, SMALLEST)}

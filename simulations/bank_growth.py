@@ -3,7 +3,7 @@
 python simulations/bank_growth.py [FOLDER]
 """
 
-import sys
+import argparse
 from pathlib import Path
 
 from rich.console import Console
@@ -12,8 +12,10 @@ import fedlora
 from fedlora.cli.console import watching
 from fedlora.report import table
 
+parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+parser.add_argument("folder", nargs="?", type=Path, default=Path("runs", "bank_growth"))
+root = parser.parse_args().folder
 console = Console()
-root = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("runs") / "bank_growth"
 
 # The data: pairs of a rotation and a corruption. Newcomers bring pairs that nobody has, of a
 # rotation and a corruption that somebody has.

@@ -7,6 +7,8 @@ wrapped one.
     python simulations/clip_federation.py
 """
 
+import argparse
+
 import numpy as np
 import torch
 from rich.console import Console
@@ -18,6 +20,8 @@ from fedlora.lora import CLIPLoRAWrapper, FederatedCLIPModel, LoRAConfig
 from fedlora.tasks.image_transform import ImageTransform
 from fedlora.tasks.shards import shard
 from fedlora.tasks.sources.fashion_mnist import LABEL_NAMES, Config, FashionMnist
+
+argparse.ArgumentParser(description=__doc__.partition("\n")[0]).parse_args()
 
 CLIENTS, ROUNDS, BATCH = 10, 8, 32
 

@@ -6,6 +6,8 @@ class alignment, and by heads alone on a frozen model.
     python simulations/continual_stream.py
 """
 
+import argparse
+
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -17,6 +19,8 @@ from fedlora.continual.learner import Learner
 from fedlora.continual.metrics import summarise
 from fedlora.continual.stream import encode_stream
 from fedlora.section import parse
+
+argparse.ArgumentParser(description=__doc__.partition("\n")[0]).parse_args()
 
 METHODS = {
     "sequential LoRA": ("seq_lora", {}),

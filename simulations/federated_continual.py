@@ -6,6 +6,7 @@ is designed by the server from sums of x x^T; sequential LoRA averages what it t
     python simulations/federated_continual.py
 """
 
+import argparse
 from pathlib import Path
 
 from rich.console import Console
@@ -14,6 +15,8 @@ from rich.table import Table
 import fedlora
 from fedlora.cli.console import watching
 from fedlora.config.continual import MethodPart
+
+argparse.ArgumentParser(description=__doc__.partition("\n")[0]).parse_args()
 
 RUNS = {
     "sequential LoRA": {"method": MethodPart(name="seq_lora")},

@@ -5,6 +5,7 @@
 Twenty image domains on the tiny ViT, four of them kept back; a few minutes on two cores.
 """
 
+import argparse
 import tempfile
 from pathlib import Path
 
@@ -44,6 +45,7 @@ def settings() -> RunConfig:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__.partition("\n")[0]).parse_args()
     config = settings()
     with tempfile.TemporaryDirectory() as folder:
         workshop = Workshop.begin(config, Path(folder))

@@ -5,15 +5,19 @@
 With the folder of a run of it that was killed, that run goes on.
 """
 
-import sys
+import argparse
 from pathlib import Path
 
 from rich.console import Console
 
 import fedlora
 from fedlora.cli.console import watching
+from fedlora.cli.errors import one_line_errors
 from fedlora.report import build, table
 
+parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+parser.add_argument("folder", nargs="?", type=Path, metavar="RUN_FOLDER")
+folder = parser.parse_args().folder
 console = Console()
 
 # The data: Fashion-MNIST under 24 different rotations and contrasts, one client each, and six
@@ -26,9 +30,9 @@ config = fedlora.load(
 # The clients: each fine-tunes a LoRA on its own images and sends the adapter alone. The server
 # keeps the adapters, learns what they look like given a task vector, and hands every newcomer
 # one adapter in one message.
-if len(sys.argv) > 1:
-    folder = Path(sys.argv[1])
-    config = fedlora.resume(folder)
+if folder:
+    with one_line_errors():
+        config = fedlora.resume(folder)
 else:
     folder = fedlora.create(config, Path("runs"))
 with watching() as observer:

@@ -6,6 +6,7 @@ smaller alpha, the fewer classes a client sees.
     python simulations/noniid_shards.py
 """
 
+import argparse
 from pathlib import Path
 
 from rich.console import Console
@@ -13,6 +14,8 @@ from rich.table import Table
 
 import fedlora
 from fedlora.cli.console import watching
+
+argparse.ArgumentParser(description=__doc__.partition("\n")[0]).parse_args()
 
 METHODS = ("base", "mean", "topk", "generated", "local")
 

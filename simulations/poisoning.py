@@ -5,17 +5,20 @@
 ATTACK is a name of docs/trust.md, sign_flip when absent.
 """
 
-import sys
+import argparse
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 import fedlora
+from fedlora import registry
 from fedlora.cli.console import watching
 
+parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+parser.add_argument("attack", nargs="?", default="sign_flip", choices=registry.names("attacks"))
+attack = parser.parse_args().attack
 console = Console()
-attack = sys.argv[1] if len(sys.argv) > 1 else "sign_flip"
 
 # The data: Fashion-MNIST under 20 rotations and contrasts, one client each, and five newcomers.
 # Screening is off and the rounds are plain averages, until the third time.

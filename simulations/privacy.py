@@ -6,6 +6,8 @@ images, and how well somebody who holds the adapter tells the images that it was
     python simulations/privacy.py
 """
 
+import argparse
+
 from rich.console import Console
 from rich.table import Table
 
@@ -16,6 +18,8 @@ from fedlora.evaluation.membership import membership
 from fedlora.finetune.local import fresh, put, train
 from fedlora.finetune.private import Protection
 from fedlora.privacy.accounting import Steps, noise_multiplier
+
+argparse.ArgumentParser(description=__doc__.partition("\n")[0]).parse_args()
 
 TRAIN, EPOCHS, BATCH = 200, 8, 50
 BUDGETS = (1.0, 4.0, 16.0, None)

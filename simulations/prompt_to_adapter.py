@@ -5,7 +5,7 @@ python simulations/prompt_to_adapter.py [RUN_FOLDER]
 Needs `make data ONLY=clothing_reviews`.
 """
 
-import sys
+import argparse
 from pathlib import Path
 
 from rich.console import Console
@@ -14,9 +14,13 @@ import fedlora
 from fedlora.adapter.product import distance, norm
 from fedlora.backbone.text_encoder import open_encoder
 from fedlora.cli.console import watching
+from fedlora.cli.errors import one_line_errors
 from fedlora.generators.hyperconv import HyperConv
 from fedlora.report import table
 
+parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+parser.add_argument("folder", nargs="?", type=Path, metavar="RUN_FOLDER")
+folder = parser.parse_args().folder
 console = Console()
 
 # The data: reviews of clothes. Each client tells four classes of clothes apart, another four each;
@@ -28,8 +32,8 @@ config = fedlora.load(
 
 # The clients: each fine-tunes an adapter, and sends it with the encodings of 16 of its reviews. The
 # server deals these into groups of four and learns which adapter belongs to such a group.
-folder = Path(sys.argv[1]) if len(sys.argv) > 1 else fedlora.create(config, Path("runs"))
-with watching() as observer:
+with one_line_errors(), watching() as observer:
+    folder = folder or fedlora.create(config, Path("runs"))
     fedlora.run(config, folder, observer)
 console.print(table(folder))
 

@@ -35,6 +35,12 @@ def test_what_is_dumped_loads_as_the_same_configuration(file: Path, tmp_path: Pa
     ("override", "says"),
     [
         ("lora.rnak=8", r"lora\.rnak: unknown key; did you mean 'rank'\?"),
+        ("privacy.examples.epsilonn=1", r"privacy\.examples\.epsilonn: .*did you mean 'epsilon'"),
+        ("privacy.clients.foo=1", r"choose one of clip, delta, epsilon"),
+        ("privacy.examples.epsilon=.inf", r"epsilon: must be a finite number \(got inf\)"),
+        ("evaluation.baselines=[mean]", r"baselines\.0: takes keys, .* write \{name: mean\}"),
+        ("evaluation.baselines=mean", r"baselines: must be a list"),
+        ("tasks.splits.trai=3", r"tasks\.splits\.trai: unknown key; did you mean 'train'"),
         ("lorra.rank=8", r"lorra: unknown key; did you mean 'lora'\?"),
         ("lora.rank=many", r"lora\.rank: .*integer.*many"),
         ("lora.rank=0", r"lora\.rank: .*greater than or equal to 1"),

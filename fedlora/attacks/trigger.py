@@ -14,9 +14,12 @@ def stamped(rows: Mapping[str, Tensor], size: int, token: int) -> dict[str, Tens
     place of their first one after the opening.
 
     Raises:
-        FedloraError: the rows are neither.
+        FedloraError: the rows are neither, or the mark is larger than the images.
     """
     if "pixel_values" in rows:
+        side = min(rows["pixel_values"].shape[-2:])
+        if size > side:
+            raise FedloraError(f"attackers.attack.size={size}: images have {side} pixels a side")
         marked = rows["pixel_values"].clone()
         marked[..., -size:, -size:] = 1.0 if marked.is_floating_point() else 255
         return {**rows, "pixel_values": marked}

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from fedlora.errors import FedloraError
+from fedlora.roster import LONGEST_TASK
 
 IMPORTED = -1
 """The client that adapters from outside are booked under: nobody's index."""
-
-LONGEST_TASK = 1000
 
 
 @dataclass(frozen=True)

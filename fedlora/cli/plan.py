@@ -11,6 +11,7 @@ from fedlora.cli.console import watching
 from fedlora.cli.output import show
 from fedlora.cli.stream_plan import plan_stream
 from fedlora.client.client import Client
+from fedlora.client.protecting import protection_of
 from fedlora.config import RunConfig
 from fedlora.finetune.local import fresh
 from fedlora.finetune.task_vector import task_vector
@@ -72,5 +73,6 @@ def _examples(client: Client, observer: Observer) -> list[int]:
     counts = []
     for seat in client.seats:
         counts.append(client.desk(seat.client).examples)
+        protection_of(client.config, counts[-1])  # a budget may be too small for its examples
         observer.advance()
     return counts

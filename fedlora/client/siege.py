@@ -3,32 +3,21 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-import torch
 from torch import Tensor
 
 from fedlora import seeding
 from fedlora.adapter import LoraAdapter
-from fedlora.aggregation.suspects import at_most
 from fedlora.attacks.contract import Attack, Sight
 from fedlora.client.desk import Desk
 from fedlora.client.lessons import LESSONS, Answer
 from fedlora.client.workplace import Workplace
 from fedlora.config import RunConfig
 from fedlora.errors import FedloraError
+from fedlora.evaluation.attackers import attackers_of
 from fedlora.finetune.job import Job, Trained
 from fedlora.finetune.task_vector import task_vector
 from fedlora.roster import Seat
 from fedlora.wire.message import Message
-
-
-def attackers_of(config: RunConfig, seats: Sequence[Seat], seed: int) -> tuple[int, ...]:
-    """The clients that attack, in order; drawn from the run's seed, newcomers never."""
-    if config.attackers is None:
-        return ()
-    bank = [seat.client for seat in seats if seat.role == "bank"]
-    count = max(1, at_most(config.attackers.share, len(bank)))
-    order = torch.randperm(len(bank), generator=seeding.generator(seed, "attackers"))
-    return tuple(sorted(bank[int(at)] for at in order[:count]))
 
 
 class Siege:
@@ -44,9 +33,9 @@ class Siege:
     def __init__(self, config: RunConfig, seats: Sequence[Seat], seed: int) -> None:
         assert config.attackers is not None
         self.attack: Attack = config.attackers.attack.build()
-        self.clients = frozenset(attackers_of(config, seats, seed))
         self._seats = seats
         self._bank = sum(seat.role == "bank" for seat in seats)
+        self.clients = frozenset(attackers_of(config, self._bank, seed))
         if self.attack.colludes and len(self.clients) < 2:
             share, name = config.attackers.share, config.attackers.attack.name
             raise FedloraError(

@@ -5,8 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from types import NoneType
-from typing import Any, get_args
+from typing import Any
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -16,7 +15,7 @@ from yaml import YAMLError
 from fedlora.config.clip_lora import with_own_keys
 from fedlora.config.run import RunConfig
 from fedlora.errors import FedloraError
-from fedlora.section import Part, parse
+from fedlora.section import Part, only, parse
 
 _NOT_YAML = (
     YAMLError, OmegaConfBaseException, ValueError, TypeError, AttributeError, LookupError,
@@ -131,15 +130,9 @@ def _is_part(path: tuple[str, ...]) -> bool:
     model: Any = RunConfig
     for step in path:
         field = model.model_fields.get(step)
-        model = _only(field.annotation) if field else None
+        model = only(field.annotation) if field else None
         if not isinstance(model, type) or not issubclass(model, BaseModel):
             return False
         if issubclass(model, Part):
             return True
     return False
-
-
-def _only(annotation: Any) -> Any:
-    """X of `X | None`, and of anything else itself."""
-    options = [option for option in get_args(annotation) if option is not NoneType]
-    return options[0] if len(options) == 1 else annotation

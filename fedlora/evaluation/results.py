@@ -1,13 +1,14 @@
 """results.json: what the seeds of a run add up to."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from fedlora.config import RunConfig
 from fedlora.errors import FedloraError
+from fedlora.evaluation.attackers import siege
 from fedlora.evaluation.spending import spent
 from fedlora.evaluation.table import Row, summarise
 from fedlora.run_folder import seed_folder
@@ -30,10 +31,8 @@ def compile_results(config: RunConfig, folder: Path) -> dict[str, Any]:
     facts = {seed: _read(file) for seed, file in done.items()}
     missing = {seed: _read(seed_folder(folder, seed) / "lost.jsonl") for seed in done}
     lost = [{"seed": seed, **line} for seed, lines in missing.items() for line in lines]
-    told = [
-        (_read(seed_folder(folder, seed) / "metrics.jsonl"), missing[seed])
-        for seed in (done if config.privacy else ())
-    ]
+    asks = config.privacy or config.attackers
+    metrics = {s: _read(seed_folder(folder, s) / "metrics.jsonl") for s in done if asks}
     return {
         "metric": metric,
         "higher_is_better": metric != "nll",
@@ -43,7 +42,12 @@ def compile_results(config: RunConfig, folder: Path) -> dict[str, Any]:
         "summary": [asdict(summary) for summary in summarise(rows)],
         "bytes": _bytes(config, folder, facts),
         "lost": lost,
-        "privacy": spent(config, told),
+        "privacy": spent(config, [(metrics[seed], missing[seed]) for seed in metrics]),
+        "attackers": [
+            siege(config, seed, facts[seed]["bank_clients"], [*missing[seed], *_left_out(lines)])
+            for seed, lines in metrics.items()
+            if config.attackers
+        ],
         "seconds": sum(_read(seed_folder(folder, seed) / "seconds.json") for seed in done),
         "fingerprint": {str(seed): fact["fingerprint"] for seed, fact in facts.items()},
     }
@@ -72,6 +76,11 @@ def _bytes(config: RunConfig, folder: Path, facts: Mapping[int, Any]) -> dict[st
         "full_finetuning_of_bank": sum(rival.full for rival in of_bank),
         "by_purpose": by_purpose(entries),
     }
+
+
+def _left_out(metrics: Sequence[Any]) -> list[Any]:
+    """What generators did not learn from."""
+    return [line for line in metrics if line["phase"] == "trimming"]
 
 
 def _turns(config: RunConfig, clients: int) -> int:

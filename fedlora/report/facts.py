@@ -11,6 +11,7 @@ from fedlora.report.outcome import Line, line
 from fedlora.report.results import Lost
 from fedlora.report.run_folder import RunFolder
 from fedlora.report.series import step
+from fedlora.report.siege import attacked
 
 MOST_LOST = 200
 """Lost contributions that the page lists."""
@@ -96,7 +97,7 @@ def lost(run: RunFolder) -> tuple[list[Lost], int]:
 
 
 def run_facts(run: RunFolder) -> list[tuple[str, str]]:
-    """What was run, what it spent of privacy, and the fingerprints of what it made."""
+    """What was run, what it spent of privacy, who attacked, and fingerprints of what it made."""
     of_stream = (
         ("Method", "continual.method.name"),
         ("Rounds a task", "continual.rounds"),
@@ -121,7 +122,8 @@ def run_facts(run: RunFolder) -> list[tuple[str, str]]:
         if isinstance(values, dict)
         for name, value in values.items()
     ]
-    return [(label, value) for label, value in named if value] + privacy.spent(run) + prints
+    present = [(label, value) for label, value in named if value]
+    return present + privacy.spent(run) + attacked(run) + prints
 
 
 def _place(phase: object) -> int:

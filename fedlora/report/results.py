@@ -81,6 +81,16 @@ class Spent(_Part):
     budget: float
 
 
+class Siege(_Part):
+    """Of one seed: who attacked, and of how many attackers and others something was kept out."""
+
+    seed: int
+    clients: int
+    attackers: tuple[int, ...]
+    caught: int
+    wronged: int
+
+
 class Results(_Part):
     """The whole file; `metric` is better when higher unless `higher_is_better` is false.
 
@@ -97,6 +107,7 @@ class Results(_Part):
     bytes: Bytes | None = None
     lost: tuple[Lost, ...] = ()
     privacy: tuple[Spent, ...] = ()
+    attackers: tuple[Siege, ...] = ()
     seconds: Number = None
     peak_memory_bytes: int | None = None
     fingerprint: dict[str, Any] = {}

@@ -12,13 +12,14 @@ from fedlora.report.outcome import Line, lines
 from fedlora.report.privacy import spent
 from fedlora.report.run_folder import read
 from fedlora.report.sentences import comparisons, headline
+from fedlora.report.siege import attacked
 from fedlora.report.stream import words
 
 
 def table(run: Path) -> Table:
     """Mean, 95% interval and share of the gap of every method, the winners marked.
 
-    Below it the comparisons, and what was spent of privacy budgets.
+    Below it the comparisons, and what was spent of privacy budgets, and who attacked.
 
     Raises:
         FedloraError: the path is not a run folder, or its results cannot be read.
@@ -28,7 +29,8 @@ def table(run: Path) -> Table:
         return words.table(folder)
     found = lines(folder)
     metric = folder.results.unit
-    said = [*comparisons(folder, found), *(f"{name}: {what}." for name, what in spent(folder))]
+    told = [*spent(folder), *attacked(folder)]
+    said = [*comparisons(folder, found), *(f"{name}: {what}." for name, what in told)]
     out = Table(
         title=escape(str(headline(folder, found))),
         caption="\n".join(escape(sentence) for sentence in said),
@@ -63,6 +65,7 @@ def as_json(run: Path) -> dict[str, Any]:
         "headline": str(headline(folder, found)),
         "comparisons": comparisons(folder, found),
         "privacy": [each.model_dump() for each in folder.results.privacy],
+        "attackers": [each.model_dump() for each in folder.results.attackers],
         "lines": [
             {
                 "method": line.method.name,

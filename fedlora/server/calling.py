@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 
-from fedlora.bank.record import LONGEST_TASK
 from fedlora.config import RunConfig
 from fedlora.errors import FedloraError
-from fedlora.roster import ROSTER, Seat, seats
+from fedlora.roster import LONGEST_TASK, ROSTER, Seat, seats
 from fedlora.server.asking import Asker
 from fedlora.wire.message import Message
 

@@ -12,7 +12,7 @@ from fedlora.section import Section
 from fedlora.tasks.contract import Examples, Table, Task, TaskFamily, TaskNames
 from fedlora.tasks.image_files import ImageFiles
 from fedlora.tasks.image_transform import ImageTransform
-from fedlora.tasks.naming import task_name, unknown_task
+from fedlora.tasks.naming import distinct_names, unknown_task
 from fedlora.tasks.source_part import SourcePart
 from fedlora.tasks.splits import Splits, make_task, split_rows, test_mask
 
@@ -96,6 +96,5 @@ class ClassStream(TaskFamily):
             present = rng.permutation(present)
         cuts = range(config.classes_per_task, len(present), config.classes_per_task)
         parts = [tuple(sorted(part.tolist())) for part in np.split(present, list(cuts))]
-        return {
-            "+".join(task_name(table.label_names[label]) for label in part): part for part in parts
-        }
+        names = distinct_names(table.label_names, f"the labels of '{config.source.title}'")
+        return {"+".join(names[table.label_names[label]] for label in part): part for part in parts}

@@ -11,7 +11,7 @@ from fedlora import seeding
 from fedlora.errors import FedloraError
 from fedlora.section import Section
 from fedlora.tasks.contract import Examples, Table, Task, TaskFamily, TaskNames
-from fedlora.tasks.naming import task_name, unknown_task
+from fedlora.tasks.naming import distinct_names, unknown_task
 from fedlora.tasks.source_part import SourcePart
 from fedlora.tasks.splits import Splits, make_task, split_rows, test_mask
 
@@ -102,4 +102,9 @@ class ClassSubsets(TaskFamily):
         return {self._name(subset): subset for subset in subsets}
 
     def _name(self, subset: tuple[int, ...]) -> str:
-        return "+".join(task_name(self._table.label_names[label]) for label in subset)
+        return "+".join(self._names[label] for label in subset)
+
+    @cached_property
+    def _names(self) -> list[str]:
+        labels = self._table.label_names
+        return list(distinct_names(labels, f"the labels of '{self.config.source.title}'").values())

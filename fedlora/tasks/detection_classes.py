@@ -10,7 +10,7 @@ from fedlora.errors import FedloraError
 from fedlora.section import Section
 from fedlora.tasks.contract import Examples, Table, Task, TaskFamily, TaskNames
 from fedlora.tasks.detection.locations import from_text, to_text
-from fedlora.tasks.naming import task_name, unknown_task
+from fedlora.tasks.naming import distinct_names, unknown_task
 from fedlora.tasks.source_part import SourcePart
 from fedlora.tasks.splits import Splits, make_task, split_rows, test_mask
 
@@ -83,11 +83,9 @@ class DetectionClasses(TaskFamily):
         for row, suffix in enumerate(self._table.examples.suffixes or ()):
             for label in {found.label for found in from_text(suffix)}:
                 shown.setdefault(label, []).append(row)
-        return {
-            task_name(label): (label, np.array(rows))
-            for label, rows in sorted(shown.items())
-            if len(rows) >= self.config.min_examples
-        }
+        kept = {k: v for k, v in sorted(shown.items()) if len(v) >= self.config.min_examples}
+        names = distinct_names(kept, f"the labels of '{self.config.source.title}'")
+        return {names[label]: (label, np.array(rows)) for label, rows in kept.items()}
 
 
 def _only(examples: Examples, label: str) -> Examples:

@@ -9,7 +9,7 @@ from fedlora import registry, seeding
 from fedlora.errors import FedloraError
 from fedlora.section import Section
 from fedlora.tasks.contract import Examples, Kind, Split, Table, Task, TaskFamily, TaskNames
-from fedlora.tasks.naming import task_name, unknown_task
+from fedlora.tasks.naming import distinct_names, task_name, unknown_task
 from fedlora.tasks.source_part import SourcePart
 from fedlora.tasks.splits import Splits, make_task, split_rows, test_mask
 from fedlora.tasks.text_blocks import blocks_of
@@ -107,12 +107,14 @@ class Domains(TaskFamily):
             raise FedloraError(
                 f"tasks.column: source '{self.config.source.name}' has no column '{column}'; {hint}"
             )
-        rows: dict[str, np.ndarray] = {}
-        for value in np.unique(groups[column]):
-            index = np.flatnonzero(groups[column] == value)
-            if len(index) >= self.config.min_examples and self._teaches(index):
-                rows[f"{task_name(column)}={task_name(str(value))}"] = index
-        return rows
+        of_value = {str(v): np.flatnonzero(groups[column] == v) for v in np.unique(groups[column])}
+        kept = {
+            value: index
+            for value, index in of_value.items()
+            if len(index) >= self.config.min_examples and self._teaches(index)
+        }
+        names = distinct_names(kept, f"tasks.column: '{column}' in '{self.config.source.title}'")
+        return {f"{task_name(column)}={names[value]}": index for value, index in kept.items()}
 
     def _teaches(self, index: np.ndarray) -> bool:
         labels = self._table.examples.labels

@@ -84,6 +84,12 @@ def test_a_backdoor_marks_a_share_of_the_rows_and_no_others():
     assert torch.all(rows["pixel_values"][touched][..., -2:, -2:] == 1)
 
 
+def test_a_mark_larger_than_the_images_is_refused():
+    side = ROWS["pixel_values"].shape[-1]
+    with pytest.raises(FedloraError, match=rf"size={side + 1}: images have {side} pixels a side"):
+        stamped(ROWS, side + 1, 0)
+
+
 def test_texts_are_marked_by_a_token():
     rows = {"input_ids": torch.arange(12).reshape(3, 4), "labels": torch.zeros(3).long()}
     assert stamped(rows, 1, 77)["input_ids"].tolist() == [

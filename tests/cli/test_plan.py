@@ -47,6 +47,12 @@ def test_a_compressed_adapter_weighs_what_random_values_do():
     assert plan["bytes of one adapter"] > 0.85 * 4 * plan["trainable values"]
 
 
+def test_a_budget_too_small_for_its_noise_is_told_by_the_dry_run():
+    private = {"examples": {"epsilon": 1e-9}}
+    with pytest.raises(FedloraError, match=r"privacy\.examples\.epsilon=1e-09: too little"):
+        make_plan(small_config(privacy=private), Silent())
+
+
 def test_clients_of_small_ranks_are_counted_as_such():
     mixed = {"lora": {"ranks": [1, 2]}, "warm_start": {"aggregation": {"name": "flexlora"}}}
     whole, less = (

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from fedlora.client.client import Client
-from fedlora.client.siege import attackers_of
 from fedlora.errors import FedloraError
+from fedlora.evaluation.attackers import attackers_of
 from fedlora.runtime import inprocess
 from fedlora.runtime import ray as on_ray
 from fedlora.wire.exchange import Request
@@ -31,12 +31,12 @@ def sent(client: Client, number: int, frame: bytes) -> torch.Tensor:
 
 def test_attackers_are_drawn_from_the_bank_by_the_seed():
     client = besieged("sign_flip")
-    ours = attackers_of(client.config, client.seats, 0)
+    ours = attackers_of(client.config, 6, 0)
 
     assert len(ours) == 2
     assert all(client.seats[k].role == "bank" for k in ours)
-    assert ours == attackers_of(client.config, client.seats, 0)
-    assert len({attackers_of(client.config, client.seats, seed) for seed in range(20)}) > 5
+    assert ours == attackers_of(client.config, 6, 0)
+    assert len({attackers_of(client.config, 6, seed) for seed in range(20)}) > 5
 
 
 def test_only_attackers_answer_otherwise():

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from fedlora.evaluation.attackers import attackers_of
 from fedlora.evaluation.results import compile_results
 from fedlora.run_folder import seed_folder
 from fedlora.wire.ledger import Entry
@@ -34,6 +35,24 @@ def test_the_rival_asks_as_many_clients_a_round_as_the_run_did(
     assert sent["fedavg_lora_of_bank"] == 2 * 4 * 10 * (3 * of_bank + 6)
     assert sent["fedavg_lora"] == 2 * 4 * 10 * (3 * of_all + 8)
     assert sent["full_finetuning"] == 100 * sent["fedavg_lora"]
+
+
+def test_who_attacked_is_told_beside_what_was_kept_out_of_them_and_of_others(tmp_path: Path):
+    attack = {"attack": {"name": "sign_flip"}, "share": 0.34}
+    config = small_config(attackers=attack)
+    first, second = attackers_of(config, 6, 0)
+    honest = next(k for k in range(6) if k not in (first, second))
+    seed = seed_folder(finished(tmp_path), 0)
+    lost = [{"phase": "finetune", "client": k, "reason": "x"} for k in (first, first, honest, 7)]
+    (seed / "lost.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lost))
+    trimmed = {"phase": "trimming", "client": second, "reason": "y"}
+    (seed / "metrics.jsonl").write_text(json.dumps(trimmed) + "\n")
+
+    (found,) = compile_results(config, tmp_path)["attackers"]
+
+    assert found["attackers"] == (first, second)
+    assert (found["clients"], found["caught"], found["wronged"]) == (6, 2, 1)
+    assert compile_results(small_config(), tmp_path)["attackers"] == []
 
 
 def test_each_purpose_is_counted_three_ways(tmp_path: Path):

@@ -1,6 +1,7 @@
 """fedlora's own runs on a CLIP: its vision tower adapted, its class names read."""
 
 import shutil
+import sys
 from itertools import zip_longest
 from pathlib import Path
 
@@ -207,6 +208,7 @@ def test_the_simulation_comes_to_its_table(monkeypatch, capsys):
         assert size in code
         code = code.replace(size, small)
 
+    monkeypatch.setattr(sys, "argv", [str(file)])
     exec(compile(code, file, "exec"), {})
 
     rows = [line.split("│")[1:4] for line in capsys.readouterr().out.splitlines() if "│" in line]

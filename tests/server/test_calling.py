@@ -15,6 +15,7 @@ from fedlora.server.calling import call_roll
 from fedlora.server.federation import federate
 from fedlora.server.journal import Journal
 from fedlora.server.observer import Silent
+from fedlora.tasks.contract import TaskNames
 from fedlora.tasks.sources.fashion_mnist import FashionMnist
 from fedlora.wire.message import Message, encode
 from tests.conftest import small_config
@@ -81,6 +82,13 @@ def test_a_roster_that_cannot_be_is_one_line(
 ):
     with pytest.raises(FedloraError, match=reason):
         told(config, tmp_path, **said)
+
+
+def test_a_task_whose_name_is_too_long_is_told_before_anybody_is_asked():
+    names = TaskNames(bank=("a", "product=" + "x" * 3000), held_out=())
+
+    with pytest.raises(FedloraError, match=r"'product=x+\.\.\.' has 3,008 characters, .* 1000"):
+        seats(small_config(), names)
 
 
 def test_names_that_follow_from_the_configuration_are_not_asked_for(tmp_path: Path):

@@ -105,6 +105,27 @@ def test_language_models_get_blocks_that_never_span_texts(cache):
             assert any(block in " ".join(text.split()) for text in source.examples.inputs)
 
 
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("domains", {"column": "product", "min_examples": 2}),
+        ("class_subsets", {"classes_per_task": 2, "bank": 1, "held_out": 1}),
+        ("class_stream", {"classes_per_task": 2}),
+    ],
+)
+def test_values_that_would_share_a_name_are_refused_rather_than_merged(tmp_path, name, options):
+    file = tmp_path / "notes.csv"
+    values = ("a b", "a/b", "c")
+    labels = values if name != "domains" else ("x", "y")
+    pairs = [(value, labels[n % len(labels)]) for value in values for n in range(6)]
+    lines = [f"text {n},{label},{value}" for n, (value, label) in enumerate(pairs)]
+    file.write_text("\n".join(["text,label,product", *lines]))
+
+    source = {"name": "files", "path": str(file), "groups": ["product"]}
+    with pytest.raises(FedloraError, match=r"'a b' and 'a/b' would both be called '.*a_b'; rename"):
+        family(name, source=source, **options).names()
+
+
 def test_an_unknown_column_gets_the_nearest_name(cache):
     with pytest.raises(FedloraError, match="no column 'topics'; did you mean 'topic'"):
         family("domains", source={"name": "bbc_news"}, column="topics").names()

@@ -1,0 +1,27 @@
+"""Who attacked, on the page, in the terminal and as JSON."""
+
+import json
+
+from fedlora.report import as_json
+from tests.report.html_page import page_of
+from tests.report.test_terminal import printed
+
+FOUND = [
+    {"seed": seed, "clients": 20, "attackers": [3, 9], "caught": seed, "wronged": 1}
+    for seed in (0, 1)
+]
+
+
+def test_attackers_of_all_seeds_are_told_everywhere(run):
+    file = run / "results.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"attackers": FOUND}))
+
+    for text in (page_of(run).text, " ".join(printed(run).split())):
+        assert "Attackers (" in text
+        assert "4 of 40 clients; something of 1 of them was kept out or lost, and of 2" in text
+    assert as_json(run)["attackers"] == FOUND
+
+
+def test_a_run_in_peace_says_nothing_of_them(run):
+    assert as_json(run)["attackers"] == []
+    assert "Attackers" not in printed(run)
