@@ -65,7 +65,7 @@ def as_json(run: Path) -> dict[str, Any]:
         "headline": str(headline(folder, found)),
         "comparisons": comparisons(folder, found),
         "privacy": [each.model_dump() for each in folder.results.privacy],
-        "attackers": [each.model_dump() for each in folder.results.attackers],
+        "attackers": [each.model_dump(mode="json") for each in folder.results.attackers],
         "lines": [
             {
                 "method": line.method.name,

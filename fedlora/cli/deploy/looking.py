@@ -18,7 +18,8 @@ from fedlora.errors import FedloraError
 def status(at: PlaceArgument = Path(), json: AsJson = False) -> None:
     """Show who is connected, and how far the latest run is; on the server's machine.
 
-    Of a server that does not run, the run alone.
+    Of a server that does not run, the run alone. A client that was killed is told to be online for
+    a minute more.
     """
     from fedlora import run_folder
     from fedlora.runtime.deploy import place
@@ -36,7 +37,7 @@ def status(at: PlaceArgument = Path(), json: AsJson = False) -> None:
             ]
     except NoAnswerError as error:
         say(f"nobody is connected: {error}")
-    run = submitting.newest(here)
+    run = submitting.latest(here)
     rows = []
     if run is not None:
         for seed in run_folder.resume(run).seeds:

@@ -27,7 +27,7 @@ def init(
     name: Annotated[str, typer.Option(help="What the federation is called.")] = "federation",
     port: Annotated[int, typer.Option(min=1, max=65535, help="The port clients use.")] = 9000,
     control_port: Annotated[
-        int, typer.Option(min=1, max=65535, help="For the server's own loopback.")
+        int, typer.Option(min=1, max=65535, help="For the server's own loopback; not --insecure.")
     ] = 9001,
     model: Annotated[
         str | None, typer.Option(help="The base model, whose hash both sides then compare.")

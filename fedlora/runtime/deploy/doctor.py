@@ -21,6 +21,7 @@ from fedlora.backbone import load_base
 from fedlora.config import BackboneConfig
 from fedlora.errors import FedloraError
 from fedlora.runtime.deploy import certificates, private
+from fedlora.runtime.deploy.control import control
 from fedlora.runtime.deploy.gate import STANDING, Standing
 from fedlora.runtime.deploy.own import look_at
 from fedlora.runtime.deploy.place import FILE, Place
@@ -107,9 +108,10 @@ def _certificates(place: Place) -> str:
     for name, certificate in ours:
         if not certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc - _SOON:
             until = certificate.not_valid_after_utc.date()
-            raise FedloraError(
-                f"{name}: valid until {until}; check the clock, or renew it with deploy renew"
-            )
+            remedy = "renew it with deploy renew"
+            if certificate is authority:
+                remedy = "make the federation anew with deploy init: no certificate outlives it"
+            raise FedloraError(f"{name}: valid until {until}; check the clock, or {remedy}")
     return f"valid until {min(each.not_valid_after_utc for _, each in ours).date()}"
 
 
@@ -130,12 +132,23 @@ def _ports(place: Place) -> str:
     ports = dict.fromkeys((place.facts.port, place.facts.control_port))
     free = {port: _is_free(port) for port in ports}
     told = ", ".join(f"{port} is {'free' if free[port] else 'open'}" for port in ports)
-    if len(set(free.values())) > 1:
+    if all(free.values()):
+        return told
+    if any(free.values()) or not _is_superlink(place):
         raise FedloraError(
-            f"{told}: a server has both, so the open one is another program's; end it, or name"
-            f" another port in {place.folder / FILE}"
+            f"{told}, but not by this server: end the program that holds it, or name another port"
+            f" in {place.folder / FILE}"
         )
-    return told
+    return f"{told} by a server"
+
+
+def _is_superlink(place: Place) -> bool:
+    try:
+        with control(place) as superlink:
+            superlink.nodes()
+    except Exception:  # noqa: BLE001 - whatever it says, it is none
+        return False
+    return True
 
 
 def _is_free(port: int) -> bool:
@@ -153,8 +166,7 @@ def _server(place: Place) -> str:
         with socket.create_connection((host, port), timeout=_PATIENCE) as plain:
             if not place.facts.secure:
                 return f"{place.address} answers"
-            context = ssl.create_default_context(cafile=str(place.ca))
-            with context.wrap_socket(plain, server_hostname=host) as secured:
+            with _trust(place).wrap_socket(plain, server_hostname=host) as secured:
                 return f"{place.address} answers with {secured.version()}, known by ca.crt"
     except ssl.SSLError as error:
         raise FedloraError(
@@ -194,12 +206,25 @@ def _key(place: Place) -> str:
 
 def _asked(place: Place, headers: dict[str, str]) -> httpx.Headers:
     """What the gate tells anybody who asks for the time."""
-    context = ssl.create_default_context(cafile=str(place.ca))
     url = f"https://{place.address}/clock"
     try:
-        return httpx.get(url, verify=context, timeout=_PATIENCE, headers=headers).headers
+        return httpx.get(url, verify=_trust(place), timeout=_PATIENCE, headers=headers).headers
     except httpx.HTTPError as error:
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            raise FedloraError(
+                f"not asked: {place.address} is not the server of this folder; see 'server'"
+            ) from None
         raise FedloraError(f"the server does not tell its time ({error}): start it") from None
+
+
+def _trust(place: Place) -> ssl.SSLContext:
+    """The federation's own authority and no other.
+
+    Raises:
+        FedloraError: its certificate cannot be read.
+    """
+    certificates.read_certificate(place.ca)
+    return ssl.create_default_context(cafile=str(place.ca))
 
 
 def _model(place: Place, model: str | None) -> str:

@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -84,10 +84,20 @@ def runs(place: Place) -> Path:
     return place.folder / "runs"
 
 
-def newest(place: Place) -> Path | None:
-    """The run that was begun last; None before the first."""
+def latest(place: Place) -> Path | None:
+    """The run that was worked on last; None before the first."""
     found = [f for f in runs(place).glob("*") if (f / "config.yaml").is_file()]
-    return max(found, key=lambda f: (f / "config.yaml").stat().st_mtime, default=None)
+    return max(found, key=_touched, default=None)
+
+
+def _touched(run: Path) -> float:
+    """When a run was begun, or its journal written, whichever came last."""
+    files = [run / "config.yaml", *run.glob("seed-*/checkpoints/journal.sqlite*")]
+    times = []
+    for file in files:
+        with suppress(FileNotFoundError):  # a run at work comes and goes with its files
+            times.append(file.stat().st_mtime)
+    return max(times, default=0.0)
 
 
 def resumed(folder: Path) -> RunConfig:

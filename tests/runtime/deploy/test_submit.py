@@ -1,9 +1,12 @@
-"""A run that lost its server says how to go on."""
+"""A run that lost its server says how to go on, and status finds the one that is at work."""
+
+import os
 
 import pytest
 
 from fedlora.errors import FedloraError
-from fedlora.runtime.deploy.submit import going_on
+from fedlora.runtime.deploy.submit import going_on, latest, runs
+from tests.runtime.deploy.federation import make
 
 AGAIN = "fedlora deploy submit --at server --resume runs/a"
 
@@ -23,3 +26,18 @@ def test_what_flower_says_of_a_lost_server_becomes_the_command_that_goes_on(said
 def test_other_errors_stay_what_they_are():
     with pytest.raises(FedloraError, match=r"^lora\.rank: too large$"), going_on(AGAIN):
         raise FedloraError("lora.rank: too large")
+
+
+def test_the_latest_run_is_the_one_that_was_worked_on_last(tmp_path):
+    server = make(tmp_path, secure=False)[0]
+    assert latest(server) is None
+    for number, name in enumerate(("older", "newer")):
+        journal = runs(server) / name / "seed-0" / "checkpoints" / "journal.sqlite"
+        journal.parent.mkdir(parents=True)
+        for file in (journal, runs(server) / name / "config.yaml"):
+            file.touch()
+            os.utime(file, (number, number))
+    assert latest(server).name == "newer"
+
+    os.utime(runs(server) / "older" / "seed-0" / "checkpoints" / "journal.sqlite", (9, 9))
+    assert latest(server).name == "older"
