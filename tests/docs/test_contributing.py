@@ -12,6 +12,8 @@ from fedlora import registry
 from fedlora.adapter import AdapterSpec, LayerSpec, LoraAdapter
 from fedlora.adoption.contract import Hand, Neighbour
 from fedlora.aggregation.contract import State
+from fedlora.attacks.contract import Sight
+from fedlora.attacks.update import update
 from fedlora.generators.contract import TrainingBank
 from tests.adapters import random_adapter
 from tests.docs.examples import ROOT, blocks
@@ -120,6 +122,17 @@ def test_the_aggregator_shrugs_at_an_outlier(placed):
     assert made.common.digest() == honest.digest()
 
 
+def test_the_free_rider_sends_as_much_as_it_would_have_learned_and_none_of_it(placed):
+    attack = placed("attacks", "free_rider")
+    start, honest = adapters(2)
+
+    made = attack(attack.Config(ratio=0.5)).adapter(Sight(start, honest, [honest], 10, 2, 0))
+
+    sent, learned = update(made, start), update(honest, start)
+    assert float(sent.norm() / learned.norm()) == pytest.approx(0.5, rel=1e-4)
+    assert abs(float(torch.cosine_similarity(sent, learned, dim=0))) < 0.6
+
+
 def test_the_codec_keeps_its_bound(placed):
     codec = placed("wire.codecs", "int8_whole")
     made = codec(codec.Config())
@@ -138,4 +151,5 @@ def test_every_example_is_one_of_these():
         "fedlora/tasks/sources": "text_folders", "fedlora/tasks": "one_against_rest",
         "fedlora/generators": "shepard", "fedlora/aggregation": "factor_median",
         "fedlora/wire/codecs": "int8_whole", "fedlora/adoption": "coin",
+        "fedlora/attacks": "free_rider",
     }  # fmt: skip
