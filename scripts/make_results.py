@@ -162,8 +162,6 @@ def number(value: float | None) -> str:
     """Three decimals, or four significant digits; whole numbers in full, by thousands."""
     if value is None:
         return ""
-    if abs(value) < 1e-12:  # what rounding leaves of nothing
-        return "0"
     if float(value).is_integer() and abs(value) < 1e15:
         return f"{int(value):,}"
     if 0.001 <= abs(value) < 10:

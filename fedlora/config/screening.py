@@ -13,11 +13,14 @@ class ScreeningConfig(Section):
 
     enabled: bool = True
     rounds: bool = Field(
-        False, description="norm, effective rank, copies and direction in warm_start as well"
+        False, description="norm, rank, ratio of factors, copies, direction in warm_start as well"
     )
     least: int = Field(8, ge=4, description="clients that a comparison needs; with fewer, none")
     size: float = Field(6.0, gt=0, description="limit for the norm of DeltaW's change, in log")
     spectrum: float = Field(8.0, gt=0, description="limit for the effective rank of DeltaW")
+    balance: float = Field(
+        8.0, gt=0, description="limit in rounds for the norm of `up` over that of `down`, in log"
+    )
     agreement: float = Field(
         6.0, gt=0, description="limit for how little its change is like those of similar tasks"
     )

@@ -23,8 +23,11 @@ from fedlora.server.likeness import (
     spread,
 )
 
-# However alike the others are, a difference of less than this is none: in log, log, and cosine.
-FLOORS = {"size": 0.25, "spectrum": 0.25, "agreement": 0.15, "same_task": 0.25, "vector": 0.25}
+# However alike the others are, a difference of less than this is none: in log, and in cosine.
+FLOORS = {
+    "size": 0.25, "spectrum": 0.25, "balance": 0.25, "agreement": 0.15, "same_task": 0.25,
+    "vector": 0.25,
+}  # fmt: skip
 COPY = 1e-4  # distance over norm below which two clients' adapters are one
 HELD = 64  # clients whose adapters are in memory at once
 BESIDE = 32  # other clients, of its task or in a round, with which one is compared
@@ -63,7 +66,8 @@ def vet(
     task, where it has three, and the distance of its task vector to the middle of all: one that is
     huge would put all others on one point of the scale that generators share. Copies of another
     client's adapter are kept out but for the first. Where tasks are not looked at, whoever goes
-    against the direction that most go is kept out as well.
+    against the direction that most go is kept out as well, and whoever has another ratio of `up` to
+    `down` than the others, who train from the same: an average of factors would be its alone.
 
     Args:
         config: the limits.
@@ -84,6 +88,8 @@ def vet(
 
     lengths, ranks, norms = _measured(read, len(everyone))
     scores = {"size": _logs([max(own) for own in lengths]), "spectrum": _logs(ranks)}
+    if not tasks:
+        scores["balance"] = _logs([_balance(read(at)[-1][0]) for at in range(len(everyone))])
     if tasks:
         scores["vector"] = _logs(remoteness(torch.stack([one.vector for one in everyone])))
         scores["same_task"] = _same_task([one.task for one in everyone], read)
@@ -124,6 +130,7 @@ def robust_z(values: Tensor, floor: float) -> Tensor:
 WORDS = {
     "size": "the norm of its change",
     "spectrum": "the effective rank of its update",
+    "balance": "the ratio of its factors",
     "agreement": "the likeness of its change to those of similar tasks",
     "same_task": "its distance to the other clients of its task",
     "vector": "the distance of its task vector to the middle of all",
@@ -131,6 +138,7 @@ WORDS = {
 SIDES: Mapping[str, tuple[int | None, int | None]] = {
     "size": (3, 1),
     "spectrum": (1, 1),
+    "balance": (1, 1),
     "agreement": (1, None),
     "same_task": (None, 1),
     "vector": (None, 1),
@@ -168,6 +176,15 @@ def _measured(
         ranks.append(min(effective_rank(adapter) for adapter, _ in changes))
         norms += [(norm(adapter), at, place) for place, (adapter, _) in enumerate(changes)]
     return lengths, ranks, norms
+
+
+def _balance(adapter: LoraAdapter) -> float:
+    """Norm of all `up` over that of all `down`, which DeltaW does not tell."""
+    up, down = (
+        sum(float(value.double().square().sum()) for value in factor.values())
+        for factor in (adapter.up, adapter.down)
+    )
+    return math.sqrt(up / down) if down else math.inf
 
 
 def _logs(values: Sequence[float]) -> Tensor:

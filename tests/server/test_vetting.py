@@ -114,6 +114,19 @@ def test_the_distance_to_those_of_its_task_counts_where_there_are_some():
     assert "other clients of its task" in vet(loose, members)[6]
 
 
+@pytest.mark.parametrize("factor", [100.0, 0.01])
+def test_rescaled_factors_are_kept_out_of_rounds_whose_average_they_would_be(factor: float):
+    plain = EVERYONE[7].read()[0]
+    down = {name: values / factor for name, values in plain.down.items()}
+    up = {name: values * factor for name, values in plain.up.items()}
+    hidden = with_attacker(LoraAdapter(plain.spec, down, up, plain.head))
+
+    assert vet(CONFIG, hidden) == {}  # the bank takes DeltaW, which is the same
+    reasons = vet(CONFIG, hidden, tasks=False)
+    assert list(reasons) == [7]
+    assert "ratio of its factors" in reasons[7]
+
+
 def test_neighbours_that_lie_together_are_no_majority_of_a_large_task():
     def member(client: int) -> Suspect:
         lies = 20 <= client < 40

@@ -79,7 +79,7 @@ def _planned(rows: Sequence[Row], attack: str, share: float, defence: str, deal:
 def lost_points(clean: Mapping[int, Row], rows: Sequence[Row]) -> list[float]:
     """Points of accuracy below the clean federation of the same seed."""
     return [
-        POINTS * (clean[row["seed"]]["accuracy"] - row["accuracy"])
+        round(POINTS * (clean[row["seed"]]["accuracy"] - row["accuracy"]), 9)
         for row in rows
         if row["seed"] in clean
     ]
