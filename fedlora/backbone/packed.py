@@ -37,7 +37,8 @@ def packed(model: nn.Module) -> Iterator[None]:
 
 def _layers(model: nn.Module) -> list[nn.Module]:
     """Those that are packed; none where it would not pay."""
-    able = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    kernels = ("_reorder_linear_weight", "_linear_pointwise")
+    able = all(hasattr(torch.ops.mkldnn, name) for name in kernels)
     if not able or torch.backends.cpu.get_cpu_capability() != "AVX512":
         return []
     layers = [

@@ -128,6 +128,13 @@ IDLE_IN_STREAMS = (
 """Sections that a continual run has no use for."""
 
 
+def _uncovered(continual: ContinualConfig) -> str:
+    """What clients of a stream send that noise on their statistics does not cover, if anything."""
+    if continual.generator is not None:
+        return "the mean features that a generator needs"
+    return "what class alignment sends" if continual.method.options().align is not None else ""
+
+
 def _misfit_of_stream(config: RunConfig) -> str | None:
     """What a continual run cannot have beside its stream."""
     if config.continual is None:
@@ -138,7 +145,8 @@ def _misfit_of_stream(config: RunConfig) -> str | None:
             return f"{name}: has no meaning in a continual run; leave it out"
     if config.finetune != FinetuneConfig(**config.finetune.model_dump(include=_TRAINING)):
         return "finetune: a continual run takes its training settings alone"
-    aligned = config.continual.method.options().align is not None
+    if config.runtime.training == "batched":
+        return "runtime.training: clients of a stream train one by one; leave it out"
     if config.lora.ranks is not None:
         return "lora.ranks: the branches of a stream have one rank; set lora.rank alone"
     codec = config.codec.build()
@@ -147,13 +155,8 @@ def _misfit_of_stream(config: RunConfig) -> str | None:
             f"codec: {config.codec.name} changes the directions that a stream's branches must keep;"
             " choose none, fp16, bf16, int8, int4 or nf4"
         )
-    if config.continual.noise is not None and config.continual.generator is not None:
-        return (
-            "continual.noise: it does not cover the mean features that a generator needs; leave"
-            " one out"
-        )
-    if config.continual.noise is not None and aligned:
-        return "continual.noise: it does not cover what class alignment sends; leave one out"
+    if config.continual.noise is not None and (what := _uncovered(config.continual)):
+        return f"continual.noise: it does not cover {what}; leave one out"
     if config.continual.generator is not None and config.continual.method.build().trains != "up":
         name = config.continual.method.name
         return (

@@ -1,7 +1,7 @@
 """The rows of many clients as one batch, and whose each row is."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -20,6 +20,7 @@ class Lanes:
 
     counts: Sequence[int]
     lengths: Sequence[int] = ()
+    _found: Tensor | None = field(default=None, init=False, compare=False, repr=False)
 
     @property
     def even(self) -> bool:
@@ -41,9 +42,13 @@ class Lanes:
         return rows.index_select(0, self._places(lanes.device))
 
     def _places(self, device: torch.device) -> Tensor:
-        most = max(self.counts)
-        places = [k * most + row for k, count in enumerate(self.counts) for row in range(count)]
-        return torch.tensor(places, device=device)
+        """Where the rows lie among the spread ones; asked for by every layer of a pass."""
+        if self._found is None:
+            most = max(self.counts)
+            places = [k * most + row for k, count in enumerate(self.counts) for row in range(count)]
+            object.__setattr__(self, "_found", torch.tensor(places, device=device))
+        assert self._found is not None
+        return self._found
 
 
 def join(batches: Sequence[Rows]) -> tuple[Rows, Lanes]:

@@ -97,6 +97,10 @@ class Pace:
             self._rates[size].append(seconds / examples)
             self._judge(size, math.inf)
 
+    def refused(self) -> None:
+        """Jobs of this shape cannot be trained at once at all."""
+        self.settled = 1
+
     @property
     def _next(self) -> int:
         return min(2 * self._best, self.most)

@@ -34,15 +34,18 @@ class AdapterStack:
         self._head = max(spec.head_size for spec in self.specs)
         rows = torch.stack([self._row(adapter) for adapter in adapters])
         self.values = rows.to(device, dtype).requires_grad_()
+        self._scalings: dict[str, Tensor] = {}
 
     def scalings(self) -> dict[str, Tensor]:
-        """Of each layer, (K, 1, 1)."""
-        return {
-            layer.name: self.values.new_tensor(
-                [spec.scaling(spec.layers[number]) for spec in self.specs]
-            ).reshape(-1, 1, 1)
-            for number, layer in enumerate(self._layers)
-        }
+        """Of each layer, (K, 1, 1); the same until `keep`."""
+        if not self._scalings:
+            self._scalings = {
+                layer.name: self.values.new_tensor(
+                    [spec.scaling(spec.layers[number]) for spec in self.specs]
+                ).reshape(-1, 1, 1)
+                for number, layer in enumerate(self._layers)
+            }
+        return self._scalings
 
     def factors(self) -> dict[str, Factors]:
         """Of each layer, views with a graph that leads to `values`."""
@@ -83,6 +86,7 @@ class AdapterStack:
     def keep(self, clients: Tensor) -> None:
         """Go on with these clients only, (k,) indices."""
         self.specs = [self.specs[client] for client in clients.tolist()]
+        self._scalings = {}
         self.values = self.values.detach()[clients.to(self.values.device)].requires_grad_()
 
     def _row(self, adapter: LoraAdapter) -> Tensor:

@@ -1,6 +1,5 @@
 """Where recorded states are kept: in memory, and what memory has no room for on disk."""
 
-from collections import OrderedDict
 from contextlib import suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -14,30 +13,24 @@ _ZEROS = bytes(1 << 20)
 class StateStore:
     """Tensors by name, within a budget of bytes in memory and another on disk.
 
-    What is pushed out of memory goes to disk, the least recently used first, and is gone once it
-    is pushed out from there.
+    What has no room in memory goes to disk, and what has none there is gone, the newest first:
+    rounds meet all shards in the same order, so that the oldest are the next to be asked for.
 
     Args:
         memory, disk: bytes at most.
         folder: on the disk; its files have no names, so that none outlives the process.
+
+    Attributes:
+        in_memory, on_disk: bytes that are kept.
     """
 
     def __init__(self, memory: int, disk: int, folder: Path) -> None:
         self.memory = memory
         self.disk = disk
         self._folder = folder
-        self._quick: OrderedDict[object, Tensor] = OrderedDict()
-        self._slow: OrderedDict[object, Tensor] = OrderedDict()
-
-    @property
-    def in_memory(self) -> int:
-        """Bytes."""
-        return sum(held.nbytes for held in self._quick.values())
-
-    @property
-    def on_disk(self) -> int:
-        """Bytes."""
-        return sum(held.nbytes for held in self._slow.values())
+        self._quick: dict[object, Tensor] = {}
+        self._slow: dict[object, Tensor] = {}
+        self.in_memory = self.on_disk = 0
 
     @property
     def most(self) -> int:
@@ -46,11 +39,8 @@ class StateStore:
 
     def find(self, name: object) -> Tensor | None:
         """The tensor of a name, None if it is not here; what lies on disk is on the CPU."""
-        for held in (self._quick, self._slow):
-            if name in held:
-                held.move_to_end(name)
-                return held[name]
-        return None
+        found = self._quick.get(name)
+        return self._slow.get(name) if found is None else found
 
     def empty(self, shape: torch.Size, dtype: torch.dtype, device: torch.device) -> Tensor | None:
         """Room for a tensor that is about to be computed; None if there is not enough."""
@@ -60,22 +50,19 @@ class StateStore:
         return self._file(shape, dtype) if size <= self.disk else None
 
     def keep(self, name: object, values: Tensor) -> None:
-        """Keep a tensor that lies where `empty` put it; others may have to go."""
-        if values.nbytes > self.memory:
-            self._keep_slow(name, values)
-            return
-        self._quick[name] = values
-        while self.in_memory > self.memory:
-            left, old = self._quick.popitem(last=False)
-            if old.nbytes <= self.disk:
-                copy = self._file(old.shape, old.dtype)
-                if copy is not None:
-                    self._keep_slow(left, copy.copy_(old))
-
-    def _keep_slow(self, name: object, values: Tensor) -> None:
-        self._slow[name] = values
-        while self.on_disk > self.disk:
-            self._slow.popitem(last=False)
+        """Keep a tensor that lies where `empty` put it, if there is room beside the others."""
+        if self.in_memory + values.nbytes <= self.memory:
+            self._quick[name] = values
+            self.in_memory += values.nbytes
+        elif self.on_disk + values.nbytes <= self.disk:
+            there = values
+            if values.nbytes <= self.memory:  # it was made in memory
+                file = self._file(values.shape, values.dtype)
+                if file is None:
+                    return
+                there = file.copy_(values)
+            self._slow[name] = there
+            self.on_disk += values.nbytes
 
     def _file(self, shape: torch.Size, dtype: torch.dtype) -> Tensor | None:
         """A tensor whose pages are those of a file; None where the disk is full."""

@@ -4,18 +4,21 @@ import math
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
 import torch
 
 from fedlora.config import Training
+from fedlora.errors import FedloraError
 from fedlora.finetune.batched import GivenUpError, Outcome, train_many
 from fedlora.finetune.job import Job, Trained
 from fedlora.finetune.local import train
 from fedlora.finetune.pace import Pace
 from fedlora.finetune.remembered import Remembered, setting
+
+OWN = "trained one by one, not at once: each client's gradients are changed in their own way"
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,9 @@ class Trainer:
         done: dict[int, Done] = {}
         for number, job in enumerate(jobs):
             if job.guide or job.protection:  # what changes there is changed for one client
-                done[number] = _trained([job], None)[0]
+                alone = _trained([job], None)[0]
+                told = OWN if self.mode == "batched" else ""
+                done[number] = replace(alone, remark=alone.remark or told)
             else:
                 alike[_shape(job)].append(number)
         for shape, numbers in alike.items():
@@ -142,18 +147,25 @@ def _clock(device: torch.device) -> Callable[[], float]:
 def _trained(jobs: Sequence[Job], pace: Pace | None) -> list[Done]:
     """A group's outcomes; none of them if it was given up."""
     watch = _Watch(jobs, pace)
-    whole, remark = True, ""
+    outcomes: list[Outcome] | None = None
+    remark = ""
     try:
         outcomes = train_many(jobs, watch.go_on) if len(jobs) > 1 else [_alone(jobs[0])]
     except GivenUpError:
         assert pace is not None
         pace.given_up(len(jobs), watch.cost, watch.examples)
         return []
+    except FedloraError as refusal:  # of such a group, now and later
+        remark = _plain(refusal)
+        if pace:
+            pace.refused()
     except Exception as fault:  # noqa: BLE001 - whoever is at fault fails again, alone
-        whole = False
-        remark = f"trained one by one, not at once: {_plain(fault)}"
+        remark = _plain(fault)
         if pace:
             pace.given_up(len(jobs), watch.cost, 0)
+    whole = outcomes is not None
+    if outcomes is None:  # out here, where no traceback holds the group's memory any more
+        remark = f"trained one by one, not at once: {remark}"
         outcomes = [_alone(job) for job in jobs]
     cost, seconds = watch.cost, watch.seconds
     trained = [outcome for outcome in outcomes if isinstance(outcome, Trained)]

@@ -5,7 +5,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from queue import Empty, Queue
-from unittest.mock import patch
 
 from flwr.app import Context
 from flwr.clientapp import ClientApp
@@ -49,8 +48,10 @@ def engine(
         if not thread.is_alive():
             raise RuntimeError("Flower's simulation engine stopped") from next(iter(failures), None)
 
-    # The engine has no parameter for its backend.
-    with _quiet(), patch.object(raybackend, "RayBackend", lambda _: backend):
+    flowers = raybackend.RayBackend
+    with _quiet():
+        # The engine has no parameter for its backend.
+        raybackend.RayBackend = lambda _: backend  # type: ignore[assignment,misc,return-value]
         thread.start()
         try:
             yield _first(grids, check), check
@@ -58,6 +59,7 @@ def engine(
             over.set()
             backend.terminate()
             thread.join()
+            raybackend.RayBackend = flowers  # type: ignore[misc]
 
 
 def _first(grids: Queue[Grid], check: Callable[[], None]) -> Grid:

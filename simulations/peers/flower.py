@@ -10,7 +10,7 @@ from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import FedAvg
 from flwr.simulation import run_simulation
 
-from simulations.peers.federation import Federation, Rows
+from simulations.peers.federation import Federation
 from simulations.peers.turns import await_go
 
 FOLDER = "PEERS_FEDERATION"
@@ -36,7 +36,7 @@ class TimedFedAvg(FedAvg):
         self.federation = federation
         self.first = start
         self.word = "ready"
-        self.replies: dict[int, Rows] = {}
+        self.replies: dict[int, ArrayRecord] = {}
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -55,7 +55,7 @@ class TimedFedAvg(FedAvg):
         out = super().aggregate_train(server_round, whole)
         for reply in whole:
             client = int(reply.content["metrics"]["client"])
-            self.replies[client] = reply.content["arrays"].to_torch_state_dict()
+            self.replies[client] = reply.content["arrays"]
         self.word, self.fraction_train = "done", 1.0
         return out
 
@@ -72,7 +72,8 @@ def run(app: ClientApp, federation: Federation) -> None:
         try:
             strategy.start(grid=grid, initial_arrays=start, num_rounds=10**6)
         except NoMoreRoundsError:
-            federation.write(strategy.replies)
+            replies = strategy.replies.items()
+            federation.write({client: sent.to_torch_state_dict() for client, sent in replies})
 
     run_simulation(
         server_app=server,

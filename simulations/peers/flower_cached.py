@@ -28,10 +28,10 @@ def train(msg: Message, context: Context) -> Message:
     """Train on the node's own partition."""
     (federation, learner), client = cached(), int(context.node_config["partition-id"])
     rows = federation.rows(client)
-    learner.write(msg.content["arrays"].to_torch_state_dict())
+    learner.reset(msg.content["arrays"].to_torch_state_dict())
     model.train(learner, federation, rows)
     metrics = {"num-examples": len(next(iter(rows.values()))), "client": client}
-    content = RecordDict({"arrays": ArrayRecord(learner.read()), "metrics": MetricRecord(metrics)})
+    content = RecordDict({"arrays": ArrayRecord(learner.copy()), "metrics": MetricRecord(metrics)})
     return Message(content=content, reply_to=msg)
 
 

@@ -1,5 +1,6 @@
 """The model that every system here trains: Transformers and PEFT, used as their manuals do."""
 
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -64,12 +65,29 @@ class Learner(nn.Module):
         return [p for p in self.model.parameters() if p.requires_grad]
 
     def read(self) -> Rows:
-        """A copy of the adapter."""
+        """A copy of the adapter, by PEFT."""
         return {n: t.detach().clone() for n, t in get_peft_model_state_dict(self.model).items()}
 
     def write(self, adapter: Any) -> None:
-        """Take over an adapter, in place."""
+        """Take over an adapter, by PEFT."""
         set_peft_model_state_dict(self.model, adapter)
+
+    @cached_property
+    def _by_name(self) -> dict[str, nn.Parameter]:
+        return {
+            name.replace(".default", ""): parameter
+            for name, parameter in self.model.named_parameters()
+            if parameter.requires_grad
+        }
+
+    def copy(self) -> Rows:
+        """What `read` gives, without PEFT, which takes longer than a small client's training."""
+        return {name: parameter.detach().clone() for name, parameter in self._by_name.items()}
+
+    def reset(self, adapter: Rows) -> None:
+        """What `write` does, in place and without PEFT."""
+        for name, parameter in self._by_name.items():
+            parameter.data.copy_(adapter[name])
 
 
 def train(learner: Learner, federation: Federation, rows: Rows) -> None:

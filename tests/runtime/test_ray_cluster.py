@@ -41,5 +41,6 @@ def test_a_machine_of_the_cluster_that_is_lost_costs_no_answer(cluster):
     assert [reply.error for replies in answers for reply in replies.values()] == [""] * 12
 
 
-def test_a_machine_killed_in_the_middle_of_a_round_changes_no_number(tmp_path: Path):
-    assert survives_node_loss(tmp_path)
+@pytest.mark.parametrize("training", ["sequential", "batched"])
+def test_a_machine_killed_in_the_middle_of_a_round_changes_no_number(tmp_path: Path, training):
+    assert survives_node_loss(tmp_path, training)

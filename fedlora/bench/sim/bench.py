@@ -13,7 +13,7 @@ from fedlora.bench.sim.claims import claims, rows
 from fedlora.bench.sim.measure import Bench
 from fedlora.bench.sim.node_loss import survives_node_loss
 from fedlora.bench.sim.outcome import Outcome
-from fedlora.bench.sim.plan import NODE_LOSS, PLAN
+from fedlora.bench.sim.plan import NODE_LOSS, PLAN, TRAINED
 from fedlora.bench.sim.sides import PEERS
 from fedlora.errors import FedloraError
 from fedlora.results import BenchResults, write_results
@@ -64,11 +64,13 @@ def _measured(group: str, root: Path, observer: Observer) -> Outcome:
     outcome = Outcome()
     warm, cold = Bench(root, observer), Bench(root, observer, rounds=1)
     if group == NODE_LOSS:
-        observer.phase("a Ray machine is killed", 1)
-        try:
-            outcome.survived = survives_node_loss(root / "loss")
-        except FedloraError as error:
-            outcome.failures[NODE_LOSS] = str(error)
+        observer.phase("a Ray machine is killed", len(TRAINED))
+        for training in TRAINED:
+            try:
+                outcome.survived[training] = survives_node_loss(root / training, training)
+            except FedloraError as error:
+                outcome.failures[f"{NODE_LOSS}: {training}"] = str(error)
+            observer.advance()
     for workload, sides in PLAN[group]:
         if workload.device == "cuda" and not torch.cuda.is_available():
             outcome.failures[workload.name] = "there is no GPU here"

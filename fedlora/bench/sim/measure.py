@@ -1,6 +1,7 @@
 """One workload on several sides, in alternation."""
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -153,16 +154,30 @@ def _shares(rounds: int, turns: int) -> list[int]:
 
 def _compare(found: dict[str, Measured], reference: str, folder: Path) -> None:
     """Note how far each side's replies of its last round are from the reference's."""
-    start = flat(load_file(folder / START))
+    start = flat(load_file(folder / START)).double()
     expected = _replies(folder, reference)
     for side, measured in found.items():
-        replies = _replies(folder, side)
-        common = sorted(set(replies) & set(expected))
-        measured.difference = max(
-            float((replies[k] - expected[k]).norm() / (expected[k] - start).norm()) for k in common
-        )
+        measured.difference = apart(_replies(folder, side), expected, start)
+
+
+def apart(replies: Mapping[int, Tensor], expected: Mapping[int, Tensor], start: Tensor) -> float:
+    """The largest ||reply - expected|| / ||expected - start|| of any client that both have.
+
+    Infinite where a value is not finite, or where a side lacks a client that the other, having no
+    more, should share.
+    """
+    common = sorted(set(replies) & set(expected))
+    if len(common) < min(len(replies), len(expected)) or not common:
+        return math.inf
+    ours, theirs = (torch.stack([side[k] for k in common]) for side in (replies, expected))
+    worst = float(((ours - theirs).norm(dim=1) / (theirs - start).norm(dim=1)).max())
+    return worst if math.isfinite(worst) else math.inf
 
 
 def _replies(folder: Path, side: str) -> dict[int, Tensor]:
-    held = load_file(folder / f"replies-{side}")
+    """By client; none of a side that could not write them."""
+    file = folder / f"replies-{side}"
+    if not file.exists():
+        return {}
+    held = load_file(file)
     return dict(zip(held["clients"].tolist(), held["values"].to(torch.float64), strict=True))

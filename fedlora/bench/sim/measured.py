@@ -19,6 +19,7 @@ class Measured:
     first: from the start of the process to the first client's reply; fedlora's own sides only.
     ready: from the start of the process to the first round that was asked for.
     peak: resident bytes.
+    warm: clients and cost of the rounds before the timed ones.
     difference: the largest of any client to the reference, relative to what it learned.
     tolerance: the largest difference that is accepted.
     """
@@ -32,6 +33,7 @@ class Measured:
     difference: float = 0.0
 
     tolerance: float = TOLERANCE
+    warm: list[tuple[int, Cost]] = field(default_factory=list)
 
     @property
     def seconds(self) -> float:
@@ -54,6 +56,18 @@ class Measured:
         return self.clients / self.cpu if self.same and self.cpu else 0.0
 
     @property
+    def whole_cpu_rate(self) -> float:
+        """Clients a second of processor time over all rounds, those before the timed ones too."""
+        before = sum(clients for clients, _ in self.warm)
+        took = sum(cost.cpu for _, cost in self.warm) + sum(cost.cpu for cost in self.rounds)
+        return (before + self.clients * len(self.rounds)) / took if took else 0.0
+
+    @property
+    def first_cpu_rate(self) -> float:
+        """Clients a second of processor time in the first timed round."""
+        return self.clients / self.rounds[0].cpu if self.rounds[0].cpu else 0.0
+
+    @property
     def same(self) -> bool:
         """Whether its numbers are the reference's, to rounding."""
         return self.difference <= self.tolerance
@@ -63,4 +77,5 @@ class Measured:
         self.rounds += other.rounds
         self.first += other.first
         self.ready += other.ready
+        self.warm += other.warm
         self.peak = max(self.peak, other.peak)

@@ -5,7 +5,7 @@ from typing import Any
 
 from fedlora import config as configuration
 from fedlora import run_folder
-from fedlora.config import RunConfig
+from fedlora.config import RunConfig, Training
 from fedlora.runtime import run as running
 from fedlora.server.observer import Silent
 
@@ -21,24 +21,25 @@ _SMALL = (
 )
 
 
-def survives_node_loss(root: Path) -> bool:
+def survives_node_loss(root: Path, training: Training) -> bool:
     """Whether hashes of bank, generator and table equal those of an undisturbed run.
 
     Two Ray machines on this one; the second is killed at the first answer of a round. A run in
     which nothing was asked again does not count, nor one in which a client was lost for good.
+
+    training: of both runs; clients trained at once differ by rounding from those trained alone.
 
     Raises:
         FedloraError: a run fails.
     """
     from ray.cluster_utils import Cluster
 
-    expected = _run(configuration.load(_CONFIG, _SMALL), root / "whole", Silent())
+    on_ray = [*_SMALL, f"runtime.training={training}", "runtime.name=ray"]
+    expected = _run(configuration.load(_CONFIG, on_ray), root / "whole", Silent())
     cluster: Any = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     try:
         second = cluster.add_node(num_cpus=1)
-        config = configuration.load(
-            _CONFIG, [*_SMALL, "runtime.name=ray", f"runtime.address={cluster.address}"]
-        )
+        config = configuration.load(_CONFIG, [*on_ray, f"runtime.address={cluster.address}"])
         killer = _Killer(lambda: cluster.remove_node(second, allow_graceful=False))
         found = _run(config, root / "disturbed", killer)
     finally:

@@ -12,17 +12,17 @@ class Outcome:
     seconds: that it took.
     found: workload's name -> side -> what it took.
     failures: why something was not measured, by "workload: side", or "workload" for all of it.
-    survived: whether a run that lost a machine ended with the same numbers; None if not tried.
+    survived: whether a run that lost a machine ended with the same numbers, by how it trains.
     """
 
     seconds: float = 0.0
     found: dict[str, dict[str, Measured]] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
-    survived: bool | None = None
+    survived: dict[str, bool] = field(default_factory=dict)
 
     def add(self, other: "Outcome") -> None:
         """Join what another group came to."""
         self.seconds += other.seconds
         self.found |= other.found
         self.failures |= other.failures
-        self.survived = self.survived if other.survived is None else other.survived
+        self.survived |= other.survived

@@ -12,8 +12,11 @@ from fedlora.bench.sim.workloads import (
     TOP,
     Workload,
 )
+from fedlora.config import Training
 
 NODE_LOSS = "node_loss"
+TRAINED: tuple[Training, ...] = ("sequential", "batched")
+"""How a run trains that loses a machine."""
 
 _FLOWER = ("flower_stock", "flower_cached")
 _OURS = ("inprocess", "batched", "auto", "ray", "ray_batched")

@@ -40,9 +40,10 @@ class Running:
     ) -> None:
         self.name, self._folder = name, folder
         side, clients = SIDES[name], workload.timed(name)
+        warm_up = min(workload.warm_up, clients)
         settings = {
             "clients": clients,
-            "warm_up": min(workload.warm_up, clients),
+            "warm_up": warm_up,
             "config": workload.config(
                 side.dtype, **{**side.runtime, "threads": threads}
             ).model_dump(mode="json"),
@@ -53,7 +54,7 @@ class Running:
         env = _ENV | {
             "OMP_NUM_THREADS": str(threads),
             "PYTHONPATH": str(Path.cwd()),
-            "FEDLORA_DATA": str(_forgetful_cache(folder)),
+            "FEDLORA_DATA": str(_forgetful_cache(folder / f"cache-{name}")),
         }
         self._process = SideProcess(command, env, folder / f"{name}.log")
         try:
@@ -61,7 +62,7 @@ class Running:
                 self.measured.first.append(self._process.reach("first").seconds)
             self.measured.ready.append(self._process.reach("ready").seconds)
             if workload.warm_up:
-                self._process.round()
+                self.measured.warm.append((warm_up, self._process.round()))
         except BaseException:
             self._process.close()
             raise
@@ -85,7 +86,7 @@ class Running:
 
 def _forgetful_cache(folder: Path) -> Path:
     """The cache as it is, but for what `auto` has found before: each process finds that anew."""
-    own = folder.absolute() / "cache"
+    own = folder.absolute()
     shutil.rmtree(own, ignore_errors=True)
     own.mkdir()
     for entry in cache.folder().glob("*"):

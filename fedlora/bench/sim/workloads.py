@@ -125,7 +125,7 @@ SECOND = Workload(
     examples=64,
     batch=16,
     length=64,
-    slices={"flower_stock": 2, "plain": 4, "pfl": 4, "inprocess": 4, "flower_cached": 4},
+    slices={"flower_stock": 2, "plain": 4, "pfl": 4, "flower_cached": 4},
     turns=2,
     threads=(1, 2),
 )
@@ -143,7 +143,7 @@ FEW = [
         batch=batch,
         length=length,
         warm_up=GROUP,
-        slices={"plain": 4, "inprocess": 4, "*": GROUP},
+        slices={"plain": 4, "inprocess": 8, "*": GROUP},
     )
     for batch in (1, 4)
     for length in (16, 32)
@@ -180,12 +180,14 @@ LANGUAGE = Workload(
     length=64,
     layers=(26, 27, 28, 29),
     warm_up=2,
-    slices={"plain": 2, "inprocess": 2},
+    slices={"plain": 2},
     threads=(1, 2),
 )
 
-TOP = Workload("minilm top 2 of 6", "minilm", 4, 32, 8, 32, epochs=5, layers=(4, 5), warm_up=2)
-"""Most of the model lies below the lowest adapter."""
+TOP = Workload("minilm top 2 of 6", "minilm", 8, 32, 8, 32, epochs=5, layers=(4, 5), warm_up=1)
+"""Most of the model lies below the lowest adapter; of most clients nothing is recorded before the
+first timed round.
+"""
 
 COLD = [
     Workload(
@@ -195,7 +197,7 @@ COLD = [
         examples=16,
         batch=4,
         warm_up=0,
-        slices={"inprocess": 64},
+        slices={"inprocess": 500},
     )
     for clients in (1000, 10000)
 ]

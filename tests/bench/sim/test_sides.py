@@ -1,17 +1,19 @@
 """Every side of the bench does the same federation and gets the same numbers."""
 
+import math
 from dataclasses import replace
 
 import pytest
+import torch
 
 from fedlora.bench.sim.claims import claims, rows
-from fedlora.bench.sim.measure import Bench
+from fedlora.bench.sim.measure import Bench, apart
 from fedlora.bench.sim.measured import TOLERANCE, Measured
 from fedlora.bench.sim.outcome import Outcome
 from fedlora.bench.sim.plan import PLAN
 from fedlora.bench.sim.process import Cost, SideProcess
 from fedlora.bench.sim.sides import SIDES
-from fedlora.bench.sim.workloads import GPU, SECOND, TINY_1000, Workload
+from fedlora.bench.sim.workloads import COLD, GPU, SECOND, TINY_1000, TOP, Workload
 from fedlora.errors import FedloraError
 from fedlora.server.observer import Silent
 
@@ -112,6 +114,39 @@ def test_a_claim_that_could_not_be_measured_says_why():
     assert "interrupted" in cached.reason
     assert "no room" in stock.reason
     assert pfl.value == pytest.approx(9 / 8)
+
+
+def test_a_round_of_ten_thousand_with_other_numbers_meets_nothing():
+    sides = {"ray_batched": side(8.0, difference=1.0), "batched": side(8.0)}
+
+    found = claimed(Outcome(found={COLD[1].name: sides}), "tiny_10000", "S5")
+
+    assert [claim.value for claim in found if "Ray" in claim.what] == [None, None]
+    assert [claim.value for claim in found if "Ray" not in claim.what] == [10.0, 1.0]
+
+
+def test_what_auto_tries_counts_and_so_does_what_a_cache_records():
+    auto, one = side(1.0, cpu=5.0), side(1.0, cpu=5.0)
+    auto.warm, one.warm = [(4, Cost(9.0, 9.0))], [(4, Cost(2.0, 2.0))]
+    outcome = Outcome(found={SECOND.name: {"auto": auto, "inprocess": one}})
+    (claim,) = claimed(outcome, "minilm_10", "S3")
+    assert claim.value == pytest.approx(7 / 14)
+
+    cached, plain = side(1.0, cpu=4.0), side(1.0, cpu=5.0)
+    cached.rounds += [Cost(1.0, 2.0)] * 4
+    top = Outcome(found={TOP.name: {"cached": cached, "inprocess": plain}})
+    recording, later = claimed(top, "cache", "S4")
+    assert (recording.value, later.value) == (pytest.approx(1.25), pytest.approx(2.5))
+
+
+def test_replies_that_are_not_numbers_or_not_there_are_not_the_same():
+    start, one = torch.zeros(2).double(), torch.ones(2).double()
+    expected = {0: one, 1: one}
+    assert apart({0: one, 1: 1.5 * one}, expected, start) == pytest.approx(0.5)
+    assert apart({0: one, 1: one * math.nan}, expected, start) == math.inf
+    assert apart({0: one, 2: one}, expected, start) == math.inf
+    assert apart({}, expected, start) == math.inf
+    assert apart({0: one}, expected, start) == 0.0
 
 
 def test_every_group_promises_something_or_is_a_table_alone():
