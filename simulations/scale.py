@@ -1,6 +1,7 @@
 """One federated round of 100, 1,000 and 10,000 tiny clients: how fast, and how much memory.
 
-Every client trains a LoRA adapter on 16 images of its own and sends its own reply.
+Every client trains a LoRA adapter on 16 images of its own and sends its own reply. It is the first
+round, in which each draws the common start from the seed.
 
     python simulations/scale.py
     python simulations/scale.py --clients 100 1000 --set runtime.name=ray
@@ -31,13 +32,14 @@ DOMAINS, IMAGES = 50, 16
 
 
 def resident() -> int:
-    """Bytes resident in this process and in all that it has started."""
+    """Bytes resident in this process and in all that it has started, shared pages once."""
     total = 0
     for process in (psutil.Process(), *psutil.Process().children(recursive=True)):
         try:
-            total += process.memory_info().rss
+            held = process.memory_full_info()
         except psutil.NoSuchProcess:
             continue
+        total += getattr(held, "pss", held.rss)
     return total
 
 

@@ -102,3 +102,20 @@ def test_a_model_that_is_not_there_is_answered_with_what_is(tmp_path):
 
 def test_a_process_opens_one_model():
     assert open_slot(VIT, LoraSection(), "cpu") is open_slot(VIT, LoraSection(), "cpu")
+
+
+@pytest.mark.parametrize("name", ["tiny_vit", "mini_vit", "minilm", "tiny_clip", "smollm2"])
+def test_models_attend_without_the_matrix_of_attention(name: str):
+    assert load_base(BackboneConfig(name=name)).model.config._attn_implementation == "sdpa"
+
+
+def test_no_graph_is_built_below_the_lowest_adapter():
+    slot = AdapterSlot(load_base(VIT), LoraSection(rank=2, alpha=4, layers=(1,)), CPU)
+    blocks = slot.base.model.vit.layers
+    states = []
+    hooks = [block.register_forward_hook(lambda *call: states.append(call[2])) for block in blocks]
+    slot.model(pixel_values=torch.rand(2, 1, 28, 28))
+    for hook in hooks:
+        hook.remove()
+
+    assert [state.requires_grad for state in states[:2]] == [False, True]
