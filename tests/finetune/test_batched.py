@@ -128,6 +128,7 @@ def test_adapters_of_different_ranks_train_together(name: str):
     together = [job._replace(objective=task) for job, task in zip(jobs, tasks, strict=True)]
     ours = train_many(together)
     assert apart(ours, alone) < 1e-11
+    assert turned(ours, alone, jobs) < 1e-6
     assert [x.adapters[0].spec for x in ours] == [job.start.spec for job in jobs]
 
 

@@ -1,3 +1,4 @@
+import itertools
 import random
 
 import pytest
@@ -21,6 +22,22 @@ def test_equal_clients_are_dealt_in_turn():
 
 def test_the_longest_come_first_and_fill_the_emptiest_node():
     assert placed([5, 1, 9, 4, 3], [0, 1]) == {0: [2, 4], 1: [0, 3, 1]}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_schedule_is_shorter_by_more_than_a_quarter(seed):
+    draw = random.Random(seed)
+    work = [draw.lognormvariate(0, 1.0) for _ in range(draw.randint(2, 7))]
+    nodes = list(range(draw.randint(2, 3)))
+
+    found = placed(work, nodes)
+
+    longest = max(sum(work[client] for client in own) for own in found.values())
+    shortest = min(
+        max(sum(w for w, at in zip(work, places, strict=True) if at == node) for node in nodes)
+        for places in itertools.product(nodes, repeat=len(work))
+    )
+    assert longest <= 4 / 3 * shortest + 1e-9
 
 
 @pytest.mark.parametrize("seed", range(20))
