@@ -32,7 +32,12 @@ def serving(runtime: RuntimeConfig, app: ClientApp = clientapp.app) -> Iterator[
     with _cluster(runtime):
         backend = NodesBackend(_actors(runtime), runtime.cpus_per_node, runtime.gpus_per_node)
         with engine(app, runtime.nodes, backend) as (grid, check):
-            carriers = Carriers(grid, check)
+
+            def alive() -> None:
+                check()
+                backend.check()
+
+            carriers = Carriers(grid, alive)
 
             def serve(config: RunConfig, seed: int, story: Story) -> None:
                 story(FlowerTransport(carriers, config, seed, PACK_SECONDS))

@@ -3,7 +3,6 @@
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from queue import Queue
 from typing import Any
 
@@ -12,6 +11,8 @@ from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 from flwr.server.superlink.fleet.vce.backend.backend import Backend
 from ray.exceptions import GetTimeoutError, RayActorError
+
+from fedlora.errors import FedloraError
 
 
 class Node:
@@ -45,6 +46,8 @@ class NodesBackend(Backend):
         self._start: Callable[[], Any] | None = None
         self._actors: list[Any] = []
         self._idle: Queue[Any] = Queue()
+        self._up: set[Any] = set()
+        self._broken: RayActorError | None = None
 
     @property
     def num_workers(self) -> int:
@@ -90,6 +93,19 @@ class NodesBackend(Backend):
         self._idle.put(actor)
         return answer
 
+    def check(self) -> None:
+        """Say so where no actor is up and the latest could not start.
+
+        Raises:
+            FedloraError: why it could not.
+        """
+        if self._broken is not None and not self._up:
+            why = " ".join(str(self._broken).split())
+            raise FedloraError(
+                "runtime: no node starts on Ray's machines, which need the same fedlora"
+                f" each: {why[-300:]}"
+            )
+
     def terminate(self) -> None:
         """Kill the actors, those at work included, and wake whoever waits for one."""
         self._start = None
@@ -102,6 +118,7 @@ class NodesBackend(Backend):
         start = self._start
         if start is not None:
             self._actors.remove(actor)
+            self._up.discard(actor)
             ray.kill(actor)
             self._enlist(start())
 
@@ -110,8 +127,13 @@ class NodesBackend(Backend):
         self._actors.append(actor)
 
         def wait() -> None:
-            with suppress(RayActorError):
+            try:
                 ray.get(actor.ready.remote())
-                self._idle.put(actor)
+            except RayActorError as error:
+                self._broken = error
+                return
+            self._up.add(actor)
+            self._broken = None
+            self._idle.put(actor)
 
         threading.Thread(target=wait, name="ray-node", daemon=True).start()

@@ -1,5 +1,6 @@
 """Real Ray: each test starts one, which takes most of its time."""
 
+import importlib
 import os
 import signal
 import subprocess
@@ -16,6 +17,22 @@ from fedlora.runtime.flower_transport import FlowerTransport
 from tests.runtime.echo import ask, collect, respond, small_config
 
 APP = client_app(respond)
+
+
+class Elsewhere:
+    """An app that a node cannot even read, as where fedlora is not installed."""
+
+    def __reduce__(self):
+        return importlib.import_module, ("no_such_module",)
+
+
+def test_nodes_that_cannot_start_end_the_run_with_the_reason():
+    """The first test here: the others share a Ray of their own."""
+    with (
+        on_ray.serving(small_config().runtime, Elsewhere()) as serve,
+        pytest.raises(FedloraError, match=r"no node starts on Ray's machines.*no_such_module"),
+    ):
+        serve(small_config(), 3, lambda transport: ask(transport, ["a"]))
 
 
 @pytest.fixture(scope="module")
