@@ -1,7 +1,6 @@
 """Which clients of a simulation attacked, and of how many something was kept out."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -9,23 +8,6 @@ import torch
 from fedlora import seeding
 from fedlora.aggregation.suspects import at_most
 from fedlora.config import RunConfig
-
-
-@dataclass(frozen=True)
-class Siege:
-    """Of one seed.
-
-    clients: how many fill the bank, the first of the run's.
-    attackers: those that attacked.
-    caught, wronged: attackers, and others, of which an answer or an adapter was refused, set aside
-        or left out of what generators learn from, or never came.
-    """
-
-    seed: int
-    clients: int
-    attackers: tuple[int, ...]
-    caught: int
-    wronged: int
 
 
 def attackers_of(config: RunConfig, clients: int, seed: int) -> tuple[int, ...]:
@@ -37,14 +19,28 @@ def attackers_of(config: RunConfig, clients: int, seed: int) -> tuple[int, ...]:
     return tuple(sorted(order[:count].tolist()))
 
 
-def siege(
+def what_came_of_them(
     config: RunConfig, seed: int, clients: int, lines: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """A `Siege` as plain values.
+    """Who attacked with one seed, and how many of them, and of the others, were struck by defences.
 
-    lines: of what was lost, and of what was left out of learning; each names its client.
+    Args:
+        config: of the run.
+        seed: of it.
+        clients: how many fill the bank, the first of the run's.
+        lines: of what was lost, and of what was left out of learning; each names its client.
+
+    Returns:
+        seed, clients, attackers (their numbers), and caught and wronged: attackers, and others, of
+        which an answer or an adapter was refused, set aside or left out, or never came.
     """
-    ours = set(attackers_of(config, clients, seed))
+    ours = attackers_of(config, clients, seed)
     struck = {line["client"] for line in lines if line["client"] < clients}
-    found = Siege(seed, clients, tuple(sorted(ours)), len(struck & ours), len(struck - ours))
-    return asdict(found)
+    caught = len(struck.intersection(ours))
+    return {
+        "seed": seed,
+        "clients": clients,
+        "attackers": ours,
+        "caught": caught,
+        "wronged": len(struck) - caught,
+    }

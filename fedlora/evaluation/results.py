@@ -8,7 +8,7 @@ from typing import Any
 
 from fedlora.config import RunConfig
 from fedlora.errors import FedloraError
-from fedlora.evaluation.attackers import siege
+from fedlora.evaluation.attackers import what_came_of_them
 from fedlora.evaluation.spending import spent
 from fedlora.evaluation.table import Row, summarise
 from fedlora.run_folder import seed_folder
@@ -44,7 +44,9 @@ def compile_results(config: RunConfig, folder: Path) -> dict[str, Any]:
         "lost": lost,
         "privacy": spent(config, [(metrics[seed], missing[seed]) for seed in metrics]),
         "attackers": [
-            siege(config, seed, facts[seed]["bank_clients"], [*missing[seed], *_left_out(lines)])
+            what_came_of_them(
+                config, seed, facts[seed]["bank_clients"], [*missing[seed], *_left_out(lines)]
+            )
             for seed, lines in metrics.items()
             if config.attackers
         ],
