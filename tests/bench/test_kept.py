@@ -7,7 +7,9 @@ from fedlora.bench.sim.outcome import Outcome
 
 
 def test_what_was_measured_before_an_interruption_is_read_back(tmp_path):
-    outcome = Outcome(3.5, {"tiny": {"plain": Measured(8, 1)}}, {"x: y": "no room"}, True)
+    outcome = Outcome(
+        3.5, {"tiny": {"plain": Measured(8, 1)}}, {"x: y": "no room"}, {"batched": True}
+    )
     parts = Kept(tmp_path / "kept", Outcome)
 
     assert parts.get("one") is None
