@@ -32,6 +32,7 @@ _MOST_SKEW = 60.0
 """Seconds; Flower takes a SuperNode's signature for five minutes."""
 _LEAST_DISK = 2 << 30
 _PATIENCE = 10.0
+_FOREIGN = "another program holds the server's port there; end it and start the server"
 
 
 @dataclass(frozen=True)
@@ -165,10 +166,14 @@ def _server(place: Place) -> str:
     try:
         with socket.create_connection((host, port), timeout=_PATIENCE) as plain:
             if not place.facts.secure:
+                if not _is_superlink(place):
+                    raise FedloraError(f"{place.address} answers, but not as a server: {_FOREIGN}")
                 return f"{place.address} answers"
             with _trust(place).wrap_socket(plain, server_hostname=host) as secured:
                 return f"{place.address} answers with {secured.version()}, known by ca.crt"
     except ssl.SSLError as error:
+        if error.reason == "WRONG_VERSION_NUMBER":
+            raise FedloraError(f"{place.address} speaks no TLS: {_FOREIGN}") from None
         raise FedloraError(
             f"{place.address} is not the server of this folder: {error.reason or error};"
             " copy the folder again, or name the host as --hosts did"
@@ -210,7 +215,7 @@ def _asked(place: Place, headers: dict[str, str]) -> httpx.Headers:
     try:
         return httpx.get(url, verify=_trust(place), timeout=_PATIENCE, headers=headers).headers
     except httpx.HTTPError as error:
-        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        if "SSL: " in str(error):
             raise FedloraError(
                 f"not asked: {place.address} is not the server of this folder; see 'server'"
             ) from None

@@ -27,7 +27,8 @@ _CAUSES = {
     "SuperNode": (
         (
             r"certificate has expired",
-            "the server's certificate has expired: renew it with fedlora deploy renew",
+            "a certificate has expired: the server's, to be renewed with fedlora deploy renew, or the"
+            " authority's (ca.crt); fedlora deploy doctor says which",
             True,
         ),
         (r"certificate verify failed", _CERTIFICATE, True),

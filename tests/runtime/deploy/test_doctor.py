@@ -79,6 +79,18 @@ def answering(server):
         listener.shutdown(socket.SHUT_RDWR)
 
 
+def test_a_port_that_another_program_holds_is_no_server_to_a_client(tmp_path):
+    _, client = make(tmp_path, clients=1, secure=False)
+    with socket.create_server(("127.0.0.1", client.facts.port)) as deaf:
+
+        def hang_up():
+            for _ in range(2):
+                deaf.accept()[0].close()
+
+        threading.Thread(target=hang_up, daemon=True).start()
+        assert "not as a server: another program" in wrong(client)["server"]
+
+
 def test_another_server_is_said_to_be_none_of_this_folder(places):
     server, client, other = places
     shutil.copy(other.ca, client.ca)
