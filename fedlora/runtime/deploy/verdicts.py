@@ -27,8 +27,8 @@ _CAUSES = {
     "SuperNode": (
         (
             r"certificate has expired",
-            "a certificate has expired: the server's, to be renewed with fedlora deploy renew, or the"
-            " authority's (ca.crt); fedlora deploy doctor says which",
+            "a certificate has expired, the server's (renew it with fedlora deploy renew) or the"
+            " authority's (ca.crt): fedlora deploy doctor says which",
             True,
         ),
         (r"certificate verify failed", _CERTIFICATE, True),
