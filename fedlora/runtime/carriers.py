@@ -89,15 +89,20 @@ class Carriers:
         Raises:
             FedloraError: fewer did so in time.
         """
-        deadline = time.monotonic() + PATIENCE
-        while (here := self._carrying()) < count and time.monotonic() < deadline:
+        began, told = time.monotonic(), count
+        while (here := self._carrying()) < count and time.monotonic() < began + PATIENCE:
             self.check()
             self._look()
+            if here != told and time.monotonic() > began + _BRIEFLY:
+                missing = f"{count - here} of {count} machines"
+                self._say(f"waiting for {missing}, {PATIENCE:.0f} s at most")
+                told = here
             time.sleep(_PAUSE)
         if here < count:
+            refused = " or mend those that take no part," if self._strangers else ""
             raise FedloraError(
                 f"runtime.nodes: {count} expected, {here} answered within {PATIENCE:.0f} s; start"
-                " the others, each with the share of the clients that it was made for"
+                f" the others,{refused} each with the share of the clients that it was made for"
             )
 
     def refresh(self) -> None:
