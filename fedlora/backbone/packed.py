@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from fedlora.backbone.forwards import forwards
+
 SMALLEST = 1 << 16
 """Values of a weight; smaller ones gain nothing."""
 
@@ -25,14 +27,8 @@ def packed(model: nn.Module) -> Iterator[None]:
     transposed for the gradient. Results differ by rounding. A model on another device or processor,
     in another precision or too large is left as it is. Weights must not change inside the block.
     """
-    layers = _layers(model)
-    for layer in layers:
-        layer.forward = _forward(layer)
-    try:
+    with forwards({layer: _forward(layer) for layer in _layers(model)}):
         yield
-    finally:
-        for layer in layers:
-            del layer.forward  # the instance's own, which hid that of its class
 
 
 def _layers(model: nn.Module) -> list[nn.Module]:

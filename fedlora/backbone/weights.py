@@ -18,7 +18,6 @@ from fedlora.errors import FedloraError
 
 ASSETS = Path(__file__).parent.parent / "assets"
 
-
 _ANY_EMBEDDED = f"an embedded model ({', '.join(EMBEDDED)})"
 
 

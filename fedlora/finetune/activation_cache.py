@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fedlora.backbone import AdapterSlot
+from fedlora.backbone.forwards import forwards
 from fedlora.errors import FedloraError
 from fedlora.finetune.objectives import Objective, Rows
 from fedlora.finetune.objectives.contract import BELOW, batches
@@ -110,15 +111,9 @@ def replay(slot: AdapterSlot, rows: Rows) -> Iterator[None]:
     if BELOW not in rows:
         yield
         return
-    blocks: list[Any] = lower_blocks(slot)
     states = rows[BELOW].to(slot.device)
-    for block in blocks:
-        block.forward = lambda *_, **__: states
-    try:
+    with forwards(dict.fromkeys(lower_blocks(slot), lambda *_, **__: states)):
         yield
-    finally:
-        for block in blocks:
-            del block.forward  # the instance's own, which hid that of its class
 
 
 def lower_blocks(slot: AdapterSlot) -> list[nn.Module]:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from fedlora import seeding
 from fedlora.backbone import AdapterSlot
+from fedlora.backbone.forwards import forwards
 from fedlora.errors import FedloraError
 from fedlora.finetune.lanes import Lanes
 from fedlora.finetune.stack import Factors
@@ -65,14 +66,9 @@ class Routing:
 def many_adapters(slot: AdapterSlot) -> Iterator[Routing]:
     """The slot's LoRA layers do what the routing says instead of using the slot's own adapter."""
     routing = Routing()
-    layers = {x.name: slot.base.model.get_submodule(x.name) for x in slot.spec.layers}
-    for name, layer in layers.items():
-        layer.forward = _forward(routing, name, layer)
-    try:
+    layers = {slot.base.model.get_submodule(x.name): x.name for x in slot.spec.layers}
+    with forwards({layer: _forward(routing, name, layer) for layer, name in layers.items()}):
         yield routing
-    finally:
-        for layer in layers.values():
-            del layer.forward  # the instance's own, which hid that of its class
 
 
 def dropout_noise(seed: int) -> torch.Generator:
