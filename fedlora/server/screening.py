@@ -29,7 +29,7 @@ def screen(adapter: LoraAdapter, spec: AdapterSpec, max_norm: float) -> None:
     if not size <= max_norm:
         raise FedloraError(f"adapter of norm {size:.4g}, more than rounds.max_norm={max_norm:g}")
     for name, factor in (("down", adapter.down), ("up", adapter.up)):
-        square, values = _square(factor), sum(value.numel() for value in factor.values())
+        square, values = squared(factor), sum(value.numel() for value in factor.values())
         if not square <= max(max_norm**2, values):
             raise FedloraError(
                 f"adapter whose factors '{name}' have the norm {math.sqrt(square):.4g}, more than"
@@ -37,5 +37,6 @@ def screen(adapter: LoraAdapter, spec: AdapterSpec, max_norm: float) -> None:
             )
 
 
-def _square(factor: Mapping[str, Tensor]) -> float:
+def squared(factor: Mapping[str, Tensor]) -> float:
+    """Sum of the squares of all values of all layers."""
     return float(sum(torch.sum(value.double() ** 2) for value in factor.values()))

@@ -22,6 +22,7 @@ from fedlora.server.likeness import (
     remoteness,
     spread,
 )
+from fedlora.server.screening import squared
 
 # However alike the others are, a difference of less than this is none: in log, and in cosine.
 FLOORS = {
@@ -180,10 +181,7 @@ def _measured(
 
 def _balance(adapter: LoraAdapter) -> float:
     """Norm of all `up` over that of all `down`, which DeltaW does not tell."""
-    up, down = (
-        sum(float(value.double().square().sum()) for value in factor.values())
-        for factor in (adapter.up, adapter.down)
-    )
+    up, down = squared(adapter.up), squared(adapter.down)
     return math.sqrt(up / down) if down else math.inf
 
 
