@@ -1,7 +1,8 @@
 """The rows of many clients as one batch, and whose each row is."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -20,7 +21,6 @@ class Lanes:
 
     counts: Sequence[int]
     lengths: Sequence[int] = ()
-    _found: Tensor | None = field(default=None, init=False, compare=False, repr=False)
 
     @property
     def even(self) -> bool:
@@ -31,7 +31,8 @@ class Lanes:
         """(rows, ..., d) -> (K, most rows of a client * ..., d), filled up with zeros."""
         if not self.even:
             size = len(self.counts) * max(self.counts)
-            x = x.new_zeros(size, *x.shape[1:]).index_copy(0, self._places(x.device), x)
+            places = _places(tuple(self.counts), x.device)
+            x = x.new_zeros(size, *x.shape[1:]).index_copy(0, places, x)
         return x.reshape(len(self.counts), -1, x.shape[-1])
 
     def gather(self, lanes: Tensor, shape: torch.Size) -> Tensor:
@@ -39,16 +40,15 @@ class Lanes:
         if self.even:
             return lanes.reshape(shape)
         rows = lanes.reshape(len(self.counts) * max(self.counts), *shape[1:])
-        return rows.index_select(0, self._places(lanes.device))
+        return rows.index_select(0, _places(tuple(self.counts), lanes.device))
 
-    def _places(self, device: torch.device) -> Tensor:
-        """Where the rows lie among the spread ones; asked for by every layer of a pass."""
-        if self._found is None:
-            most = max(self.counts)
-            places = [k * most + row for k, count in enumerate(self.counts) for row in range(count)]
-            object.__setattr__(self, "_found", torch.tensor(places, device=device))
-        assert self._found is not None
-        return self._found
+
+@lru_cache(maxsize=8)
+def _places(counts: tuple[int, ...], device: torch.device) -> Tensor:
+    """Where the rows lie among the spread ones; asked for by every layer of a pass."""
+    most = max(counts)
+    places = [k * most + row for k, count in enumerate(counts) for row in range(count)]
+    return torch.tensor(places, device=device)
 
 
 def join(batches: Sequence[Rows]) -> tuple[Rows, Lanes]:
