@@ -22,10 +22,10 @@ def packed(model: nn.Module) -> Iterator[None]:
     """For as long as the block runs, products with frozen weights skip the copying of blocks.
 
     A product of matrices first copies both into blocks; a frozen weight needs that once, not at
-    each step, and oneDNN's kernels for AVX-512 make use of it (measured: 1.1 times MKL's speed
-    with 16 clients at once, on an AMD processor). Each weight is packed twice, the second time
-    transposed for the gradient. Results differ by rounding. A model on another device or processor,
-    in another precision or too large is left as it is. Weights must not change inside the block.
+    each step, and oneDNN's kernels for AVX-512 make use of it. Each weight is packed twice, the
+    second time transposed for the gradient. Results differ by rounding. A model on another device
+    or processor, in another precision or too large is left as it is. Weights must not change inside
+    the block.
     """
     with forwards({layer: _forward(layer) for layer in _layers(model)}):
         yield
