@@ -1,5 +1,7 @@
 """A run's folder: its configuration, and a folder for each of its seeds."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fedlora import atomic
@@ -8,6 +10,7 @@ from fedlora.config import RunConfig
 from fedlora.errors import FedloraError
 
 CONFIG = "config.yaml"
+FAILURE = "failure.txt"
 
 
 def create(config: RunConfig, root: Path) -> Path:
@@ -48,6 +51,24 @@ def resume(folder: Path) -> RunConfig:
         return configuration.load(folder / CONFIG)
     except FedloraError as error:
         raise FedloraError(f"{error}; restore the file, or start a new run") from None
+
+
+@contextmanager
+def failure_kept(folder: Path) -> Iterator[None]:
+    """Let those who only look at a run's folder know why it failed, until it is gone on with."""
+    (folder / FAILURE).unlink(missing_ok=True)
+    try:
+        yield
+    except Exception as error:
+        with suppress(FedloraError):  # a full disk may be what it failed of
+            atomic.write_text(folder / FAILURE, str(error) or type(error).__name__)
+        raise
+
+
+def failure(folder: Path) -> str:
+    """Why a run failed; empty while it works, when it ended well, and after it was killed."""
+    file = folder / FAILURE
+    return file.read_text() if file.is_file() else ""
 
 
 def seed_folder(folder: Path, seed: int) -> Path:

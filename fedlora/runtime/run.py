@@ -11,7 +11,7 @@ from typing import Any
 from fedlora import atomic, spans
 from fedlora.bank import Bank
 from fedlora.config import RunConfig
-from fedlora.run_folder import seed_folder
+from fedlora.run_folder import failure_kept, seed_folder
 from fedlora.runtime.serving import Serve
 from fedlora.runtime.stories import results_of, story_of
 from fedlora.server.learning import digest as folder_digest
@@ -56,7 +56,7 @@ def live(config: RunConfig, folder: Path, observer: Observer, serve: Serve) -> d
         FedloraError: as for `run`.
     """
     spans.serve()
-    with atomic.alone(folder):
+    with atomic.alone(folder), failure_kept(folder):
         for seed in unfinished(config, folder):
             if len(config.seeds) > 1:
                 observer.note(f"seed {seed}")

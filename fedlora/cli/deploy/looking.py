@@ -40,10 +40,11 @@ def status(at: PlaceArgument = Path(), json: AsJson = False) -> None:
     run = submitting.latest(here)
     rows = []
     if run is not None:
+        failure = run_folder.failure(run)
         for seed in run_folder.resume(run).seeds:
             stands = asdict(progress(run_folder.seed_folder(run, seed)))
             done = (run_folder.seed_folder(run, seed) / "facts.json").is_file()
-            rows.append({"run": run.name, "seed": seed, "done": done, **stands})
+            rows.append({"run": run.name, "seed": seed, "done": done, **stands, "failure": failure})
     if json:
         show([{"clients": nodes, "runs": rows}], json)
         return
