@@ -2,18 +2,15 @@
 
 from statistics import NormalDist
 
-import torch
 from pydantic import Field
-from torch import Tensor
 from typing_extensions import override
 
 from fedlora.adapter import LoraAdapter
 from fedlora.attacks.contract import Attack, Sight
-from fedlora.attacks.update import moved, update
-from fedlora.section import Section
+from fedlora.attacks.update import Disguise, shared, updates
 
 
-class LieConfig(Section):
+class LieConfig(Disguise):
     """z: how many standard deviations from the mean; by the paper's rule when absent."""
 
     z: float | None = Field(None, gt=0)
@@ -24,7 +21,7 @@ class Lie(Attack):
 
     Of n clients of whom m attack, s = floor(n / 2 + 1) - m honest ones are to be further from the
     mean than the attackers: z is the normal quantile of (n - m - s) / (n - m) (algorithm 3), and
-    at least 0.3 where that is less. All attackers send the same.
+    at least 0.3 where that is less. All attackers send the same, but for what keeps them `apart`.
     """
 
     Config = LieConfig
@@ -34,7 +31,7 @@ class Lie(Attack):
     def adapter(self, sight: Sight) -> LoraAdapter:
         known = updates(sight)
         z = quantile(sight.clients, sight.attackers) if self.config.z is None else self.config.z
-        return moved(sight.start, known.mean(0) - z * known.std(0))
+        return shared(sight, known.mean(0) - z * known.std(0), self.config.apart)
 
 
 def quantile(clients: int, attackers: int) -> float:
@@ -43,8 +40,3 @@ def quantile(clients: int, attackers: int) -> float:
     honest = clients - attackers
     share = (honest - supporters) / honest
     return max(NormalDist().inv_cdf(min(share, 0.999)) if share > 0 else 0.0, 0.3)
-
-
-def updates(sight: Sight) -> Tensor:
-    """Of the attackers, had they been honest: (m, n) float64."""
-    return torch.stack([update(adapter, sight.start) for adapter in sight.known])

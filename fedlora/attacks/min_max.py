@@ -5,13 +5,11 @@ from typing_extensions import override
 
 from fedlora.adapter import LoraAdapter
 from fedlora.attacks.contract import Attack, Sight
-from fedlora.attacks.lie import updates
-from fedlora.attacks.update import moved
-from fedlora.section import Section
+from fedlora.attacks.update import Disguise, shared, updates
 
 
-class MinMaxConfig(Section):
-    """No options."""
+class MinMaxConfig(Disguise):
+    """No options but those of a disguise."""
 
 
 class MinMax(Attack):
@@ -34,8 +32,8 @@ class MinMax(Attack):
         # a gamma^2 + 2 b gamma + c = 0 for each honest update; c <= 0, so one root is not negative.
         a = direction.square().sum()
         if float(a) == 0:
-            return moved(sight.start, mean)
+            return shared(sight, mean, self.config.apart)
         b = (mean - known) @ direction
         c = (mean - known).square().sum(1) - widest**2
         gamma = ((-b + (b**2 - a * c).clamp_min(0).sqrt()) / a).min()
-        return moved(sight.start, mean + gamma * direction)
+        return shared(sight, mean + gamma * direction, self.config.apart)

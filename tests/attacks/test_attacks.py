@@ -1,6 +1,7 @@
 """What each attack does to an honest answer."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,8 +9,9 @@ import torch
 from fedlora import registry
 from fedlora.attacks.backdoor import Backdoor, BackdoorConfig
 from fedlora.attacks.contract import Attack
-from fedlora.attacks.lie import quantile, updates
+from fedlora.attacks.lie import quantile
 from fedlora.attacks.trigger import stamped
+from fedlora.attacks.update import updates
 from fedlora.errors import FedloraError
 from fedlora.wire.message import Message, decode, encode
 from tests.attacks.test_conformance import ROWS, sight
@@ -72,6 +74,18 @@ def test_min_max_goes_as_far_as_the_honest_are_apart_and_no_further():
     apart = max(float((one - other).norm()) for one in known for other in known)
     assert furthest == pytest.approx(apart, rel=1e-4)
     assert float((sent - known.mean(0)).norm()) > 0.1 * apart
+
+
+@pytest.mark.parametrize("name", ["lie", "min_max"])
+def test_colluders_in_disguise_send_no_copies_and_mean_the_same(name):
+    plain = sight(attackers=4)
+    agreed = change(made(name).adapter(plain), plain)
+    one, other = (
+        change(made(name, apart=0.1).adapter(replace(plain, seed=seed)), plain) for seed in (1, 2)
+    )
+    for sent in (one, other):
+        assert float((sent - agreed).norm() / agreed.norm()) == pytest.approx(0.1, rel=1e-3)
+    assert float((one - other).norm()) > 0.1 * float(agreed.norm())
 
 
 def test_a_backdoor_marks_a_share_of_the_rows_and_no_others():

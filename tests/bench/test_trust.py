@@ -3,6 +3,7 @@
 import pickle
 import random
 from dataclasses import asdict
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -250,15 +251,15 @@ def test_what_tools_say_is_counted_and_what_they_do_not_say_has_a_reason(tmp_pat
 
 def test_every_planned_federation_is_a_valid_run_of_its_own_name():
     planned = [case for part in PARTS for case in cases(part, (0, 1))]
-    again = [case for case in planned if planned.count(case) > 1]
-    assert {(case.attack, case.defence) for case in again} == {("none", "none")}
-    assert len({case.name for case in planned}) == len(set(planned))
+    assert len({case.name for case in planned}) == len(planned)
     for case in planned:
         config = config_of(case)
         assert (config.attackers is None) == (case.attack == "none")
         assert (config.screening.peers > 0) == (case.defence == "peers")
     assert {case.attack for case in planned} == {"none", *ATTACKS}
     assert {case.defence for case in planned} == set(DEFENCES)
+    grid = {(case.attack, case.defence) for case in cases("attacks", (0,))}
+    assert grid == set(product(("none", *ATTACKS), DEFENCES))
 
 
 def row(seed: int, attack: str, share: float, defence: str, accuracy: float) -> dict[str, object]:

@@ -1,6 +1,6 @@
 """Which federations are lived through: attacks, how many attack, and what stands against them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,13 +20,15 @@ ATTACKS: Mapping[str, dict[str, Any]] = {
     "quiet backdoor": {**_BACKDOOR, "boost": 1.0},
     "spoofing": {"name": "spoofing"},
     "lie": {"name": "lie"},
+    "lie in disguise": {"name": "lie", "apart": 0.1},
     "min_max": {"name": "min_max"},
+    "min_max in disguise": {"name": "min_max", "apart": 0.1},
     "gauge": {"name": "gauge"},
     "gaussian": {"name": "gaussian"},
     "replay": {"name": "replay"},
 }
 RULES = ("median", "trimmed_mean", "krum", "bulyan", "geometric_median", "clipped")
-DEFENCES = ("none", "screening", "rounds", "both", "peers", "trimmed", *RULES)
+DEFENCES = ("none", "screening", "rounds", "both", "in depth", "peers", "trimmed", *RULES)
 CLIENTS, NEWCOMERS = 20, 4
 SHARE, PEERS = 0.2, 3
 
@@ -38,9 +40,10 @@ class Case:
     attack: a name of `ATTACKS`, or `CLEAN`.
     share: of the bank's clients that attack.
     defence: a name of `DEFENCES`; "screening" is what runs do by default; "rounds" is screening
-        of the rounds too; "both" is that, and rounds by multi_krum; "peers" is screening, and a
-        trial of each adapter by three other clients; "trimmed" is none of these, but generators
-        that leave out and cut samples; a name of `RULES` is screening, and rounds by that rule.
+        of the rounds too; "both" is that, and rounds by multi_krum; "trimmed" is none of these, but
+        generators that leave out and cut samples; "in depth" is "both" and "trimmed"; "peers" is
+        screening, and a trial of each adapter by three other clients; a name of `RULES` is
+        screening, and rounds by that rule.
     deal: each client a task of its own ("tasks"), or four clients a task that share its examples
         alike ("iid") or by class ("dirichlet").
     """
@@ -57,47 +60,49 @@ class Case:
         return f"{self.deal}-{self.attack}-{self.share:g}-{self.defence}-{self.seed}"
 
 
-PARTS: Mapping[str, tuple[str, ...]] = {
-    "attacks": ("none", "screening", "rounds", "both"),
-    "peers": ("peers",),
-    "trimming": ("trimmed",),
-    "shares": ("none", "both"),
-    "shards": ("none", "both"),
-    "rules": RULES,
+Kind = tuple[str, float, str]
+"""An attack, the share of the clients that attack, and how examples are dealt."""
+
+_DEEP = ("both", "in depth")
+_PEACE = (CLEAN, 0.0)
+_LAYERS = ("none", "screening", "in depth")
+_SOME = ("sign_flip", "label_flip", "backdoor", "quiet backdoor")
+_SHARDED = (*_SOME, "gauge", "min_max in disguise")
+
+PARTS: Mapping[str, tuple[Sequence[Kind], Sequence[str]]] = {
+    "attacks": (
+        [(*_PEACE, "tasks"), *[(attack, SHARE, "tasks") for attack in ATTACKS]],
+        DEFENCES,
+    ),
+    "shares": (
+        [(attack, share, "tasks") for attack in _SOME for share in (0.1, 0.3, 0.4)],
+        _LAYERS,
+    ),
+    "shards": (
+        [
+            (attack, share, deal)
+            for deal in ("iid", "dirichlet")
+            for attack, share in (_PEACE, *[(attack, SHARE) for attack in _SHARDED])
+        ],
+        _LAYERS,
+    ),
 }
-"""The parts of the bench that are federations, and the defences of each."""
+"""The parts of the bench that are federations, each of them against each of its defences.
+
+attacks: every attack, by a fifth of the clients. shares: some, by fewer and by more. shards: some,
+where clients share a task.
+"""
 
 
 def cases(part: str, seeds: tuple[int, ...]) -> list[Case]:
-    """The federations of one part.
-
-    attacks: each attack by a fifth of the clients, against screening and a robust rule.
-    peers, trimming: those that lie within what is usual, against two more defences. shares: two
-    attacks by ever more clients. shards: the same two where clients share a task. rules: two
-    attacks against each rule.
-    """
-    two = ("sign_flip", "backdoor")
-    within = ("sign_flip", "label_flip", "spoofing", "lie", "min_max", "quiet backdoor")
-    each = [(attack, SHARE, "tasks") for attack in ATTACKS]
-    some = [(attack, SHARE, "tasks") for attack in within]
-    kinds: dict[str, list[tuple[str, float, str]]] = {
-        "attacks": each,
-        "peers": some,
-        "trimming": some,
-        "shares": [(attack, share, "tasks") for attack in two for share in (0.1, 0.3, 0.4)],
-        "shards": [(attack, SHARE, deal) for attack in two for deal in ("iid", "dirichlet")],
-        "rules": [(attack, SHARE, "tasks") for attack in ("sign_flip", "label_flip")],
-    }
-    deals = dict.fromkeys(deal for _, _, deal in kinds[part])
-    clean = [(CLEAN, 0.0, deal) for deal in deals] if part != "shares" else []
-    planned = [
-        (attack, share, defence, deal)
-        for attack, share, deal in [*clean, *kinds[part]]
-        for defence in PARTS[part]
+    """The federations of one part."""
+    kinds, defences = PARTS[part]
+    return [
+        Case(attack, share, defence, deal, seed)
+        for attack, share, deal in kinds
+        for defence in defences
+        for seed in seeds
     ]
-    if clean and "none" not in PARTS[part]:  # what its losses are counted from
-        planned.insert(0, (CLEAN, 0.0, "none", "tasks"))
-    return [Case(*case, seed) for case in planned for seed in seeds]
 
 
 def config_of(case: Case) -> RunConfig:
@@ -124,7 +129,7 @@ def config_of(case: Case) -> RunConfig:
         "task_vector": {"samples": 32, "features": ["early"]},
         "generator": {"name": "topk"},
         "evaluation": {"baselines": [], "few_labels": 8, "one_epoch": False},
-        "screening": {"enabled": screened, "rounds": case.defence in ("rounds", "both")},
+        "screening": {"enabled": screened, "rounds": case.defence in ("rounds", *_DEEP)},
         "runtime": {"training": "batched", "group": 10},
     }
     if not alone:
@@ -132,9 +137,9 @@ def config_of(case: Case) -> RunConfig:
         raw["shards"] = {"per_task": 4, "min_examples": 2, **skew}
     if case.defence == "peers":
         raw["screening"]["peers"] = PEERS
-    if case.defence == "trimmed":
+    if case.defence in ("trimmed", "in depth"):
         raw["learning"] = {"trim": SHARE, "cap": 1.5}
-    if case.defence == "both":
+    if case.defence in _DEEP:
         raw["warm_start"]["aggregation"] = {"name": "multi_krum", "share": SHARE}
     if case.defence in RULES:
         own = {"share": SHARE} if case.defence in ("trimmed_mean", "krum", "bulyan") else {}
