@@ -78,11 +78,10 @@ def evaluate(place: Workplace, message: Message) -> Message:
     """Score every candidate and every local method on the test split."""
     names = [name.removeprefix("adapter.") for name in message.tensors]
     candidates = {name: place.read(message, name) for name in names}
+    desk = replace(place.desk, train=place.shard(), test=place.test())
     values: dict[str, JSON] = {
-        name: score(place.desk.objective, adapter, place.desk.test)
-        for name, adapter in candidates.items()
+        name: score(desk.objective, adapter, desk.test) for name, adapter in candidates.items()
     }
-    desk = replace(place.desk, train=place.shard())
     values |= local_methods(place.config, desk, candidates, place.seed, place.purpose("evaluate"))
     meta: dict[str, JSON] = {
         "task": desk.seat.task,

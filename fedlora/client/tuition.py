@@ -77,7 +77,7 @@ class Tuition:
             return {}
         desk = self.place.desk
         with folded(desk.objective.slot, self.fold):
-            return {"value": score(desk.objective, self.start, desk.test)}
+            return {"value": score(desk.objective, self.start, self.place.test())}
 
     def answer(self, trained: LoraAdapter) -> tuple[dict[str, Tensor], dict[str, JSON]]:
         """The tensors and numbers that go back; what must be kept is written down first."""

@@ -66,6 +66,13 @@ class Workplace:
         desk = self.desk
         return self.states.extend(desk.seat.client, desk.objective, desk.train)
 
+    def test(self) -> Rows:
+        """The test rows, likewise where `judge` takes them so; clients of a task share them."""
+        desk = self.desk
+        if not desk.objective.judges_rows:
+            return desk.test
+        return self.states.extend(("test", desk.seat.task), desk.objective, desk.test)
+
     def purpose(self, *what: str | int) -> int:
         """A seed for one purpose of this client."""
         return seeding.derive(self.seed, "client", self.desk.seat.client, *what)

@@ -1,7 +1,6 @@
 """What the frozen blocks below the lowest adapter say of a shard, computed once."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -9,18 +8,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fedlora.backbone import AdapterSlot
-from fedlora.backbone.forwards import forwards
 from fedlora.errors import FedloraError
+from fedlora.finetune.lower_blocks import BELOW, NothingBelowError, lower_blocks, replay
 from fedlora.finetune.objectives import Objective, Rows
-from fedlora.finetune.objectives.contract import BELOW, batches
+from fedlora.finetune.objectives.contract import batches
 from fedlora.finetune.state_store import StateStore
 
 RECORDING_BATCH = 64
 TRIAL_ROWS = 8
-
-
-class NothingBelowError(FedloraError):
-    """The adapters start in the first block."""
 
 
 class ActivationCache:
@@ -103,40 +98,6 @@ def record(objective: Objective, rows: Rows, store: StateStore) -> Tensor | None
         out[done : done + len(states)] = states
         done += len(states)
     return out
-
-
-@contextmanager
-def replay(slot: AdapterSlot, rows: Rows) -> Iterator[None]:
-    """Passes over rows that bring their states skip the blocks below the lowest adapter."""
-    if BELOW not in rows:
-        yield
-        return
-    states = rows[BELOW].to(slot.device)
-    with forwards(dict.fromkeys(lower_blocks(slot), lambda *_, **__: states)):
-        yield
-
-
-def lower_blocks(slot: AdapterSlot) -> list[nn.Module]:
-    """The blocks of the adapted stack that lie below every adapter, lowest first.
-
-    Raises:
-        NothingBelowError: there are none.
-        FedloraError: the adapters are not in one stack of blocks.
-    """
-    stacks, numbers = set(), []
-    for layer in slot.spec.layers:
-        steps = layer.name.split(".")
-        at = next((i for i, step in enumerate(steps) if step.isdigit()), 0)
-        stacks.add(".".join(steps[:at]))
-        numbers.append(int(steps[at]) if at else 0)
-    if min(numbers) == 0:
-        raise NothingBelowError(
-            "activation cache: the first block is adapted, nothing below is frozen"
-        )
-    if len(stacks) > 1:
-        raise FedloraError("activation cache: adapters lie in several stacks of blocks")
-    stack: Any = slot.base.model.get_submodule(stacks.pop())
-    return list(stack[: min(numbers)])
 
 
 class _ReachedError(Exception):

@@ -7,11 +7,11 @@ from torch import Tensor, nn
 
 from fedlora.backbone.packed import packed
 from fedlora.errors import FedloraError
-from fedlora.finetune.activation_cache import replay
 from fedlora.finetune.clientwise_adamw import ClientwiseAdamW
 from fedlora.finetune.course import Course
 from fedlora.finetune.job import Job, Trained
 from fedlora.finetune.lanes import join
+from fedlora.finetune.lower_blocks import replay
 from fedlora.finetune.many_adapters import Routing, dropout_noise, many_adapters
 from fedlora.finetune.objectives import Rows
 from fedlora.finetune.objectives.contract import take

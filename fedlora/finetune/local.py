@@ -12,10 +12,10 @@ from fedlora.adapter import AdapterSpec, LoraAdapter
 from fedlora.backbone.fold import folded
 from fedlora.config import TrainSection
 from fedlora.errors import FedloraError
-from fedlora.finetune.activation_cache import replay
 from fedlora.finetune.course import Course
 from fedlora.finetune.guide import Guide, steer
 from fedlora.finetune.job import Job, Trained
+from fedlora.finetune.lower_blocks import replay
 from fedlora.finetune.objectives import Objective, Rows
 from fedlora.finetune.objectives.contract import take
 from fedlora.finetune.private import Protection, draws, noisy_gradient

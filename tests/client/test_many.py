@@ -10,7 +10,7 @@ from fedlora.bank import Bank
 from fedlora.client.client import Client
 from fedlora.client.desk import Desk
 from fedlora.config import RunConfig
-from fedlora.finetune.objectives.contract import BELOW
+from fedlora.finetune.lower_blocks import BELOW
 from fedlora.runtime.inprocess import InPacks
 from fedlora.server.federation import federate
 from fedlora.server.observer import Silent
@@ -106,6 +106,21 @@ def test_states_below_the_adapters_are_kept_within_the_budget():
     assert 0 < client.states.store.in_memory <= config.runtime.activation_cache << 20
     assert without.states.store.in_memory == 0
     assert BELOW not in client.desk(0).train
+
+
+def test_test_rows_are_kept_once_a_task_and_score_the_same():
+    changed = {"lora": {"layers": [3]}, "warm_start": {"rounds": 2, "score": True}}
+    client, without = (
+        Client(small_config(**changed, runtime={"activation_cache": size}), 0) for size in (8, 0)
+    )
+    task = client.seats[0].task
+    same = [seat.client for seat in client.seats if seat.task == task and seat.role == "bank"]
+    for number in same:
+        asked = request(number, "warm_up", round=1)
+        kept, plain = (decode(x.handle(number, asked.frame), 1 << 24) for x in (client, without))
+        assert kept.meta["value"] == pytest.approx(plain.meta["value"], rel=1e-5)
+    assert client.states.store.find(("test", task)) is not None
+    assert BELOW not in client.desk(0).test
 
 
 @pytest.mark.parametrize(("layers", "said"), [(None, False), ([3], True)])

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from fedlora.errors import FedloraError
-from fedlora.finetune.activation_cache import ActivationCache, lower_blocks
+from fedlora.finetune.activation_cache import ActivationCache
 from fedlora.finetune.batched import train_many
 from fedlora.finetune.local import train
-from fedlora.finetune.objectives.contract import BELOW
+from fedlora.finetune.lower_blocks import BELOW, lower_blocks
 from fedlora.finetune.state_store import StateStore
 from tests.finetune.many import IMAGES, TEXTS, clients, examples, objective, slot
 from tests.finetune.test_batched import apart, turned
@@ -36,6 +36,24 @@ def test_results_are_those_without_a_cache_alone_and_at_once(name: str):
     for ours in ([train(*job) for job in cached], train_many(cached)):
         assert apart(ours, plain) < 1e-11
         assert turned(ours, plain, jobs) < 1e-6
+
+
+@pytest.mark.parametrize("name", [*IMAGES, *TEXTS])
+def test_rows_that_are_judged_skip_the_blocks_below(name: str):
+    job = clients(name, torch.float64, layers=TOP[name])[0]
+    task = job.objective
+    with torch.inference_mode():  # the adapter as it comes changes nothing
+        task.slot.parameters()[-1].normal_()
+    plain = task.score(job.rows)
+    rows = ActivationCache(task.slot, room(PLENTY)).extend(0, task, job.rows)
+    passes = []
+    inside = list(lower_blocks(task.slot)[0].children())
+    hooks = [layer.register_forward_hook(lambda *_: passes.append(1)) for layer in inside]
+    replayed = task.score(rows)
+    for hook in hooks:
+        hook.remove()
+    assert (not passes) == task.judges_rows
+    assert replayed == pytest.approx(plain, rel=1e-9)
 
 
 def test_the_blocks_below_are_computed_once():

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fedlora.backbone import AdapterSlot
+from fedlora.finetune.lower_blocks import BELOW
 from fedlora.tasks.contract import Examples, Kind
 
 Rows = dict[str, Tensor]
@@ -15,19 +16,19 @@ Metric = Literal["accuracy", "nll", "map"]
 
 SCORING_BATCH = 256
 
-BELOW = "below"
-"""A column that rows may bring: what enters the lowest adapted block, (n, ...)."""
-
 
 class Objective(ABC):
     """One task on one wrapped base model.
 
     metric: what the task is judged by; accuracy and map (mean average precision) are better
         high, nll (nats a token) better low.
+    judges_rows: whether `judge` is one pass over its rows as they are, as `respond` is, and skips
+        the blocks below the adapters where rows bring `BELOW`.
     """
 
     kind: ClassVar[Kind]
     metric: ClassVar[Metric] = "accuracy"
+    judges_rows: ClassVar[bool] = False
 
     def __init__(self, slot: AdapterSlot, label_names: tuple[str, ...]) -> None:
         self.slot = slot

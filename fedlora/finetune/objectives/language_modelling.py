@@ -21,6 +21,7 @@ class LanguageModelling(CausalObjective):
 
     kind: ClassVar[Kind] = "language-modelling"
     metric: ClassVar[Metric] = "nll"
+    judges_rows: ClassVar[bool] = True
 
     @override
     def encode(self, examples: Examples) -> Rows:

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +10,7 @@ from torch.nn import functional
 from typing_extensions import override
 
 from fedlora.backbone import AdapterSlot
+from fedlora.finetune.lower_blocks import replay
 from fedlora.finetune.objectives.contract import Objective, Rows
 
 
@@ -20,6 +22,8 @@ class LinearHeadObjective(Objective):
             kept frozen, or the start of a head that is trained and sent with the adapter.
         trainable: which of the two.
     """
+
+    judges_rows: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -50,7 +54,9 @@ class LinearHeadObjective(Objective):
 
     def logits(self, rows: Rows) -> Tensor:
         """(n, classes)."""
-        return functional.linear(self.features(rows), self.weight, self.bias)
+        with replay(self.slot, rows):
+            features = self.features(rows)
+        return functional.linear(features, self.weight, self.bias)
 
     @override
     def respond(self, rows: Rows) -> Tensor:

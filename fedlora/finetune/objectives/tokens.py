@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from fedlora.backbone import AdapterSlot
 from fedlora.errors import FedloraError
+from fedlora.finetune.lower_blocks import BELOW, replay
 from fedlora.finetune.objectives.contract import Rows, batches, wide
 
 TOKENS = ("input_ids", "attention_mask", "target")
@@ -71,8 +72,13 @@ def target_log_likelihood(slot: AdapterSlot, rows: Rows) -> tuple[Tensor, Tensor
 
 def target_log_likelihood_in_slices(slot: AdapterSlot, rows: Rows) -> tuple[Tensor, Tensor]:
     """`target_log_likelihood` of any number of rows, whose logits would not fit at once."""
-    slices = batches({name: rows[name] for name in TOKENS}, SLICE)
-    likelihoods, tokens = zip(*(target_log_likelihood(slot, part) for part in slices), strict=True)
+    read = {name: rows[name] for name in (*TOKENS, BELOW) if name in rows}
+    likelihoods, tokens = [], []
+    for part in batches(read, SLICE):
+        with replay(slot, part):
+            likelihood, count = target_log_likelihood(slot, part)
+        likelihoods.append(likelihood)
+        tokens.append(count)
     return torch.cat(likelihoods), torch.cat(tokens)
 
 
