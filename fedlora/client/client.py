@@ -91,6 +91,7 @@ class Client:
         self.tasks = TaskCache(TASKS)
         room = (runtime.activation_cache << 20, runtime.activation_disk << 20)
         self.states = ActivationCache(self.slot, StateStore(*room, cache.folder() / STATES))
+        self.scores: dict[str, tuple[str, dict[str, float]]] = {}
         self.trainer = Trainer(runtime.training, runtime.group, cache.folder() / MEMORY)
 
     def handle(self, client: int, frame: bytes) -> bytes:
@@ -183,7 +184,8 @@ class Client:
         return self._place(self.desk(client))
 
     def _place(self, desk: Desk) -> Workplace:
-        return Workplace(self.config, self.seed, desk, self.codec, self.codec_up, self.states)
+        codecs = self.codec, self.codec_up
+        return Workplace(self.config, self.seed, desk, *codecs, self.states, self.scores)
 
     def _roster(self) -> Message:
         """The names of the run's tasks, for a server that reads no data."""

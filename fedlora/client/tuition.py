@@ -75,9 +75,11 @@ class Tuition:
         """How well the client is served before it trains, if the run wants to know."""
         if not self.place.config.warm_start.score:
             return {}
-        desk = self.place.desk
-        with folded(desk.objective.slot, self.fold):
-            return {"value": score(desk.objective, self.start, self.place.test())}
+        if self.fold is None:
+            return {"value": dict(self.place.worth(self.start))}
+        objective = self.place.desk.objective
+        with folded(objective.slot, self.fold):
+            return {"value": score(objective, self.start, self.place.test())}
 
     def answer(self, trained: LoraAdapter) -> tuple[dict[str, Tensor], dict[str, JSON]]:
         """The tensors and numbers that go back; what must be kept is written down first."""

@@ -9,6 +9,7 @@ from fedlora import seeding
 from fedlora.adapter import AdapterSpec, LoraAdapter
 from fedlora.client.desk import Desk
 from fedlora.client.protecting import protection_of
+from fedlora.client.trial import score
 from fedlora.config import RunConfig, TrainSection
 from fedlora.errors import FedloraError
 from fedlora.finetune.activation_cache import ActivationCache
@@ -22,7 +23,11 @@ from fedlora.wire.message import Message
 
 @dataclass(frozen=True, eq=False)
 class Workplace:
-    """One client's desk, and how it reads and writes adapters."""
+    """One client's desk, and how it reads and writes adapters.
+
+    scores: the last adapter that was judged on a task's test rows, by its digest, and its scores:
+        clients of the task who are served the same one need no pass of their own.
+    """
 
     config: RunConfig
     seed: int
@@ -30,6 +35,7 @@ class Workplace:
     codec: Codec
     codec_up: Codec
     states: ActivationCache
+    scores: dict[str, tuple[str, dict[str, float]]]
 
     @span("serialisation")
     def read(self, message: Message, name: str) -> LoraAdapter:
@@ -72,6 +78,15 @@ class Workplace:
         if not desk.objective.judges_rows:
             return desk.test
         return self.states.extend(("test", desk.seat.task), desk.objective, desk.test)
+
+    def worth(self, adapter: LoraAdapter) -> dict[str, float]:
+        """The scores of an adapter on the test rows, on the base model as it came."""
+        task, digest = self.desk.seat.task, adapter.digest()
+        known, scores = self.scores.get(task, ("", {}))
+        if known != digest:
+            scores = score(self.desk.objective, adapter, self.test())
+            self.scores[task] = digest, scores
+        return scores
 
     def purpose(self, *what: str | int) -> int:
         """A seed for one purpose of this client."""

@@ -120,6 +120,8 @@ def test_test_rows_are_kept_once_a_task_and_score_the_same():
         kept, plain = (decode(x.handle(number, asked.frame), 1 << 24) for x in (client, without))
         assert kept.meta["value"] == pytest.approx(plain.meta["value"], rel=1e-5)
     assert client.states.store.find(("test", task)) is not None
+    (judged,) = {digest for digest, _ in client.scores.values()}
+    assert client.scores == {task: (judged, kept.meta["value"])}
     assert BELOW not in client.desk(0).test
 
 

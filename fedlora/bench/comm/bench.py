@@ -7,8 +7,8 @@ from pathlib import Path
 from fedlora import atomic
 from fedlora.bench.chosen import chosen
 from fedlora.bench.claims import plain_claim
-from fedlora.bench.comm.cases import TABLES, Case, Table, cases
-from fedlora.bench.comm.claims import codec_claims, mixed_claim
+from fedlora.bench.comm.cases import NAMES, TABLES, Case, Table, cases
+from fedlora.bench.comm.claims import codec_claims, mixed_claims
 from fedlora.bench.comm.exactness import seconds_of_svd, worst_errors
 from fedlora.bench.comm.families import FAMILIES, Family
 from fedlora.bench.comm.links import link_rows
@@ -16,6 +16,7 @@ from fedlora.bench.comm.lives import live
 from fedlora.bench.comm.messages import message_claims
 from fedlora.bench.comm.newcomers import newcomer_claim, newcomer_rows
 from fedlora.bench.comm.picture import pareto
+from fedlora.bench.comm.rates import choose, rate_rows, trials
 from fedlora.bench.comm.tables import Lived, Row, front, rows_of
 from fedlora.bench.comm.wire import wire
 from fedlora.bench.kept import Kept
@@ -82,24 +83,31 @@ def bench_comm(
 
 def measured(family: Family, lives: Lives[Case], seeds: int, out: Path) -> Part:
     """Every table of one family, and its picture beside the results file."""
+    planned = trials(family)
+    known = lives.rows(f"{family.name}: learning rates", planned)
+    tried = [(case, known[case.name]) for case in planned]
+    rates = choose(tried)
     found: dict[Table, dict[str, list[Row]]] = {}
     for table in TABLES:
-        planned = cases(family, (table,), seeds)
-        known = lives.rows(f"{family.name}: {table}", planned)
-        by_name: dict[str, list[Row]] = {}
-        for case in planned:
-            by_name.setdefault(case.what, []).append(known[case.name])
-        found[table] = by_name
+        named = {what: cases(family, table, what, seeds, rates) for what in NAMES[table]}
+        every = [case for same in named.values() for case in same]
+        known = lives.rows(f"{family.name}: {table}", every)
+        found[table] = {what: [known[case.name] for case in same] for what, same in named.items()}
     (route,) = found.pop("route").values()
     everything = {t: {n: Lived.of(rows) for n, rows in by.items()} for t, by in found.items()}
     best = front(family, everything)
     picture = out.with_name(f"{out.stem}_{family.name}.svg")
     atomic.write_text(picture, pareto(family, everything, best))
     return (
-        [*rows_of(family, everything), *best, *newcomer_rows(family, route)],
+        [
+            *rate_rows(family, tried, rates),
+            *rows_of(family, everything),
+            *best,
+            *newcomer_rows(family, route),
+        ],
         [
             *codec_claims(family, everything["codec"]),
-            mixed_claim(family, everything["mixed"]),
+            *mixed_claims(family, everything["mixed"]),
             newcomer_claim(family, route),
         ],
     )

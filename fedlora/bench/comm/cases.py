@@ -1,10 +1,12 @@
 """What is compared: methods of aggregation, codecs, full fine-tuning, and fedlora's own route."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from fedlora import config as configuration
+from fedlora.aggregation.contract import Aggregator
 from fedlora.bench.comm.families import Family
 from fedlora.config import RunConfig
 
@@ -23,12 +25,14 @@ ONE_RANK = (
     "rolora",
 )
 MIXED = ("flexlora", "flora", "product", "hetlora")
+PLAIN = "none"
+"""The codec that changes nothing; under it, averaging of one rank."""
 SMALLEST = "fedavg at the smallest rank"
 """What is left to averaging of factors where ranks differ."""
 
 TOPK: dict[str, Any] = {"name": "topk", "fraction": 0.1, "inner": {"name": "int8"}}
 CODECS: dict[str, dict[str, Any]] = {
-    "none": {"codec": {"name": "none"}},
+    PLAIN: {"codec": {"name": "none"}},
     "fp16": {"codec": {"name": "fp16"}},
     "bf16": {"codec": {"name": "bf16"}},
     "int8": {"codec": {"name": "int8"}},
@@ -36,6 +40,13 @@ CODECS: dict[str, dict[str, Any]] = {
     "nf4": {"codec": {"name": "nf4"}},
     "lowrank 2": {"codec": {"name": "lowrank", "rank": 2}},
     "zstd of bf16": {"codec": {"name": "zstd", "planes": 2, "inner": {"name": "bf16"}}},
+    "zstd of bf16 of the difference": {
+        "codec": {
+            "name": "zstd",
+            "planes": 2,
+            "inner": {"name": "delta", "inner": {"name": "bf16"}},
+        }
+    },
     "int8 down, top-k of the difference up": {
         "codec": {"name": "int8"},
         "codec_up": {"name": "delta", "inner": TOPK},
@@ -61,22 +72,43 @@ NAMES: Mapping[Table, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Case:
-    """One federation to live through."""
+    """One federation to live through.
+
+    times: the learning rate, as a multiple of the family's; for FedAdam and FedYogi that of the
+        server, as a multiple of its default.
+    elsewhere: on other tasks than those that are reported, to choose a rate by.
+    """
 
     family: Family
     table: Table
     what: str
     seed: int
+    times: float = 1.0
+    elsewhere: bool = False
 
     @property
     def name(self) -> str:
         """Of the file that keeps what it came to."""
-        words = f"{self.family.name} {self.table} {self.what} {self.seed}"
-        return re.sub(r"[^a-z0-9]+", "-", words.lower())
+        words = f"{self.family.name} {self.table} {self.what} {self.seed} {self.times:.2f}"
+        return re.sub(r"[^a-z0-9]+", "-", f"{words}{' elsewhere' * self.elsewhere}".lower())
 
     @property
     def config(self) -> RunConfig:
         """Of its rounds; those of `route` are the rounds that a newcomer could take part in."""
+        planned = self._as_planned()
+        raw = planned.model_dump(mode="json")
+        method: Aggregator = planned.warm_start.aggregation.build()
+        own_rate = getattr(method.config, "eta", None)
+        if own_rate is None:
+            raw["warm_start"]["train"]["learning_rate"] *= self.times
+        else:
+            raw["warm_start"]["aggregation"]["eta"] = own_rate * self.times
+        if self.elsewhere:
+            raw["tasks"]["seed"] = raw["tasks"].get("seed", 0) + 1
+        return configuration.from_dict(raw, origin=str(self.family.config))
+
+    def _as_planned(self) -> RunConfig:
+        """At the family's own rate, on its own tasks."""
         if self.table == "codec":
             return method(self.family, "fedavg", None, **CODECS[self.what])
         if self.table == "mixed":
@@ -85,22 +117,38 @@ class Case:
             return method(self.family, self.what, None)
         if self.table == "full":
             return method(self.family, "fedavg", None, lora={"head": self.family.head})
-        return method(self.family, "fedavg", None, **ALONE, **self.family.route)
+        rounds = {"rounds": self.family.rival}
+        return method(self.family, "fedavg", None, **ALONE, **self.family.route, warm_start=rounds)
+
+    @property
+    def full_rate(self) -> float:
+        """Of full fine-tuning."""
+        return self.family.full_rate * self.times
 
 
 ALONE = {"shards": {"per_task": 1}}
 """A task a client: what newcomers bring, and what a generator learns from."""
 
 
-def cases(family: Family, tables: Iterable[Table], seeds: int) -> list[Case]:
-    """All federations of some tables, each seed of a name after the other."""
-    count = min(family.seeds, seeds)
-    return [
-        Case(family, table, what, seed)
-        for table in tables
-        for what in NAMES[table]
-        for seed in range(count)
-    ]
+Rates = Mapping[tuple[Table, str], float]
+"""By table and name: the multiple of the family's learning rate that was chosen for it."""
+
+
+def cases(
+    family: Family, table: Table, what: str, seeds: int, rates: Rates | None = None
+) -> list[Case]:
+    """All federations of a name, at the rate that was chosen for it.
+
+    Codecs and newcomers' rounds are on averaging of one rank, at its rate; that method itself is
+    the codec that changes nothing, and is lived once.
+    """
+    tuned: tuple[Table, str] = (
+        ("one rank", "fedavg") if table in ("codec", "route") else (table, what)
+    )
+    if (table, what) == ("one rank", "fedavg"):
+        table, what = "codec", PLAIN
+    times = (rates or {}).get(tuned, 1.0)
+    return [Case(family, table, what, seed, times) for seed in range(min(family.seeds, seeds))]
 
 
 def method(family: Family, name: str, ranks: tuple[int, ...] | None, **sections: Any) -> RunConfig:
@@ -118,7 +166,8 @@ def mixed(family: Family, name: str) -> RunConfig:
     return method(family, name, tuple(ranks))
 
 
-def generating(family: Family) -> RunConfig:
+def generating(case: Case) -> RunConfig:
     """The run that generates for newcomers after fewer rounds of the same clients."""
-    rounds = {"rounds": family.rounds, "score": False}
-    return method(family, "fedavg", None, warm_start=rounds, **ALONE, **family.route)
+    raw = case.config.model_dump(mode="json")
+    raw["warm_start"] |= {"rounds": case.family.rounds, "score": False}
+    return configuration.from_dict(raw, origin=str(case.family.config))

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from fedlora.bench.claims import interval_claim
+from fedlora.bench.comm.cases import SMALLEST
 from fedlora.bench.comm.curve import at_bytes
 from fedlora.bench.comm.families import Family
 from fedlora.bench.comm.tables import Lived, budget_of
@@ -26,12 +27,28 @@ def codec_claims(family: Family, found: Mapping[str, Lived]) -> list[Claim]:
     return claims
 
 
-def mixed_claim(family: Family, found: Mapping[str, Lived]) -> Claim:
-    """A2: the best at equal bytes, and how far it is ahead of the next, seed by seed."""
+def mixed_claims(family: Family, found: Mapping[str, Lived]) -> list[Claim]:
+    """A2, seed by seed at equal bytes: the winner, and each method beside the smallest rank.
+
+    Nobody wins where the interval of the best one's lead over the next holds zero.
+    """
     budget = budget_of(found)
-    reached = {n: [at_bytes(c, budget) for c in lived.curves] for n, lived in found.items()}
-    first, second = sorted(reached, key=lambda name: -sum(reached[name]))[:2]
     scale, unit = (100, "points") if family.metric == "accuracy" else (1, "nats a token")
-    ahead = [scale * (a - b) for a, b in zip(reached[first], reached[second], strict=True)]
-    what = f"{family.name}: {first} ahead of {second} on mixed ranks at {budget / 1e6:.2f} MB"
-    return interval_claim("A2", what, ahead, ">=", 0, unit)
+    reached = {
+        name: [scale * at_bytes(curve, budget) for curve in lived.curves]
+        for name, lived in found.items()
+    }
+
+    def ahead(one: str, other: str) -> Claim:
+        lead = [a - b for a, b in zip(reached[one], reached[other], strict=True)]
+        what = f"{family.name}: {one} ahead of {other} on mixed ranks at {budget / 1e6:.2f} MB"
+        return interval_claim("A2", what, lead, ">=", 0, unit)
+
+    first, second = sorted(reached, key=lambda name: -sum(reached[name]))[:2]
+    lead = ahead(first, second)
+    if lead.low is None or lead.low <= 0:
+        between = "one seed" if lead.low is None else f"{lead.low:.2f} to {lead.high:.2f}"
+        reason = f"nobody wins: {lead.what} by {lead.value:.2f} {unit}, {between}"
+        what = f"{family.name}: a winner on mixed ranks at equal bytes"
+        lead = Claim(id="A2", what=what, value=None, sense=">=", target=0, reason=reason)
+    return [lead, *[ahead(name, SMALLEST) for name in found if name != SMALLEST]]

@@ -3,9 +3,11 @@
 import json
 import tempfile
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from fedlora.client.client import Client
 from fedlora.config import RunConfig
@@ -28,6 +30,8 @@ class Point:
     up, down: serialised bytes of all clients until they are so served, those of the message that
         serves them included.
     payload: bytes of values alone, both ways.
+    fit: of them, those of completed rounds, which is what FlowerTune counts.
+    slowest_up, slowest_down: the largest client's of each round, summed as `up` and `down` are.
     value: mean of the task's metric over clients, on their test data; its negative where less is
         better, so that more is better always.
     """
@@ -36,6 +40,9 @@ class Point:
     up: int
     down: int
     payload: int
+    fit: int
+    slowest_up: int
+    slowest_down: int
     value: float
 
     @property
@@ -78,16 +85,29 @@ def _points(journal: Journal, clients: Collection[int]) -> list[Point]:
     for round, found in sorted(values.items()):
         down = [e for e in entries if e.direction == "down" and e.round <= round]
         up = [e for e in entries if e.direction == "up" and e.round < round]
+        before = [e for e in down if e.round < round]
         points.append(
             Point(
                 rounds=round - 1,
                 up=sum(e.serialised for e in up),
                 down=sum(e.serialised for e in down),
                 payload=sum(e.payload for e in [*up, *down]),
+                fit=sum(e.payload for e in [*up, *before]),
+                slowest_up=_slowest(up),
+                slowest_down=_slowest(down),
                 value=sum(found) / len(found),
             )
         )
     return points
+
+
+def _slowest(entries: Iterable[Entry]) -> int:
+    """The largest client's bytes of each round, summed: what a round waits for."""
+    spent: dict[tuple[int, int], int] = defaultdict(int)
+    for entry in entries:
+        spent[entry.round, entry.client] += entry.serialised
+    rounds = {round for round, _ in spent}
+    return sum(max(size for (of, _), size in spent.items() if of == round) for round in rounds)
 
 
 def reached(scores: dict[str, float]) -> float:
@@ -97,9 +117,8 @@ def reached(scores: dict[str, float]) -> float:
 
 
 def at_bytes(points: Sequence[Point], budget: float) -> float:
-    """The best value that is reached within a budget of bytes; the first one where none fits."""
-    within = [point.value for point in points if point.bytes <= budget]
-    return max(within) if within else points[0].value
+    """What a budget of bytes buys, on straight lines between the points; no less than the first."""
+    return float(np.interp(budget, [p.bytes for p in points], [p.value for p in points]))
 
 
 def first_at(points: Sequence[Point], value: float) -> Point | None:

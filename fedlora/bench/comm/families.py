@@ -14,9 +14,11 @@ from fedlora.finetune.objectives.contract import Metric
 class Family:
     """One kind of client.
 
-    config: of its rounds; methods, codecs and ranks are set by the bench.
-    full_rate: learning rate of full fine-tuning, whose steps are as many as LoRA's.
+    config: of its rounds; methods, codecs, ranks and learning rates are set by the bench.
+    full_rate: learning rate of full fine-tuning, whose steps are as many as LoRA's; as LoRA's own,
+        a middle from which the bench sets out.
     rounds: before clients fine-tune, in a run that generates for newcomers.
+    rival: rounds that newcomers can take part in, in the run that this is held against.
     route: sections of that run, laid over `config`.
     head: whether its tasks share a classifier, which full fine-tuning trains as well.
     metric: its tasks are judged by.
@@ -28,6 +30,7 @@ class Family:
     config: Path
     full_rate: float
     rounds: int
+    rival: int
     route: Mapping[str, Any]
     head: bool = False
     metric: Metric = "accuracy"
@@ -51,6 +54,7 @@ VISION = Family(
     config=Path("configs/bench_comm.yaml"),
     full_rate=1e-3,
     rounds=6,
+    rival=30,
     head=True,
     route={
         "tasks": {
@@ -68,6 +72,7 @@ TEXT = Family(
     config=Path("configs/bench_comm_text.yaml"),
     full_rate=1e-4,
     rounds=3,
+    rival=16,
     route={
         "tasks": {
             "bank": 16,
@@ -83,12 +88,13 @@ LANGUAGE = Family(
     config=Path("configs/bench_comm_lm.yaml"),
     full_rate=5e-5,
     rounds=2,
+    rival=16,
     route={
         "tasks": {"bank": 6, "held_out": 2},
         "finetune": {"epochs": 2, "batch_size": 8, "learning_rate": 1e-3},
         "generator": {"name": "topk"},
     },
     metric="nll",
-    seeds=1,
+    seeds=3,
 )
 FAMILIES = (VISION, TEXT, LANGUAGE)

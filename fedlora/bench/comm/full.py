@@ -43,8 +43,11 @@ def full_curve(config: RunConfig, seed: int, rate: float) -> list[Point]:
         for round in range(1, config.warm_start.rounds + 1):
             sent = Message("train", common if round > 1 else {}, {"round": round})
             down += len(desks) * len(encode(sent))
-            values += len(desks) * payload(sent)
-            points.append(Point(round - 1, up, down, values, mean(_served(desks, base, common))))
+            before, values = values, values + len(desks) * payload(sent)
+            n = len(desks)  # all of them send and get the same
+            value = mean(_served(desks, base, common))
+            point = Point(round - 1, up, down, values, before, up // n, down // n, value)
+            points.append(point)
             if round == config.warm_start.rounds:
                 break
             trained = []

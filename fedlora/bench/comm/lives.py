@@ -27,7 +27,7 @@ def live(case: Case) -> Row:
     slot = open_slot(config.backbone, config.lora, config.runtime.device)
     bank = [seat for seat in seats(config) if seat.role == "bank"]
     if case.table == "full":
-        points = full_curve(config, case.seed, case.family.full_rate)
+        points = full_curve(config, case.seed, case.full_rate)
         values = float(slot.base.parameters)
         floor = 4 * values
     else:

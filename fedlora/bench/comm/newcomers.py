@@ -1,6 +1,7 @@
 """Claim A5: what a newcomer's bytes buy, generated against federated averaging."""
 
 from collections.abc import Sequence
+from statistics import mean
 from typing import Any
 
 from fedlora.bench.claims import interval_claim
@@ -12,26 +13,32 @@ from fedlora.results import Claim
 Row = dict[str, Any]
 
 AVERAGE = "federated average, downloaded"
+GENERATED = "generated"
+AT_HOME = "that, and trained at home"
 TIMES_FEWER = 20.0
 
 
 def newcomer_rows(family: Family, lived: Sequence[Row]) -> list[Row]:
-    """One row a way: what newcomers reach, and what one of them sends and gets for it."""
+    """One row a way: what newcomers reach, and what one of them sends and gets for it.
+
+    `kB of the bank` is what the clients before them have spent on what they are given, once.
+    """
     sign = -1 if family.metric == "nll" else 1
     ways: dict[str, tuple[str, str | None, str | None]] = {
         "base model": ("base", None, None),
         AVERAGE: ("warm", None, "adapter"),
-        "generated": ("generated", "up", "down"),
-        "trained alone": ("local", None, None),
+        GENERATED: ("generated", "up", "down"),
+        AT_HOME: ("local", None, "adapter"),
     }
     rows = []
     for name, (value, up, down) in ways.items():
         served = [row["served"] for row in lived]
         found = interval([sign * one["values"][value] for one in served])
-        sizes = [sum(one[key] for one in served) / len(served) if key else 0 for key in (up, down)]
-        rows.append(_row(family, name, found, sizes))
+        sizes = [mean(one[key] for one in served) if key else 0 for key in (up, down)]
+        bank = mean(one["bank"] for one in served) if name == GENERATED else None
+        rows.append(_row(family, name, found, sizes, bank))
     ends = [Point(**row["points"][-1]) for row in lived]
-    sizes = [sum(getattr(end, way) for end in ends) / len(ends) for way in ("up", "down")]
+    sizes = [mean(getattr(end, way) for end in ends) for way in ("up", "down")]
     name = f"in {ends[0].rounds} rounds of FedAvg"
     return [*rows, _row(family, name, interval([sign * end.value for end in ends]), sizes)]
 
@@ -40,7 +47,8 @@ def newcomer_claim(family: Family, lived: Sequence[Row]) -> Claim:
     """How many times the bytes of the generated adapter the rival needs for the same value.
 
     The rival is the cheaper of two: to take part in the rounds from the first one on, and to
-    download their average. A seed in which neither gets there counts with all the bytes that it
+    download their average; training at home, which needs labels and no federation beyond that
+    average, is not one. A seed in which neither gets there counts with all the bytes that it
     has spent, which is too few: the claim says in how many that was.
     """
     pairs = [_needed(row) for row in lived]
@@ -65,7 +73,9 @@ def _needed(row: Row) -> tuple[float, bool]:
     return (min(enough), True) if enough else (points[-1].bytes, False)
 
 
-def _row(family: Family, name: str, found: Interval, sizes: Sequence[float]) -> Row:
+def _row(
+    family: Family, name: str, found: Interval, sizes: Sequence[float], bank: float | None = None
+) -> Row:
     up, down = sizes
     return {
         "table": "newcomer",
@@ -77,5 +87,6 @@ def _row(family: Family, name: str, found: Interval, sizes: Sequence[float]) -> 
         "high": found.high,
         "kB up": up / 1e3,
         "kB down": down / 1e3,
+        "kB of the bank": None if bank is None else bank / 1e3,
         "seeds": found.n,
     }

@@ -45,7 +45,7 @@ def live_route(case: Case) -> dict[str, Any]:
 
     The rival's points are those of one newcomer: the mean over all of them.
     """
-    served = serve_newcomers(generating(case.family), case.seed)
+    served = serve_newcomers(generating(case), case.seed)
     points = curve(case.config, case.seed, newcomers=True)
     newcomers = sum(seat.role == "newcomer" for seat in seats(case.config))
     one = [
@@ -55,7 +55,7 @@ def live_route(case: Case) -> dict[str, Any]:
     return {"served": asdict(served), "points": one}
 
 
-SHARED = ("up", "down", "payload")
+SHARED = ("up", "down", "payload", "fit")
 
 
 def serve_newcomers(config: RunConfig, seed: int) -> Served:

@@ -52,6 +52,9 @@ class Lived:
                 up=round(mean(p.up for p in same)),
                 down=round(mean(p.down for p in same)),
                 payload=round(mean(p.payload for p in same)),
+                fit=round(mean(p.fit for p in same)),
+                slowest_up=round(mean(p.slowest_up for p in same)),
+                slowest_down=round(mean(p.slowest_down for p in same)),
                 value=mean(p.value for p in same),
             )
             for same in zip(*self.curves, strict=True)
@@ -62,9 +65,9 @@ Everything = Mapping[Table, Mapping[str, Lived]]
 """By table and name."""
 
 
-def goal_of(plain: Lived) -> float:
-    """What others must reach: the end of uncompressed federated averaging, less a point."""
-    return mean(point.value for point in plain.last) - ONE_POINT
+def goals_of(plain: Lived) -> list[float]:
+    """What others must reach, a seed each: uncompressed federated averaging's end, less a point."""
+    return [point.value - ONE_POINT for point in plain.last]
 
 
 def budget_of(found: Mapping[str, Lived]) -> int:
@@ -75,7 +78,7 @@ def budget_of(found: Mapping[str, Lived]) -> int:
 def rows_of(family: Family, everything: Everything) -> Iterator[Row]:
     """One row a name of every table of rounds."""
     plain = everything["codec"]["none"]
-    goal = goal_of(plain)
+    goals = goals_of(plain)
     for table, found in everything.items():
         # Full fine-tuning is alone in its table: at equal bytes with averaging of adapters.
         budget = budget_of({"none": plain} if table == "full" else found)
@@ -84,13 +87,13 @@ def rows_of(family: Family, everything: Everything) -> Iterator[Row]:
                 "table": table,
                 "family": family.name,
                 "name": name,
-                **_worth(family, found[name], budget, goal),
+                **_worth(family, found[name], budget, goals),
                 **_cost(found[name]),
-                **_to_goal(found[name], goal),
+                **_to_goal(found[name], goals),
             }
 
 
-def _worth(family: Family, lived: Lived, budget: int, goal: float) -> Row:
+def _worth(family: Family, lived: Lived, budget: int, goals: Sequence[float]) -> Row:
     """Values as the metric has them, also where less is better."""
     sign = -1 if family.metric == "nll" else 1
     final = interval([sign * point.value for point in lived.last])
@@ -104,7 +107,7 @@ def _worth(family: Family, lived: Lived, budget: int, goal: float) -> Row:
         "at equal bytes": equal.mean,
         "equal low": equal.low,
         "equal high": equal.high,
-        "goal": sign * goal,
+        "goal": sign * mean(goals),
         "seeds": final.n,
     }
 
@@ -112,10 +115,11 @@ def _worth(family: Family, lived: Lived, budget: int, goal: float) -> Row:
 def _cost(lived: Lived) -> Row:
     """Serialised bytes.
 
-    FlowerTune counts 2 x parameters x 4 bytes x clients x rounds, whatever travels. The floor is
-    that of float32 adapters sent whole both ways, so that a lossy codec may go below it.
+    FlowerTune counts the arrays of the messages that train, both ways, in units of 2^20 bytes. The
+    floor is that of float32 adapters sent whole both ways, so that a lossy codec may go below it.
     """
-    turns = lived.clients * lived.last[0].rounds
+    rounds = lived.last[0].rounds
+    turns = lived.clients * rounds
     up, down = (mean(getattr(point, way) for point in lived.last) for way in ("up", "down"))
     return {
         "up a round": round(up / turns),
@@ -124,36 +128,34 @@ def _cost(lived: Lived) -> Row:
         "payload MB": mean(point.payload for point in lived.last) / 1e6,
         "floor MB": 2 * turns * lived.floor / 1e6,
         "floor / bytes": 2 * turns * lived.floor / (up + down),
-        "FlowerTune's MB": 2 * 4 * turns * lived.values / 1e6,
-        "home link s a round": HOME.seconds(up / turns, down / turns),
-        "gigabit s a round": GIGABIT.seconds(up / turns, down / turns),
+        "FlowerTune's MB": mean(point.fit for point in lived.last) / (1 << 20),
+        "home link s a round": mean(_seconds(HOME, point) for point in lived.last) / rounds,
+        "gigabit s a round": mean(_seconds(GIGABIT, point) for point in lived.last) / rounds,
     }
 
 
-def _to_goal(lived: Lived, goal: float) -> Row:
-    """Means over the seeds; nothing unless every seed reaches the goal."""
-    there = [first_at(curve, goal) for curve in lived.curves]
+def _to_goal(lived: Lived, goals: Sequence[float]) -> Row:
+    """Means over the seeds; nothing unless every seed reaches its goal."""
+    there = [first_at(curve, goal) for curve, goal in zip(lived.curves, goals, strict=True)]
     reached = [point for point in there if point is not None]
+    at_goal = f"{len(reached)} of {len(there)}"
     if len(reached) < len(there):
-        return dict.fromkeys(("MB up to the goal", "MB down to the goal", *_TIMES))
+        return {"at the goal": at_goal} | dict.fromkeys((*_BYTES, *_TIMES))
     return {
-        "MB up to the goal": mean(point.up for point in reached) / 1e6,
-        "MB down to the goal": mean(point.down for point in reached) / 1e6,
-        **{
-            what: mean(_seconds(link, point, lived.clients) for point in reached)
-            for what, link in _TIMES.items()
-        },
+        "at the goal": at_goal,
+        **{what: mean(getattr(p, way) for p in reached) / 1e6 for what, way in _BYTES.items()},
+        **{what: mean(_seconds(link, p) for p in reached) for what, link in _TIMES.items()},
     }
 
 
+_BYTES = {"MB up to the goal": "up", "MB down to the goal": "down"}
 _TIMES = {"home link s to the goal": HOME, "gigabit s to the goal": GIGABIT}
 
 
-def _seconds(link: Link, point: Point, clients: int) -> float:
-    """Transmission alone: every client on a link of its own, one exchange a round."""
+def _seconds(link: Link, point: Point) -> float:
+    """Transmission alone, each client on its own link: a round lasts as long as its slowest."""
     rounds = max(point.rounds, 1)
-    up, down = point.up / clients / rounds, point.down / clients / rounds
-    return rounds * link.seconds(up, down)
+    return rounds * link.seconds(point.slowest_up / rounds, point.slowest_down / rounds)
 
 
 def front(family: Family, everything: Everything) -> list[Row]:

@@ -23,13 +23,13 @@ _WINDOW = 1 << 23
 class ZstdConfig(Section):
     """How hard to try, and on what.
 
-    level: of Zstandard.
+    level: of Zstandard; above 19 its window outgrows what is decoded.
     planes: bytes a value of the inner codec; first bytes of all values are put together, then
         second bytes, so that signs and exponents lie beside each other. 1 leaves them be.
     inner: what is compressed.
     """
 
-    level: int = Field(9, ge=1, le=22)
+    level: int = Field(9, ge=1, le=19)
     planes: Literal[1, 2, 4] = 1
     inner: CodecPart = Field(default_factory=lambda: CodecPart(name="int8"))
 

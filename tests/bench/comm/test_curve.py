@@ -6,12 +6,13 @@ import pytest
 import torch
 
 from fedlora.backbone import open_slot
-from fedlora.bench.comm import cases
+from fedlora.bench.comm import cases, rates
 from fedlora.bench.comm.cases import Case
 from fedlora.bench.comm.curve import Point, at_bytes, curve, first_at
 from fedlora.bench.comm.families import FAMILIES, VISION
 from fedlora.bench.comm.full import full_curve
 from fedlora.bench.comm.lives import live
+from fedlora.bench.comm.newcomers import TIMES_FEWER
 from fedlora.errors import FedloraError
 from fedlora.wire.floor import exact_floor
 
@@ -19,6 +20,7 @@ SPLITS = {"train": 30, "validation": 8, "test": 10}
 SMALL = replace(
     VISION,
     rounds=1,
+    rival=3,
     changes={
         "lora": {"rank": 2, "ranks": (1, 2)},
         "warm_start": {"rounds": 3},
@@ -38,6 +40,10 @@ def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("FEDLORA_DATA", str(tmp_path))
 
 
+def point(rounds, sent, value):
+    return Point(rounds, 0, sent, 0, 0, 0, sent, value)
+
+
 def test_a_point_counts_all_that_had_to_travel_for_it():
     points = curve(Case(SMALL, "codec", "none", 0).config, seed=0)
 
@@ -48,6 +54,16 @@ def test_a_point_counts_all_that_had_to_travel_for_it():
     # Rounding to the header's alignment aside, every round sends the same up.
     assert points[2].up - points[1].up == pytest.approx(points[1].up, rel=0.01)
     assert all(0 <= point.value <= 1 and point.payload < point.bytes for point in points)
+    # Four clients of one rank: the slowest is as slow as all; the last broadcast trains nobody.
+    assert points[2].slowest_up == pytest.approx(points[2].up / 4, rel=0.01)
+    assert points[2].slowest_down == pytest.approx(points[2].down / 4, rel=0.01)
+    assert points[2].fit == pytest.approx(points[2].payload * 3 / 4)
+
+
+def test_a_round_of_mixed_ranks_waits_for_the_largest():
+    points = curve(Case(SMALL, "mixed", "flexlora", 0).config, seed=0)
+    # Ranks 1, 2, 1, 2, and a head of every client's beside them.
+    assert points[1].slowest_up > 1.1 * points[1].up / 4
 
 
 def test_full_fine_tuning_sends_the_whole_model_and_leaves_it_as_it_was():
@@ -56,6 +72,8 @@ def test_full_fine_tuning_sends_the_whole_model_and_leaves_it_as_it_was():
     before = {name: tensor.clone() for name, tensor in slot.model.named_parameters()}
     points = full_curve(config, 0, 1e-3)
 
+    assert points[2].slowest_up * 4 == points[2].up
+    assert points[2].fit == pytest.approx(points[2].payload * 3 / 4)
     assert full_curve(config, 0, 1e-3) == points
     whole = 4 * slot.base.parameters  # the classifier that comes with the model is its head
     assert [point.rounds for point in points] == [0, 1, 2]
@@ -70,7 +88,9 @@ def test_full_fine_tuning_sends_the_whole_model_and_leaves_it_as_it_was():
 
 
 def test_newcomers_are_counted_one_by_one():
-    row = live(Case(SMALL, "route", cases.ROUTE, 0))
+    case = Case(SMALL, "route", cases.ROUTE, 0)
+    assert (case.config.warm_start.rounds, cases.generating(case).warm_start.rounds) == (3, 1)
+    row = live(case)
     served, spec = row["served"], open_slot_spec(SMALL)
 
     # An adapter up and one down a round, the first of which none comes down.
@@ -97,24 +117,72 @@ def open_slot_spec(family):
 
 
 def test_what_bytes_buy_is_read_off_the_curve():
-    points = [Point(0, 0, 10, 5, 0.2), Point(1, 50, 60, 90, 0.6), Point(2, 100, 110, 190, 0.5)]
+    points = [point(0, 10, 0.2), point(1, 110, 0.6), point(2, 210, 0.5)]
 
     assert at_bytes(points, 5) == 0.2
+    assert at_bytes(points, 60) == pytest.approx(0.4)
     assert at_bytes(points, 110) == 0.6
-    assert at_bytes(points, 1000) == 0.6
+    assert at_bytes(points, 1000) == 0.5  # the end, not the best of the way there
     assert first_at(points, 0.5) == points[1]
     assert first_at(points, 0.7) is None
 
 
 def test_a_run_that_keeps_its_scores_to_itself_is_refused():
     with pytest.raises(FedloraError, match=r"warm_start\.score"):
-        curve(cases.generating(SMALL), seed=0)
+        curve(cases.generating(Case(SMALL, "route", cases.ROUTE, 0)), seed=0)
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 def test_every_case_is_a_configuration_of_its_own_name(family):
-    every = cases.cases(family, cases.TABLES, 1)
+    named = [(table, what) for table in cases.TABLES for what in cases.NAMES[table]]
+    taken = {("one rank", "fedavg"): 3.0, ("full", cases.FULL): 0.5}
+    every = [case for name in named for case in cases.cases(family, *name, 1, taken)]
     for case in every:
         assert case.config.warm_start.score
-    assert len({case.name for case in every}) == len(every)
-    assert cases.generating(family).warm_start.rounds < family.run().warm_start.rounds
+    (again,) = cases.cases(family, "one rank", "fedavg", 1, taken)
+    assert again in every
+    assert (again.table, again.times) == ("codec", 3.0)  # averaging is lived once
+    assert len({case.name for case in every}) == len(every) - 1
+
+    own = family.run().warm_start.train.learning_rate
+    by_name = {(case.table, case.what): case for case in every}
+    assert by_name["codec", "int8"].config.warm_start.train.learning_rate == 3 * own
+    assert by_name["one rank", "ffa"].config.warm_start.train.learning_rate == own
+    assert by_name["full", cases.FULL].full_rate == family.full_rate / 2
+    rival = by_name["route", cases.ROUTE]
+    assert rival.config.warm_start.train.learning_rate == 3 * own
+    assert cases.generating(rival).warm_start.rounds < rival.config.warm_start.rounds
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_rates_are_chosen_on_other_tasks_and_the_best_is_taken(family):
+    planned = rates.trials(family)
+    reported = {name for names in cases.NAMES.values() for name in names}
+    assert {case.what for case in planned} == reported - {*cases.CODECS, cases.ROUTE}
+    assert {case.seed for case in planned}.isdisjoint(range(family.seeds))
+    eta = {case.times: case.config for case in planned if case.what == "fedadam"}
+    assert eta[3.0].warm_start.aggregation.build().config.eta == pytest.approx(3e-2)
+    assert eta[3.0].warm_start.train == eta[1.0].warm_start.train
+    here, there = (run.tasks.model_dump().get("seed", 0) for run in (family.run(), eta[1.0]))
+    assert here != there
+
+    def ended(case):
+        best = 1 / 3 if case.what == "ffa" else 3.0
+        return {"points": [{"value": 0.0}, {"value": 0.5}, {"value": 0.7 - abs(case.times - best)}]}
+
+    lived = [(case, ended(case)) for case in planned]
+    chosen = rates.choose(lived)
+    assert chosen["one rank", "ffa"] == 1 / 3
+    assert chosen["full", cases.FULL] == 3.0
+    rows = {(row["of"], row["name"]): row for row in rates.rate_rows(family, lived, chosen)}
+    assert rows["one rank", "ffa"]["taken"] == "x 0.33"
+    assert abs(rows["one rank", "ffa"]["x 0.33"]) == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_a_rival_may_spend_more_than_the_target_says(family):
+    (case,) = cases.cases(family, "route", cases.ROUTE, 1)
+    adapter = 4 * open_slot_spec(replace(family, changes=family.route)).size
+    # A task vector up besides: a third of an adapter where it is largest.
+    served, rival = 4 / 3 * adapter, 2 * (case.config.warm_start.rounds - 1) * adapter
+    assert rival / served > TIMES_FEWER

@@ -7,7 +7,7 @@ import pytest
 
 from fedlora.bench.comm.bench import bench_comm, measured
 from fedlora.bench.comm.cases import NAMES, TABLES
-from fedlora.bench.comm.claims import codec_claims, mixed_claim
+from fedlora.bench.comm.claims import codec_claims, mixed_claims
 from fedlora.bench.comm.curve import Point
 from fedlora.bench.comm.families import LANGUAGE, VISION
 from fedlora.bench.comm.newcomers import newcomer_claim, newcomer_rows
@@ -18,11 +18,15 @@ from fedlora.server.observer import Silent
 KB = 1000
 
 
+def point(rounds, sent, value, largest=0.25):
+    """So much up and down, of which the slowest of five clients sends a quarter."""
+    most = round(largest * sent)
+    return Point(rounds, sent, sent, sent, sent, most, most, value)
+
+
 def lived(*ends, step=100 * KB):
     """Seeds of two rounds that end at these values, `step` bytes each way in each."""
-    curves = [
-        [Point(n, n * step, n * step, n * step, end * n / 2) for n in (0, 1, 2)] for end in ends
-    ]
+    curves = [[point(n, n * step, end * n / 2) for n in (0, 1, 2)] for end in ends]
     return Lived(curves, clients=5, values=5 * KB, floor=10 * KB)
 
 
@@ -51,22 +55,27 @@ def test_a_row_says_what_bytes_bought():
     assert plain["at equal bytes"] == pytest.approx(0.425)
     # Ten turns both ways of 10 KB each, in 400 KB.
     assert plain["floor / bytes"] == pytest.approx(0.5)
-    assert plain["FlowerTune's MB"] == pytest.approx(2 * 4 * 10 * 5 * KB / 1e6)
-    assert plain["home link s a round"] == pytest.approx(0.1 + 0.016 + 0.00016)
-    # Full fine-tuning, at the bytes of averaging, has not begun.
-    assert full["at equal bytes"] == 0.0
+    assert plain["FlowerTune's MB"] == pytest.approx(200 * KB / 2**20)
+    assert plain["home link s a round"] == pytest.approx(0.1 + 8 * 25e3 / 10e6 + 8 * 25e3 / 1e9)
+    # Full fine-tuning, at the bytes of averaging, has hardly begun.
+    assert full["at equal bytes"] == pytest.approx(0.95 / 2 * 0.4 / 20)
     assert full["MB up to the goal"] == 20.0
 
 
-def test_the_goal_is_reached_by_every_seed_or_not_at_all():
-    rows = {(row["table"], row["name"]): row for row in rows_of(VISION, everything())}
-    goal = rows["codec", "none"]["goal"]
+def test_each_seed_has_its_goal_and_bytes_are_told_where_all_reach_it():
+    found = everything()
+    found["one rank"]["ffa"] = lived(0.9, 0.95, step=60 * KB)
+    found["one rank"]["fedsa"] = lived(0.9, 0.88)
+    rows = {(row["table"], row["name"]): row for row in rows_of(VISION, found)}
 
-    assert goal == pytest.approx(0.84)
-    assert rows["codec", "none"]["MB up to the goal"] is None  # one seed ends at 0.8
+    assert rows["codec", "none"]["goal"] == pytest.approx(0.84)
+    assert rows["codec", "none"]["at the goal"] == "2 of 2"
+    assert rows["codec", "none"]["MB up to the goal"] == 0.2
     ffa = rows["one rank", "ffa"]
     assert (ffa["MB up to the goal"], ffa["MB down to the goal"]) == (0.12, 0.12)
-    assert ffa["gigabit s to the goal"] == pytest.approx(2 * 8 * 2 * 12 * KB / 1e9)
+    assert ffa["gigabit s to the goal"] == pytest.approx(8 * 2 * 30 * KB / 1e9)
+    fedsa = rows["one rank", "fedsa"]
+    assert (fedsa["at the goal"], fedsa["MB up to the goal"]) == ("1 of 2", None)
 
 
 def test_less_is_better_where_the_metric_says_so():
@@ -104,11 +113,29 @@ def test_codecs_are_judged_seed_by_seed_and_in_points():
 
 
 def test_the_winner_among_mixed_ranks_wins_at_equal_bytes():
-    claim = mixed_claim(VISION, everything()["mixed"])
+    found = everything()["mixed"]
+    found["hetlora"] = lived(0.84, 0.85)
+    winner, *others = mixed_claims(VISION, found)
 
-    # flora ends highest, but at the others' bytes it has not had a round.
-    assert "hetlora ahead of" in claim.what
-    assert claim.value == pytest.approx(1.5)
+    # flora ends high, but at the others' bytes it has had half a round.
+    assert "hetlora ahead of" in winner.what
+    assert (winner.value, winner.met) == (pytest.approx(14.5), True)
+    by_name = {claim.what.split()[1]: claim for claim in others}
+    assert by_name.keys() == {"flexlora", "flora", "product", "hetlora"}
+    assert by_name["flora"].value == pytest.approx(76 / 4 - 70)
+    assert by_name["flora"].met is False
+
+
+def test_nobody_wins_where_the_lead_may_be_none():
+    found = everything()["mixed"]
+    found["hetlora"] = lived(0.75, 0.71)
+    winner = mixed_claims(VISION, found)[0]
+
+    assert winner.value is None
+    assert "nobody wins" in winner.reason
+    assert "hetlora ahead of" in winner.reason
+    alone = {name: lived(0.7 + n / 100) for n, name in enumerate(NAMES["mixed"])}
+    assert "one seed" in mixed_claims(VISION, alone)[0].reason
 
 
 def served(generated, warm, points):
@@ -125,9 +152,9 @@ def served(generated, warm, points):
 
 
 SLOW = [
-    Point(0, 0, 100, 0, 0.2),
-    Point(1, 10_000, 20_000, 0, 0.6),
-    Point(2, 20_000, 40_000, 0, 0.8),
+    Point(0, 0, 100, 0, 0, 0, 0, 0.2),
+    Point(1, 10_000, 20_000, 0, 0, 0, 0, 0.6),
+    Point(2, 20_000, 40_000, 0, 0, 0, 0, 0.8),
 ]
 
 
@@ -151,7 +178,10 @@ def test_newcomers_rows_name_every_way():
     rows = {row["name"]: row for row in newcomer_rows(VISION, [served(0.7, 0.5, SLOW)])}
 
     assert (rows["generated"]["kB up"], rows["generated"]["kB down"]) == (0.1, 0.9)
-    assert (rows["base model"]["kB down"], rows["trained alone"]["value"]) == (0, 0.9)
+    assert rows["generated"]["kB of the bank"] == 1000
+    assert (rows["base model"]["kB down"], rows["base model"]["kB of the bank"]) == (0, None)
+    at_home = rows["that, and trained at home"]
+    assert (at_home["value"], at_home["kB up"], at_home["kB down"]) == (0.9, 0, 0.8)
     assert rows["federated average, downloaded"]["kB down"] == 0.8
     assert rows["in 2 rounds of FedAvg"]["kB up"] == 20.0
 
@@ -172,7 +202,8 @@ class Told:
                 continue
             one = found[case.table][case.what]
             facts = {"clients": one.clients, "values": one.values, "floor": one.floor}
-            rows[case.name] = {"points": [asdict(p) for p in one.curves[case.seed]], **facts}
+            curve = one.curves[0 if case.elsewhere else case.seed]
+            rows[case.name] = {"points": [asdict(p) for p in curve], **facts}
         return rows
 
 
@@ -180,9 +211,9 @@ def test_a_family_becomes_rows_claims_and_a_drawing(tmp_path):
     told = Told()
     rows, claims = measured(replace(VISION, seeds=2), told, 5, tmp_path / "comm.json")
 
-    assert told.asked == [f"vision: {table}" for table in TABLES]
-    assert {row["table"] for row in rows} == {*TABLES[:-1], "front", "newcomer"}
-    assert [claim.id for claim in claims] == ["A3", "A3", "A2", "A5"]
+    assert told.asked == [f"vision: {table}" for table in ("learning rates", *TABLES)]
+    assert {row["table"] for row in rows} == {"rate", *TABLES[:-1], "front", "newcomer"}
+    assert [claim.id for claim in claims] == ["A3", "A3", *["A2"] * 5, "A5"]
     drawing = ET.fromstring((tmp_path / "comm_vision.svg").read_text())
     assert "full fine-tuning" in drawing.get("aria-label", "")
 
