@@ -1,6 +1,8 @@
 """What Flower's own strategy classes make of a round, its factors laid out as plain arrays."""
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -41,7 +43,8 @@ def flower_step(
     moments = {key: before.extra[key].flatten().numpy() for key in before.extra}
     strategy.m_t = {_VALUES: moments[FIRST]} if FIRST in moments else None
     strategy.v_t = {_VALUES: moments[SECOND]} if SECOND in moments else None
-    stepped, _ = strategy.aggregate_train(before.round, [_reply(mean)])
+    with _quiet():
+        stepped, _ = strategy.aggregate_train(before.round, [_reply(mean)])
 
     def adapter(values: Any) -> LoraAdapter:
         return LoraAdapter.from_flat(mean.spec, torch.from_numpy(values.copy()).float())
@@ -71,9 +74,22 @@ def flower_rule(
     for adapter in sent:
         check_one_rank(adapter, spec)
     strategy: Any = getattr(strategies, name)(**options)
-    made, _ = strategy.aggregate_train(before.round + 1, [_reply(one) for one in adapters])
+    with _quiet():
+        made, _ = strategy.aggregate_train(before.round + 1, [_reply(one) for one in adapters])
     values = torch.from_numpy(made[_VALUES].numpy().copy()).float()
     return replace(before, common=LoraAdapter.from_flat(spec, values))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """A strategy counts replies aloud; the round has told of them already."""
+    logger = logging.getLogger("flwr")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _reply(adapter: LoraAdapter) -> SimpleNamespace:

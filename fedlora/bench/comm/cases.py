@@ -104,7 +104,7 @@ class Case:
         else:
             raw["warm_start"]["aggregation"]["eta"] = own_rate * self.times
         if self.elsewhere:
-            raw["tasks"]["seed"] = raw["tasks"].get("seed", 0) + 1
+            raw["tasks"] |= self.family.elsewhere
         return configuration.from_dict(raw, origin=str(self.family.config))
 
     def _as_planned(self) -> RunConfig:

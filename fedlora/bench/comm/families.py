@@ -20,6 +20,7 @@ class Family:
     rounds: before clients fine-tune, in a run that generates for newcomers.
     rival: rounds that newcomers can take part in, in the run that this is held against.
     route: sections of that run, laid over `config`.
+    elsewhere: keys of `tasks` that make them others, to choose learning rates on.
     head: whether its tasks share a classifier, which full fine-tuning trains as well.
     metric: its tasks are judged by.
     seeds: of each of its federations, at most.
@@ -32,6 +33,7 @@ class Family:
     rounds: int
     rival: int
     route: Mapping[str, Any]
+    elsewhere: Mapping[str, Any]
     head: bool = False
     metric: Metric = "accuracy"
     seeds: int = 5
@@ -56,6 +58,13 @@ VISION = Family(
     rounds=6,
     rival=30,
     head=True,
+    elsewhere={
+        "seed": 1,
+        "factors": {
+            "rotation": {"low": 20, "high": 70, "steps": 6},
+            "contrast": {"low": 0.4, "high": 0.9, "steps": 6},
+        },
+    },
     route={
         "tasks": {
             "bank": 36,
@@ -73,6 +82,7 @@ TEXT = Family(
     full_rate=1e-4,
     rounds=3,
     rival=16,
+    elsewhere={"seed": 1},
     route={
         "tasks": {
             "bank": 16,
@@ -89,6 +99,7 @@ LANGUAGE = Family(
     full_rate=5e-5,
     rounds=2,
     rival=16,
+    elsewhere={"seed": 1},
     route={
         "tasks": {"bank": 6, "held_out": 2},
         "finetune": {"epochs": 2, "batch_size": 8, "learning_rate": 1e-3},

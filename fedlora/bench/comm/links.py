@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from fedlora.adapter import LoraAdapter
+from fedlora.adapter.parts import WHOLE
 from fedlora.backbone import open_slot
 from fedlora.bench.comm.cases import CODECS, FULL
 from fedlora.bench.comm.exactness import draw
@@ -16,6 +18,7 @@ from fedlora.config import CodecPart
 from fedlora.errors import FedloraError
 from fedlora.server.observer import Observer
 from fedlora.wire.floor import GIGABIT, HOME, Link
+from fedlora.wire.parcel import pack
 
 Row = dict[str, Any]
 
@@ -102,15 +105,19 @@ def _tried(
 
 
 def sizes_of(families: Sequence[Family]) -> Iterator[tuple[str, tuple[int, int]]]:
-    """Bytes down and up of an adapter by each codec that needs no reference, and of the model."""
+    """Bytes down and up of an adapter by each codec, and of the model.
+
+    A difference is that of the adapter from another, near it, which both sides hold.
+    """
     for family in families:
         config = family.run()
         slot = open_slot(config.backbone, config.lora, config.runtime.device)
-        adapter = draw(slot.spec, 0)
+        before, after = draw(slot.spec, 0), draw(slot.spec, 1)
+        near = LoraAdapter.from_flat(slot.spec, after.flatten() + 0.1 * before.flatten())
         for name, sections in CODECS.items():
-            if "codec_up" not in sections:
-                size = len(CodecPart(**sections["codec"]).build().encode(adapter))
-                yield f"{family.name}: {name}", (size, size)
+            ways = sections["codec"], sections.get("codec_up", sections["codec"])
+            down, up = (len(pack(CodecPart(**way).build(), after, WHOLE, near)) for way in ways)
+            yield f"{family.name}: {name}", (down, up)
         whole = 4 * slot.base.parameters
         if whole <= LARGEST:
             yield f"{family.name}: {FULL}", (whole, whole)

@@ -57,12 +57,23 @@ def wire(folder: Path) -> tuple[list[Row], list[Claim]]:
 
 
 def lines_of(entries: Iterable[Entry], spec: AdapterSpec) -> Iterator[Row]:
-    """One row a client, direction, phase, round and purpose: four counts side by side."""
+    """One row a client, direction, phase, round and purpose: four counts side by side.
 
-    def place(entry: Entry) -> tuple[int, str, str, int, str]:
-        return entry.client, entry.direction, entry.phase, entry.round, entry.purpose
+    What did not count, a request that was sent again or an answer that was refused, is apart.
+    """
 
-    for (client, way, phase, round, purpose), same in groupby(sorted(entries, key=place), place):
+    def place(entry: Entry) -> tuple[int, str, str, int, str, str]:
+        return (
+            entry.client,
+            entry.direction,
+            entry.phase,
+            entry.round,
+            entry.purpose,
+            entry.status,
+        )
+
+    for at, same in groupby(sorted(entries, key=place), place):
+        client, way, phase, round, purpose, status = at
         yield {
             "table": "wire",
             "client": client,
@@ -70,6 +81,7 @@ def lines_of(entries: Iterable[Entry], spec: AdapterSpec) -> Iterator[Row]:
             "phase": phase,
             "round": round,
             "purpose": purpose,
+            "status": status,
             **_counts(list(same), spec),
         }
 

@@ -163,8 +163,9 @@ def test_rates_are_chosen_on_other_tasks_and_the_best_is_taken(family):
     eta = {case.times: case.config for case in planned if case.what == "fedadam"}
     assert eta[3.0].warm_start.aggregation.build().config.eta == pytest.approx(3e-2)
     assert eta[3.0].warm_start.train == eta[1.0].warm_start.train
-    here, there = (run.tasks.model_dump().get("seed", 0) for run in (family.run(), eta[1.0]))
-    assert here != there
+    here, there = family.run().tasks.model_dump(), eta[1.0].tasks.model_dump()
+    assert there == here | family.elsewhere
+    assert there["seed"] != here.get("seed", 0)
 
     def ended(case):
         best = 1 / 3 if case.what == "ffa" else 3.0
@@ -186,3 +187,8 @@ def test_a_rival_may_spend_more_than_the_target_says(family):
     # A task vector up besides: a third of an adapter where it is largest.
     served, rival = 4 / 3 * adapter, 2 * (case.config.warm_start.rounds - 1) * adapter
     assert rival / served > TIMES_FEWER
+
+
+def test_rates_of_images_are_chosen_on_no_domain_that_is_reported():
+    here, there = VISION.run().tasks, rates.trials(VISION)[0].config.tasks
+    assert {*here.build().names().bank}.isdisjoint(there.build().names().bank)
