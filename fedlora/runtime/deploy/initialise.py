@@ -1,6 +1,7 @@
 """`fedlora deploy init`: everything that the machines of a federation need, in one folder."""
 
 import getpass
+import grp
 import ipaddress
 import os
 import re
@@ -213,14 +214,15 @@ def _write_client(root: Path, name: str, facts: Facts) -> Place:
 
 
 def _write_starters(written: Place, final: Path) -> None:
-    """Environment, script, systemd unit and compose file of a place that ends up at `final`."""
+    """What starts a place that ends up at `final`, by hand or otherwise, and rotates its logs."""
     role = written.facts.role
     part = role if role == "server" else final.name
-    unit = f"fedlora-{part}.service"
+    unit, rotation = f"fedlora-{part}.service", f"fedlora-{part}.logrotate"
     names = {
         f"{role}.env": f"{role}.env",
         "start.sh": "start.sh",
         unit: "service",
+        rotation: "logrotate",
         "compose.yaml": "compose.yaml",
         "Dockerfile": "Dockerfile",
         ".dockerignore": "dockerignore",
@@ -233,12 +235,22 @@ def _write_starters(written: Place, final: Path) -> None:
             folder=final,
             part=part,
             unit=unit,
+            rotation=rotation,
             user=getpass.getuser(),
+            group=_group(),
             owner=f"{os.getuid()}:{os.getgid()}",
             command=command,
         )
         atomic.write_text(written.folder / file, text)
     (written.folder / "start.sh").chmod(0o755)
+
+
+def _group() -> str:
+    """This user's, by its name where it has one."""
+    try:
+        return grp.getgrgid(os.getgid()).gr_name
+    except KeyError:
+        return str(os.getgid())
 
 
 def _render(template: str, **values: object) -> str:

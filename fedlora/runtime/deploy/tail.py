@@ -13,9 +13,11 @@ class Tail:
         self._at = log.stat().st_size if log.exists() else 0
 
     def lines(self) -> list[str]:
-        """New lines, each without what stands before its mark."""
+        """New lines, without what stands before the mark; of an emptied log, from its start."""
         if not self._log.exists():
             return []
+        if self._log.stat().st_size < self._at:
+            self._at = 0
         with self._log.open("rb") as file:
             file.seek(self._at)
             whole, _, _ = file.read().rpartition(b"\n")

@@ -181,6 +181,12 @@ def test_starters_are_well_formed(tmp_path):
         subprocess.run(["sh", "-n", folder / "start.sh"], check=True)
         lines = (folder / f"{role}.env").read_text().splitlines()
         assert all(re.match(r"^(#.*|[A-Z_]+=.*)$", line) for line in lines)
+        (rotation,) = folder.glob("*.logrotate")
+        assert re.search(
+            rf"^{folder}/state/\*\.log {{\n    su \S+ \S+\n( +[a-z]+( \w+)?\n)+}}\n",
+            rotation.read_text(),
+            re.M,
+        )
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")

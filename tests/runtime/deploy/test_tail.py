@@ -22,3 +22,11 @@ def test_a_log_that_is_not_there_yet_says_nothing_until_it_is(tmp_path):
     assert tail.lines() == []
     (tmp_path / "log").write_text("fedlora: first\n")
     assert tail.lines() == ["first"]
+
+
+def test_a_log_that_was_rotated_goes_on_from_its_start(tmp_path):
+    log = tmp_path / "log"
+    log.write_text("fedlora: of an earlier start, and long\n")
+    tail = Tail(log)
+    log.write_text("fedlora: new\n")
+    assert tail.lines() == ["new"]
