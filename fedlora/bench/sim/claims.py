@@ -85,21 +85,12 @@ def _ratio(
     Two sides of one process and one thread each are compared by processor time, which is their
     time on an idle machine; others, and those that wait for a card, by the clock.
     """
-    ours, theirs = (_of(outcome, workload, name) for name in (side, other))
-    what = f"{SIDES[side].what} over {SIDES[other].what}"
-    by = "clients a second"
-    value: float | str
-    if isinstance(ours, str):
-        value = ours
-    elif isinstance(theirs, str):
-        value = theirs
-    elif not theirs.same:
-        value = OTHER.format(SIDES[other].what)
-    elif _alone(side, ours) and _alone(other, theirs) and workload not in _ON_CARD:
-        value, by = ours.cpu_rate / theirs.cpu_rate, "clients a second of processor time"
-    else:
-        value = ours.rate / theirs.rate
-    return _claim(code, f"{workload}: {by}, {what}", value, ">=", target)
+    found = [(name, _of(outcome, workload, name)) for name in (side, other)]
+    alone = workload not in _ON_CARD and all(_alone(name, one) for name, one in found)
+    by = "clients a second of processor time" if alone else "clients a second"
+    value = _of_two(outcome, workload, (side, other), lambda x: x.cpu_rate if alone else x.rate)
+    what = f"{workload}: {by}, {SIDES[side].what} over {SIDES[other].what}"
+    return _claim(code, what, value, ">=", target)
 
 
 def _search(outcome: Outcome, workload: str) -> Claim:
@@ -107,32 +98,38 @@ def _search(outcome: Outcome, workload: str) -> Claim:
 
     A median would not see the rounds in which it tries a size.
     """
-    found = [_of(outcome, workload, side) for side in ("auto", "inprocess")]
+    value = _of_two(outcome, workload, ("auto", "inprocess"), lambda x: x.whole_cpu_rate)
     what = f"{workload}: clients a second of processor time over all rounds, "
     what += f"{SIDES['auto'].what} over {SIDES['inprocess'].what}"
-    return _claim("S3", what, _of_two(found, lambda one: one.whole_cpu_rate), ">=", 0.97)
+    return _claim("S3", what, value, ">=", 0.97)
 
 
 def _recording(outcome: Outcome, workload: str) -> Claim:
     """The first timed round, in which most clients' activations are recorded, over plain ones."""
-    found = [_of(outcome, workload, side) for side in ("cached", "inprocess")]
+    value = _of_two(outcome, workload, ("cached", "inprocess"), lambda x: x.first_cpu_rate)
     what = f"{workload}, in the round that records: clients a second of processor time, "
     what += f"{SIDES['cached'].what} over {SIDES['inprocess'].what}"
-    return _claim("S4", what, _of_two(found, lambda one: one.first_cpu_rate), ">=", 1.5)
+    return _claim("S4", what, value, ">=", 1.5)
 
 
-def _of_two(found: Sequence[Measured | str], rate: Callable[[Measured], float]) -> float | str:
-    """The ratio of two sides' rates, or why there is none."""
-    ours, theirs = found
+def _of_two(
+    outcome: Outcome, workload: str, sides: tuple[str, str], rate: Callable[[Measured], float]
+) -> float | str:
+    """The ratio of two sides' rates, or why there is none; zero where ours has other numbers."""
+    ours, theirs = (_of(outcome, workload, side) for side in sides)
     if isinstance(ours, str):
         return ours
     if isinstance(theirs, str):
         return theirs
-    return rate(ours) / rate(theirs) if ours.same and theirs.same else 0.0
+    if not theirs.same:
+        return OTHER.format(SIDES[sides[1]].what)
+    return rate(ours) / rate(theirs) if ours.same else 0.0
 
 
-def _alone(side: str, measured: Measured) -> bool:
+def _alone(side: str, measured: Measured | str) -> bool:
     """Whether it worked in one process on one thread."""
+    if isinstance(measured, str):
+        return False
     return not SIDES[side].restless and measured.threads == 1
 
 
