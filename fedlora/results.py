@@ -45,6 +45,11 @@ class Claim(Section):
         return self
 
     @property
+    def wanted(self) -> str:
+        """The sense in words."""
+        return {">=": "at least", "<=": "at most", "==": "exactly"}[self.sense]
+
+    @property
     def met(self) -> bool | None:
         """Whether the measured value itself, not its interval, reaches the target."""
         if self.value is None:

@@ -146,8 +146,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def target(claim: Claim) -> str:
-    sign = {">=": "at least", "<=": "at most", "==": "exactly"}[claim.sense]
-    return f"{sign} {number(claim.target)}"
+    return f"{claim.wanted} {number(claim.target)}"
 
 
 def cell(value: Cell) -> str:

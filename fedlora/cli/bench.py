@@ -7,7 +7,6 @@ import typer
 
 from fedlora.cli.console import watching
 from fedlora.cli.options import AsJson
-from fedlora.cli.output import show
 
 app = typer.Typer(help="Measure what was promised, and write results/.", no_args_is_help=True)
 
@@ -29,11 +28,11 @@ def begin() -> None:
 def main_bench(out: OutOption = Path("results/main.json"), json: AsJson = False) -> None:
     """Measure the main job: quality, time, determinism, resumption, PEFT, bytes."""
     from fedlora.bench.main import bench_main
-    from fedlora.results import claims_table
+    from fedlora.cli.claims import show_claims
 
     with watching() as observer:
         results = bench_main(out, observer)
-    show(claims_table([results]), json)
+    show_claims([results], json)
 
 
 @app.command("comm")
@@ -51,11 +50,11 @@ def comm_bench(
 ) -> None:
     """Measure aggregation methods and codecs: exactness, accuracy and bytes."""
     from fedlora.bench.comm.bench import bench_comm
-    from fedlora.results import claims_table
+    from fedlora.cli.claims import show_claims
 
     with watching() as observer:
         results = bench_comm(out, observer, only or (), seeds, workers)
-    show(claims_table([results]), json)
+    show_claims([results], json)
 
 
 OnlyOption = Annotated[
@@ -71,12 +70,12 @@ SimOutOption = Annotated[
 def sim_bench(only: OnlyOption = None, out: SimOutOption = None, json: AsJson = False) -> None:
     """Measure simulation speed beside a plain loop, Flower and pfl-research."""
     from fedlora.bench.sim.bench import bench_sim
-    from fedlora.results import claims_table
+    from fedlora.cli.claims import show_claims
 
     target = out if only else out or Path("results/sim.json")
     with watching() as observer:
         results = bench_sim(target, only or [], observer)
-    show(claims_table([results]), json)
+    show_claims([results], json)
 
 
 @app.command("deploy")
@@ -89,11 +88,11 @@ def deploy_bench(
 ) -> None:
     """Measure deployments: equality, cost of a message, newcomers, faults, intruders."""
     from fedlora.bench.deploy.bench import bench_deploy
-    from fedlora.results import claims_table
+    from fedlora.cli.claims import show_claims
 
     with watching() as observer:
         results = bench_deploy(out, only or [], observer)
-    show(claims_table([results]), json)
+    show_claims([results], json)
 
 
 @app.command("generator")
@@ -111,11 +110,11 @@ def generator_bench(
 ) -> None:
     """Measure generation for unseen tasks against retrieval, few labels and averaging."""
     from fedlora.bench.generator.bench import bench_generator
-    from fedlora.results import claims_table
+    from fedlora.cli.claims import show_claims
 
     with watching() as observer:
         results = bench_generator(out, observer, only or (), workers)
-    show(claims_table([results]), json)
+    show_claims([results], json)
 
 
 @app.command("clip")
@@ -126,11 +125,11 @@ def clip_bench(
 ) -> None:
     """Measure the CLIP module: accuracy, bytes, time and memory, exactness."""
     from fedlora.bench.clip.bench import bench_clip
-    from fedlora.results import claims_table
+    from fedlora.cli.claims import show_claims
 
     with watching() as observer:
         results = bench_clip(out, observer, workers=workers)
-    show(claims_table([results]), json)
+    show_claims([results], json)
 
 
 @app.command("hyperconv")
@@ -144,22 +143,22 @@ def hyperconv_bench(
 ) -> None:
     """Measure the generator from prompts: does it listen, is it worth it, what does it cost."""
     from fedlora.bench.hyperconv.bench import bench_hyperconv
-    from fedlora.results import claims_table
+    from fedlora.cli.claims import show_claims
 
     with watching() as observer:
         results = bench_hyperconv(out, only or [], observer)
-    show(claims_table([results]), json)
+    show_claims([results], json)
 
 
 @app.command("detection")
 def detection_bench(out: OutOption = Path("results/detection.json"), json: AsJson = False) -> None:
     """Measure detection: generated adapters beside the trained ones, by rank."""
     from fedlora.bench.detection import bench_detection
-    from fedlora.results import claims_table
+    from fedlora.cli.claims import show_claims
 
     with watching() as observer:
         results = bench_detection(out, observer)
-    show(claims_table([results]), json)
+    show_claims([results], json)
 
 
 @app.command("inflora")
@@ -174,11 +173,11 @@ def inflora_bench(
 ) -> None:
     """Measure InfLoRA: invariants, forgetting, federations, cost."""
     from fedlora.bench.inflora.bench import bench_inflora
-    from fedlora.results import claims_table
+    from fedlora.cli.claims import show_claims
 
     with watching() as observer:
         results = bench_inflora(out, observer, family or (), workers)
-    show(claims_table([results]), json)
+    show_claims([results], json)
 
 
 @app.command("trust")
@@ -197,8 +196,8 @@ def trust_bench(
 ) -> None:
     """Measure attacks against defences, hostile bytes, and killed writers."""
     from fedlora.bench.trust.bench import bench_trust
-    from fedlora.results import claims_table
+    from fedlora.cli.claims import show_claims
 
     with watching() as observer:
         results = bench_trust(out, only or [], observer, tuple(range(seeds)), workers)
-    show(claims_table([results]), json)
+    show_claims([results], json)

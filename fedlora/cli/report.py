@@ -8,7 +8,6 @@ import typer
 from rich.console import Console
 
 from fedlora.cli.options import AsJson, RunDir
-from fedlora.cli.output import show
 
 
 def report(
@@ -39,6 +38,7 @@ def results(
     json: AsJson = False,
 ) -> None:
     """Print every claim of the benches: what was promised, what was measured."""
-    from fedlora.results import claims_table, read_all
+    from fedlora.cli.claims import show_claims
+    from fedlora.results import read_all
 
-    show(claims_table(read_all(folder)), json, "claims")
+    show_claims(read_all(folder), json, "claims")
