@@ -16,7 +16,7 @@ from fedlora.bench.comm.lives import live
 from fedlora.bench.comm.messages import message_claims
 from fedlora.bench.comm.newcomers import newcomer_claim, newcomer_rows
 from fedlora.bench.comm.picture import pareto
-from fedlora.bench.comm.rates import choose, rate_rows, trials
+from fedlora.bench.comm.rates import choose, rate_rows, tried
 from fedlora.bench.comm.tables import Lived, Row, front, rows_of
 from fedlora.bench.comm.wire import wire
 from fedlora.bench.kept import Kept
@@ -83,10 +83,8 @@ def bench_comm(
 
 def measured(family: Family, lives: Lives[Case], seeds: int, out: Path) -> Part:
     """Every table of one family, and its picture beside the results file."""
-    planned = trials(family)
-    known = lives.rows(f"{family.name}: learning rates", planned)
-    tried = [(case, known[case.name]) for case in planned]
-    rates = choose(tried)
+    trials = tried(family, lives.rows)
+    rates = choose(trials)
     found: dict[Table, dict[str, list[Row]]] = {}
     for table in TABLES:
         named = {what: cases(family, table, what, seeds, rates) for what in NAMES[table]}
@@ -100,7 +98,7 @@ def measured(family: Family, lives: Lives[Case], seeds: int, out: Path) -> Part:
     atomic.write_text(picture, pareto(family, everything, best))
     return (
         [
-            *rate_rows(family, tried, rates),
+            *rate_rows(family, trials, rates),
             *rows_of(family, everything),
             *best,
             *newcomer_rows(family, route),

@@ -1,6 +1,7 @@
 """A learning rate for each method, chosen on other tasks than those that are reported."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from statistics import mean
 from typing import Any
 
@@ -9,8 +10,11 @@ from fedlora.bench.comm.families import Family
 
 Row = dict[str, Any]
 
-TIMES = (1 / 3, 1.0, 3.0)
-"""Of the family's rate; those that are tried."""
+STEP = 3.0
+TIMES = (1 / STEP, 1.0, STEP)
+"""Of the family's rate; those that are tried first."""
+FURTHER = 2
+"""Steps beyond these at most, as long as the outermost is the best."""
 SEED = 1000
 """Of the federations that a rate is chosen by."""
 LAST = 2
@@ -23,14 +27,45 @@ CHOSEN_FOR: Mapping[Table, Sequence[str]] = {
 }
 
 
+def tried(
+    family: Family, live: Callable[[str, Sequence[Case]], Mapping[str, Row]]
+) -> list[tuple[Case, Row]]:
+    """One federation a method and rate, and further ones beyond a rate that is best and outermost.
+
+    live: rows of cases by their names, under a title.
+    """
+    found: list[tuple[Case, Row]] = []
+    planned = trials(family)
+    for _ in range(1 + FURTHER):
+        rows = live(f"{family.name}: learning rates", planned)
+        found += [(case, rows[case.name]) for case in planned]
+        planned = beyond(found)
+        if not planned:
+            break
+    return found
+
+
 def trials(family: Family) -> list[Case]:
-    """One federation a method and rate."""
+    """The first of these."""
     return [
         Case(family, table, what, SEED, times, elsewhere=True)
         for table, names in CHOSEN_FOR.items()
         for what in names
         for times in TIMES
     ]
+
+
+def beyond(lived: Sequence[tuple[Case, Row]]) -> list[Case]:
+    """The next rate of each method whose best one is at an end of those that were tried."""
+    following = []
+    for method, best in choose(lived).items():
+        own = [case for case, _ in lived if (case.table, case.what) == method]
+        times = [case.times for case in own]
+        if best == max(times):
+            following.append(replace(own[0], times=best * STEP))
+        elif best == min(times):
+            following.append(replace(own[0], times=best / STEP))
+    return following
 
 
 def worth(row: Row) -> float:
@@ -58,6 +93,6 @@ def rate_rows(family: Family, lived: Sequence[tuple[Case, Row]], rates: Rates) -
             "family": family.name,
             "of": table,
             "name": what,
-            **{f"x {tried:.2g}": sign * value for tried, value in sorted(own)},
+            "tried": ", ".join(f"x {rate:.2g}: {sign * value:.4g}" for rate, value in sorted(own)),
             "taken": f"x {times:.2g}",
         }
