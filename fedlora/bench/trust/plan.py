@@ -123,9 +123,9 @@ def config_of(case: Case) -> RunConfig:
         "warm_start": {
             "rounds": 5,
             "weights": "equal",
-            "train": {"epochs": 1, "batch_size": 16, "learning_rate": 5e-3},
+            "train": {"epochs": 1, "batch_size": 16, "learning_rate": 2e-2},
         },
-        "finetune": {"epochs": 4, "batch_size": 16, "learning_rate": 5e-3},
+        "finetune": {"epochs": 4, "batch_size": 16, "learning_rate": 1e-2},
         "task_vector": {"samples": 32, "features": ["early"]},
         "generator": {"name": "topk"},
         "evaluation": {"baselines": [], "few_labels": 8, "one_epoch": False},
