@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from fedlora.bench.comm.cases import CODECS, FULL
 from fedlora.bench.comm.exactness import draw
 from fedlora.bench.comm.families import Family
 from fedlora.bench.deploy.hosts import Host, hosts, missing
+from fedlora.bench.deploy.slow_links import slow
 from fedlora.config import CodecPart
 from fedlora.errors import FedloraError
 from fedlora.server.observer import Observer
@@ -130,8 +132,8 @@ def exchange(link: Link, sizes: Sequence[tuple[int, int]]) -> tuple[Link, list[f
     Raises:
         FedloraError: there can be no such link here, or a side did not end well.
     """
-    with hosts(["server", "client"]) as (server, client):
-        made = _shape(server, client, link)
+    with hosts(["server", "client"]) as (server, client), ExitStack() as opened:
+        made = _shape(server, client, link, opened)
         told = json.dumps(sizes)
         asking = _run(server, _SERVER, told)
         try:
@@ -150,19 +152,26 @@ def exchange(link: Link, sizes: Sequence[tuple[int, int]]) -> tuple[Link, list[f
     return made, seconds
 
 
-def _shape(server: Host, client: Host, link: Link) -> Link:
-    """Rate and delay of what each side sends; the rate alone where the kernel knows no delays."""
-    pairs = ((server, link.down), (client, link.up))
-    try:
-        for host, rate in pairs:
+def _shape(server: Host, client: Host, link: Link, opened: ExitStack) -> Link:
+    """Rate and delay of what each side sends.
+
+    By tc; where the kernel has no netem, delays are made here, and without a device for that there
+    is the rate alone.
+    """
+    pairs = {server: link.down, client: link.up}
+    with suppress(FedloraError):
+        for host, rate in pairs.items():
             delay = f"{1e3 * link.delay:g}ms"
             host.shape("netem", "limit", str(_QUEUE), "delay", delay, "rate", f"{rate:.0f}bit")
-    except FedloraError:
-        for host, rate in pairs:
-            burst = f"{_BURST * rate / 8:.0f}b"
-            host.shape("tbf", "rate", f"{rate:.0f}bit", "burst", burst, "latency", "4s")
-        return replace(link, delay=0.0)
-    return link
+        return link
+    if link.delay:
+        with suppress(FedloraError):
+            opened.enter_context(slow(pairs, link.delay, loss=0.0))
+            return link
+    for host, rate in pairs.items():
+        burst = f"{_BURST * rate / 8:.0f}b"
+        host.shape("tbf", "rate", f"{rate:.0f}bit", "burst", burst, "latency", "4s")
+    return replace(link, delay=0.0)
 
 
 def _run(host: Host, code: str, *words: str) -> subprocess.Popen[str]:

@@ -26,11 +26,16 @@ def missing() -> str | None:
 
 @dataclass(frozen=True)
 class Host:
-    """A namespace with one address on the common network."""
+    """A namespace with one address on the common network.
+
+    switch, port: the namespace of the bridge, and the device there that leads here.
+    """
 
     name: str
     namespace: str
     address: str
+    switch: str
+    port: str
 
     @property
     def prefix(self) -> tuple[str, ...]:
@@ -54,6 +59,25 @@ class Host:
         tc = ["tc", "-n", self.namespace, "qdisc", "replace", "dev", "eth0", "root", *words]
         _run(tc)
 
+    def rewire(self, own: str, far: str) -> None:
+        """Join the host to the bridge by two devices of this process's namespace, in place of
+        its link so far.
+
+        Raises:
+            FedloraError: one of them cannot be moved.
+        """
+        _ip("-n", self.namespace, "link", "del", "eth0")
+        _ip("link", "set", own, "netns", self.namespace, "name", "eth0")
+        _ip("link", "set", far, "netns", self.switch, "name", self.port)
+        self.plug_in()
+
+    def plug_in(self) -> None:
+        """Give the host's device its address, and put both ends of its link up."""
+        _ip("-n", self.switch, "link", "set", self.port, "master", "br0", "up")
+        _ip("-n", self.namespace, "addr", "add", f"{self.address}/24", "dev", "eth0")
+        for link in ("lo", "eth0"):
+            _ip("-n", self.namespace, "link", "set", link, "up")
+
 
 @contextmanager
 def hosts(names: Sequence[str]) -> Iterator[list[Host]]:
@@ -74,25 +98,18 @@ def hosts(names: Sequence[str]) -> Iterator[list[Host]]:
         _ip("-n", switch, "link", "set", "br0", "up")
         found = []
         for number, name in enumerate(names):
-            host = Host(name, f"{tag}-{number}", f"{_NET}.{number + 1}")
+            address = f"{_NET}.{number + 1}"
+            host = Host(name, f"{tag}-{number}", address, switch, f"port{number}")
             _ip("netns", "add", host.namespace)
             made.append(host.namespace)
-            _join(switch, host, number)
+            pair = ("type", "veth", "peer", "name", "eth0", "netns", host.namespace)
+            _ip("-n", switch, "link", "add", host.port, *pair)
+            host.plug_in()
             found.append(host)
         yield found
     finally:
         for namespace in made:
             subprocess.run(["ip", "netns", "del", namespace], check=False, capture_output=True)
-
-
-def _join(switch: str, host: Host, number: int) -> None:
-    port = f"port{number}"
-    pair = ("type", "veth", "peer", "name", "eth0", "netns", host.namespace)
-    _ip("-n", switch, "link", "add", port, *pair)
-    _ip("-n", switch, "link", "set", port, "master", "br0", "up")
-    _ip("-n", host.namespace, "addr", "add", f"{host.address}/24", "dev", "eth0")
-    for link in ("lo", "eth0"):
-        _ip("-n", host.namespace, "link", "set", link, "up")
 
 
 def _ip(*words: str) -> None:

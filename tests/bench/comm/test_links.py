@@ -24,5 +24,6 @@ def test_a_real_link_is_no_faster_than_its_bytes_allow():
         pytest.skip(f"the kernel cannot shape links: {error}")
 
     counted = made.seconds(300_000, 200_000)
+    assert small > 0.9 * 2 * made.delay
     assert small < large
     assert large > 0.9 * counted

@@ -1,5 +1,7 @@
 """Federations that are broken on purpose; minutes each, so only `make test-all` runs them."""
 
+from contextlib import ExitStack
+
 import psutil
 import pytest
 
@@ -11,6 +13,7 @@ from fedlora.bench.deploy.intruders import misfits, strangers
 from fedlora.bench.deploy.machines import family
 from fedlora.bench.deploy.newcomers import newcomer_data, take_part
 from fedlora.bench.deploy.rehearsal import rehearsal
+from fedlora.bench.deploy.slow_links import slow
 from fedlora.bench.deploy.survival import DISK, disturb
 from fedlora.config import dump
 from fedlora.errors import FedloraError
@@ -58,17 +61,26 @@ def test_a_partition_and_a_full_disk_are_survived_on_hosts_of_their_own(tmp_path
 @needs_hosts
 def test_a_federation_over_slow_lossy_links_ends_the_same(tmp_path, config_file):
     file, fingerprint = config_file(1)
-    with hosts(NAMES[:3]) as joined, rehearsal(tmp_path / "there", 2, joined) as federation:
-        try:
-            for host in joined:
-                host.shape("netem", "rate", "10mbit", "delay", "50ms", "loss", "1%")
-        except FedloraError as error:
-            pytest.skip(f"the kernel's tc has no netem: {error}")
+    with (
+        hosts(NAMES[:3]) as joined,
+        rehearsal(tmp_path / "there", 2, joined) as federation,
+        ExitStack() as links,
+    ):
+        far_apart(joined, links)
         federation.serve()
         federation.join(0)
         federation.join(1)
         federation.submit(file)
         assert federation.results()["fingerprint"] == fingerprint
+
+
+def far_apart(joined, links):
+    """Ten megabits a second, 100 ms there and back, one frame in a hundred lost."""
+    try:
+        for host in joined:
+            host.shape("netem", "rate", "10mbit", "delay", "50ms", "loss", "1%")
+    except FedloraError:  # the kernel's tc has no netem
+        links.enter_context(slow(dict.fromkeys(joined, 10e6), delay=0.05, loss=0.01))
 
 
 @needs_hosts
