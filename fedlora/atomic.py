@@ -157,6 +157,8 @@ def _number(error: OSError | SafetensorError) -> int:
 
 def _beside(path: Path) -> Path:
     """A name in the same folder that nobody else has."""
+    if not path.name:
+        raise FedloraError(f"cannot write '{path}': name a file or folder in it")
     return path.with_name(f".{path.name[:64]}.{secrets.token_hex(6)}.part")
 
 

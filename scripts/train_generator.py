@@ -12,8 +12,9 @@ from pathlib import Path
 
 from fedlora.backbone.text_encoder import encoder_width
 from fedlora.cli.console import watching
-from fedlora.cli.errors import one_line_errors
+from fedlora.cli.errors import one_line_errors, resumable
 from fedlora.cli.output import show
+from fedlora.errors import FedloraError
 from fedlora.pipeline.experiment import run as experiment
 from fedlora.pipeline.experiment.settings import load
 from fedlora.pipeline.experiment.study import open_study
@@ -27,6 +28,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def train(given: argparse.Namespace) -> None:
     overrides = list(given.overrides)
+    if given.resume and (overrides or given.checkpoint_dir is not None):
+        raise FedloraError(
+            "--resume goes on with the experiment's own configuration; leave --checkpoint_dir and"
+            " key=value out, or begin another with --config"
+        )
     if given.checkpoint_dir is not None:
         overrides.append(f"checkpoint_dir={given.checkpoint_dir}")
     path = given.resume / experiment.CONFIG if given.resume else given.config
@@ -36,7 +42,8 @@ def train(given: argparse.Namespace) -> None:
     if given.dry_run:
         return
     folder = given.resume or experiment.create(study)
-    with watching() as observer:
+    again = f"python scripts/train_generator.py --resume {folder}"
+    with resumable(again), watching() as observer:
         measured = experiment.run(study, folder, observer)
     show(measured["tasks"], given.json, str(folder))
 

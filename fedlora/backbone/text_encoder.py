@@ -19,11 +19,11 @@ BATCH = 64
 class TextEncoder:
     """Sentence-BERT (Reimers and Gurevych 2019): the normalised mean of the last layer's states.
 
-    Each text is encoded once a process; `width` features each.
+    Each text is encoded once a process; `width` features each, of its first `max_length` tokens.
     """
 
     def __init__(self, base: BaseModel, max_length: int) -> None:
-        self._base, self._max_length = base, max_length
+        self._base, self.max_length = base, max_length
         self._known: dict[str, Tensor] = {}
         self.digest = base.digest
         self.width = int(base.model.get_input_embeddings().embedding_dim)  # type: ignore[operator]
@@ -44,7 +44,7 @@ class TextEncoder:
     def _encode(self, texts: Sequence[str]) -> Tensor:
         assert self._base.tokenizer is not None
         rows = self._base.tokenizer(
-            list(texts), truncation=True, max_length=self._max_length, padding=True,
+            list(texts), truncation=True, max_length=self.max_length, padding=True,
             return_tensors="pt",
         )  # fmt: skip
         states = self._base.model(**rows).last_hidden_state.float()

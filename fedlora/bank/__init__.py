@@ -1,7 +1,7 @@
 """The bank of adapters: records in SQLite, values in safetensors, files in and out."""
 
 from fedlora.bank.arrival import Arrival
-from fedlora.bank.folders import export_peft, peft_arrivals
+from fedlora.bank.folders import export_peft, peft_arrivals, peft_folders
 from fedlora.bank.plain_files import plain_arrivals
 from fedlora.bank.record import IMPORTED, Record, StoredRecord
 from fedlora.bank.store import Bank
@@ -14,5 +14,6 @@ __all__ = [
     "StoredRecord",
     "export_peft",
     "peft_arrivals",
+    "peft_folders",
     "plain_arrivals",
 ]

@@ -55,6 +55,21 @@ def export_peft(
     return paths
 
 
+def peft_folders(folder: Path) -> list[Path]:
+    """An adapter's folder, or those in a folder of such folders, in the order of their names.
+
+    Raises:
+        FedloraError: there is none.
+    """
+    folder = Path(folder)
+    if (folder / peft_folder.CONFIG).exists():
+        return [folder]
+    paths = sorted(path.parent for path in folder.glob(f"*/{peft_folder.CONFIG}"))
+    if not paths:
+        raise FedloraError(f"no adapter in '{folder}': name a PEFT folder, or a folder of them")
+    return paths
+
+
 def peft_arrivals(
     bank: Bank, folder: Path, record: Record | None = None, vector: Tensor | None = None
 ) -> list[Arrival]:
@@ -76,13 +91,7 @@ def peft_arrivals(
         FedloraError: a folder holds no adapter, one of another base model, or no record or
             vector.
     """
-    folder = Path(folder)
-    if (folder / peft_folder.CONFIG).exists():
-        paths = [folder]
-    else:
-        paths = sorted(path.parent for path in folder.glob(f"*/{peft_folder.CONFIG}"))
-    if not paths:
-        raise FedloraError(f"no adapter in '{folder}': name a PEFT folder, or a folder of them")
+    paths = peft_folders(folder)
     if len(paths) > 1 and (record is not None or vector is not None):
         raise FedloraError(f"'{folder}' holds {len(paths)} adapters, but one record was given")
     arrivals, known = list[Arrival](), bank.records()

@@ -149,13 +149,19 @@ class Bank:
             rank: only the adapters of this rank; all when None.
 
         Raises:
-            FedloraError: the bank is empty or damaged.
+            FedloraError: the bank is empty, without such a rank, or damaged.
         """
         rows = [
             (record, vector)
             for record, vector in self._index.rows()
             if (rounds is None or record.round in rounds) and rank in (None, record.rank)
         ]
+        if rank is not None and not rows and len(self):
+            held = sorted({record.rank for record in self.records()})
+            raise FedloraError(
+                f"no adapter of rank {rank} to learn from: the bank holds"
+                f" {', '.join(map(str, held))}"
+            )
         known = {digest: self.load(digest) for digest in {record.digest for record, _ in rows}}
         return TrainingBank(
             adapters=[known[record.digest] for record, _ in rows],

@@ -33,7 +33,7 @@ def train(
 ) -> None:
     """Train an adapter for every task at every rank; keep the last finetune.checkpoints of each.
 
-    Example: fedlora adapters train configs/icm_vision.yaml --ranks 1,2,4,8 --out pipeline
+    Example: fedlora adapters train configs/icm_lm.yaml --ranks 1,2,4,8 --out pipeline
     """
     from fedlora.pipeline.train import train_adapters
     from fedlora.pipeline.workshop import Workshop

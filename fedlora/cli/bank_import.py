@@ -46,22 +46,24 @@ def import_adapters(
     from fedlora.adapter import peft_folder
     from fedlora.backbone import open_slot
     from fedlora.backbone.named_base import check_named_base
-    from fedlora.bank import IMPORTED, Record, peft_arrivals, plain_arrivals
+    from fedlora.bank import IMPORTED, Record, peft_arrivals, peft_folders, plain_arrivals
     from fedlora.client.own_task import describe
     from fedlora.server.outsiders import let_in
 
     settings, bank = _open(place, config, seed)
+    base = open_slot(settings.backbone, settings.lora, settings.runtime.device).base
     before = len(bank)
     if task is None:
         if data is not None or task_vector is not None or rename:
             raise FedloraError("--task: name the task that the adapters are of")
+        for folder in peft_folders(source):
+            check_named_base(folder, settings.backbone, base)
         arrivals = peft_arrivals(bank, source)
     else:
         own = task if data is None and task_vector is None else None
         vector = describe(settings, own, data, vector=task_vector)
         if (source / peft_folder.CONFIG).exists():
-            slot = open_slot(settings.backbone, settings.lora, settings.runtime.device)
-            check_named_base(source, settings.backbone, slot.base)
+            check_named_base(source, settings.backbone, base)
             rank = max(s.rank for s in peft_folder.load(source, bank.spec.base).spec.layers)
             record = Record(task, IMPORTED, 0, 0, rank, 0, {})
             arrivals = peft_arrivals(bank, source, record, vector)

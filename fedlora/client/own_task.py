@@ -110,9 +110,15 @@ def describe(
         own = open_task(config, task, data, text, label)
         return task_vector(own.objective, own.describing, config.task_vector)
     try:
-        return load_file(vector)["vector"]
+        found = load_file(vector)["vector"]
     except (OSError, KeyError, SafetensorError) as error:
         raise FedloraError(f"{vector}: no tensor 'vector' can be read from it ({error})") from None
+    if found.ndim != 1 or found.dtype != torch.float32 or not found.isfinite().all():
+        raise FedloraError(
+            f"{vector}: 'vector' is {tuple(found.shape)} {found.dtype}, and a task vector (c,)"
+            " torch.float32, all finite; make it with fedlora task-vector"
+        )
+    return found
 
 
 def _encoded(file: Path, config: TaskVectorConfig) -> Tensor:

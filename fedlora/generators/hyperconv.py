@@ -122,11 +122,11 @@ class HyperConv(Generator):
     @override
     def load(cls, folder: Path) -> Self:
         stored = store.read(folder, cls.name())
-        self = cls(HyperConvConfig.model_validate(stored.config))
-        parts = store.parts(stored.tensors)
         try:
+            self = cls(HyperConvConfig.model_validate(stored.config))
+            parts = store.parts(stored.tensors)
             self._hold(Tokeniser(stored.spec, self.config.tokens), parts, stored.facts)
-        except (KeyError, RuntimeError) as error:
+        except (KeyError, RuntimeError, ValueError, TypeError) as error:
             raise store.incomplete(folder, error) from None
         return self
 

@@ -2,10 +2,10 @@
 
 import math
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from typing_extensions import override
 
@@ -30,6 +30,14 @@ class DecoderConfig(Section):
     mse_weight: float = Field(1.0, ge=0)
     l1_weight: float = Field(0.1, ge=0)
     condition_noise: float = Field(0.1, ge=0, description="of the main condition's spread")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.kernel % 2 == 0:
+            raise ValueError(f"kernel={self.kernel}: a convolution keeps its length if it is odd")
+        if self.mse_weight == self.l1_weight == 0:
+            raise ValueError("mse_weight and l1_weight are both 0: nothing would be learned")
+        return self
 
 
 class HyperConvNetwork(Learner):

@@ -57,6 +57,7 @@ def _prompt(row: dict[str, Any], column: str | None, task: str, place: str) -> P
     for name in known:
         value = row.get(name)
         if isinstance(value, str) and value.strip():
-            return Prompt(value.strip(), str(row.get(task) or ""))
+            of = row.get(task)
+            return Prompt(value.strip(), "" if of is None else str(of))
     there = ", ".join(sorted(map(str, row)))
     raise FedloraError(f"{place}: no text in {' or '.join(known)}; the columns are {there}")

@@ -89,9 +89,12 @@ def _json_rows(path: Path, file: TextIO) -> Iterator[Row]:
             continue
         try:
             row = json.loads(line)
-        except json.JSONDecodeError as error:
+            if "\\ud" in line.lower():  # half of a pair is no text, and cannot be written
+                json.dumps(row, ensure_ascii=False).encode()
+        except (ValueError, RecursionError) as error:
+            what = error.msg if isinstance(error, json.JSONDecodeError) else str(error)[:80]
             raise FedloraError(
-                f"{path} line {number}: malformed JSON ({error.msg}); mend or remove the line"
+                f"{path} line {number}: malformed JSON ({what}); mend or remove the line"
             ) from error
         if not isinstance(row, dict):
             raise FedloraError(f"{path} line {number}: not a JSON object; write {{...}}")

@@ -108,6 +108,34 @@ def test_plain_files_begin_a_bank_of_their_own(place: Path, tmp_path: Path):
     assert by_name[0]["task"] == "mine"
 
 
+@pytest.mark.parametrize(
+    "vector", [torch.zeros(1, 8), torch.zeros(8, dtype=torch.int64), torch.full((8,), torch.nan)]
+)
+def test_a_vector_that_is_none_is_refused(place: Path, tmp_path: Path, vector: torch.Tensor):
+    save_file({"vector": vector}, tmp_path / "v.safetensors")
+    with pytest.raises(FedloraError, match=r"v\.safetensors: 'vector' is .* task vector \(c,\)"):
+        fedlora("generate", place, "--task-vector", tmp_path / "v.safetensors", "--out", "x")
+
+
+def test_adapters_of_another_base_model_stay_out(place: Path, tmp_path: Path):
+    fedlora("bank", "export", place, tmp_path / "out")
+    folder = next((tmp_path / "out").iterdir())
+    (folder / peft_folder.SIDECAR).unlink()
+    said = json.loads((folder / peft_folder.CONFIG).read_text())
+    said["base_model_name_or_path"] = "bert-base-uncased"
+    (folder / peft_folder.CONFIG).write_text(json.dumps(said))
+    config = place / "config.yaml"
+    with pytest.raises(FedloraError, match="base_model_name_or_path is 'bert-base-uncased'"):
+        fedlora("bank", "import", tmp_path / "own", tmp_path / "out", "--config", config)
+
+
+def test_ranks_that_cannot_be_are_named(place: Path, tmp_path: Path):
+    with pytest.raises(FedloraError, match=r"no adapter of rank 9 .* holds 2"):
+        fedlora("generator", "train", place, "--rank", "9")
+    with pytest.raises(FedloraError, match=r"--rank=1000: layer .* has more than rank"):
+        fedlora("generate", place, "--task", newcomer(), "--rank", 1000, "--out", tmp_path / "x")
+
+
 def test_rows_go_out_and_come_back_as_folders(place: Path, tmp_path: Path):
     facts = fedlora("bank", "normalise", place, "--out", tmp_path / "rows")
     assert {"what": "rows", "value": 8} in facts

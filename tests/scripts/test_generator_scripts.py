@@ -14,8 +14,11 @@ from safetensors.torch import load_file
 from fedlora.adapter import AdapterSpec, LayerSpec, LoraAdapter, peft_folder
 from fedlora.adapter.checkpoint_file import read_checkpoint
 from fedlora.adapter.product import distance
+from fedlora.errors import FedloraError
 from fedlora.generators.ridge import Ridge
+from fedlora.pipeline.experiment.checkpoints import find_checkpoints, read_all
 from fedlora.pipeline.experiment.infer import open_model
+from fedlora.pipeline.experiment.prepare import Prepared, encodings
 from scripts import inference, prepare_data, train_generator
 
 SPEC = AdapterSpec("unknown", (LayerSpec("a.q", 12, 8, 2), LayerSpec("a.v", 12, 8, 2)), 2.0)
@@ -143,6 +146,65 @@ def test_a_killed_experiment_is_gone_on_with(trained: Path) -> None:
     assert model.read_bytes() == before
 
 
+def test_what_was_moved_is_gone_on_with_as_it_was_begun(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    moved = trained.rename(trained.with_name("moved"))
+    try:
+        final = moved / "results" / "final_model" / "model.safetensors"
+        before = final.read_bytes()
+        final.unlink()
+        train_generator.main(["--resume", str(moved)])
+        assert final.read_bytes() == before
+
+        settings = (moved / "config.yaml").read_text()
+        with pytest.raises(SystemExit):
+            train_generator.main(["--resume", str(moved), "generator.training.epochs=40"])
+        assert "the experiment's own configuration" in capsys.readouterr().err
+        assert (moved / "config.yaml").read_text() == settings
+    finally:
+        moved.rename(trained)
+
+
+def test_an_interrupted_experiment_says_how_it_goes_on(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train_generator.experiment, "run", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        train_generator.main(["--resume", str(trained)])
+    assert ended.value.code == 130
+    assert f"--resume {trained}" in capsys.readouterr().err
+
+
+def test_encodings_are_of_the_texts_that_there_are(trained: Path, tmp_path: Path) -> None:
+    class Lengths:
+        digest, max_length = "a", 8
+
+        def encode(self, texts: list[str]) -> torch.Tensor:
+            return torch.tensor([[float(len(text))] for text in texts])
+
+    def lengths(*texts: str) -> list[float]:
+        found = encodings(tmp_path, Prepared({"a": list(texts)}, {"a": []}, 1), Lengths())
+        return [float(found[text]) for text in texts]
+
+    assert lengths("one", "three") == [3, 5]
+    assert lengths("longer", "three") == [6, 5]  # as many, but others
+    assert lengths("one", "three") == [3, 5]
+
+
+def test_ranks_that_differ_are_named_before_all_else(tmp_path: Path) -> None:
+    for task, rank in (("a", 2), ("b", 3)):
+        (tmp_path / task).mkdir()
+        spec = SPEC.with_rank(rank)
+        state = as_peft(LoraAdapter.from_flat(spec, torch.ones(spec.size)))
+        torch.save({"state_dict": state}, tmp_path / task / "x.ckpt")
+    with pytest.raises(FedloraError, match=r"another rank .*ranks \[2, 3\]"):
+        read_all(find_checkpoints(tmp_path, None))
+
+
 def test_checkpoints_are_analysed_and_come_back_from_tokens(
     trained: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -168,6 +230,9 @@ def test_checkpoints_are_analysed_and_come_back_from_tokens(
         (["tracker.name=trackr"], "tracker.name"),
         (["generator.training.device=gpu"], "there is none here"),
         (["seed"], "write it as section.key=value"),
+        (["max_prompts=2"], "fewer than the 3 prompts of a group"),
+        (["generator.decoder.kernel=2"], "keeps its length if it is odd"),
+        (["generator.decoder.mse_weight=0", "generator.decoder.l1_weight=0"], "nothing would be"),
     ],
 )
 def test_a_dry_run_finds_the_mistake(

@@ -33,6 +33,9 @@ def test_rows_and_lines_become_prompts_of_their_tasks(tmp_path: Path) -> None:
         ("a.jsonl", b'{"prompt": "x"}\n{"prompt": \n', "line 2: malformed JSON"),
         ("a.jsonl", b'{"prompt": "x"}\n{"prompt": " "}\n', "line 2: no text"),
         ("a.jsonl", b'{"prompt": "\xe9"}\n', "not UTF-8"),
+        ("a.jsonl", b"[" * 100_000, "line 1: malformed JSON"),
+        ("a.jsonl", b'{"prompt": ' + b"9" * 5000 + b"}", "line 1: malformed JSON"),
+        ("a.jsonl", b'{"prompt": "\\ud800"}', "line 1: malformed JSON"),
         ("a.pdf", b"x", "unknown format"),
     ],
 )

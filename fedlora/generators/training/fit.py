@@ -88,7 +88,9 @@ def _fit(
     start = last if resumed else None
     trainer.fit(module, steps, judging, ckpt_path=start, weights_only=True)
     if best and (path := getattr(best[0], "best_model_path", "")):
-        saved = torch.load(path, map_location="cpu", weights_only=True)
+        # By its name: the experiment may have been moved since.
+        file = last.parent / Path(path).name
+        saved = torch.load(file, map_location="cpu", weights_only=True)
         module.load_state_dict(saved["state_dict"])
 
 

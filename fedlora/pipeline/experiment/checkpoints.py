@@ -51,16 +51,17 @@ def read_all(
         for path in paths:
             adapter = read_checkpoint(path, alpha)
             first = first or adapter
+            ranks = [[one.rank for one in a.spec.layers] for a in (first, adapter)]
+            same = len(ranks[0]) == len(ranks[1])
+            if same and ranks[0] != ranks[1]:
+                raise FedloraError(
+                    f"'{path}': another rank than the first checkpoint (ranks"
+                    f" {sorted({*ranks[0], *ranks[1]})}); keep one folder a rank"
+                )
             try:
                 check_place(adapter.spec, first.spec)
             except FedloraError as error:
                 raise FedloraError(f"'{path}': {error}") from None
-            if adapter.spec != first.spec:
-                ranks = sorted({one.rank for a in (first, adapter) for one in a.spec.layers})
-                raise FedloraError(
-                    f"'{path}': another rank than the first checkpoint (ranks {ranks});"
-                    " keep one folder a rank"
-                )
             out.setdefault(task, []).append(adapter)
     return out
 

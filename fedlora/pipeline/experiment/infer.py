@@ -24,6 +24,7 @@ def open_model(folder: Path) -> tuple[Generator, TextEncoder]:
     Raises:
         FedloraError: there is none, it is damaged, or it learned from another encoder's width.
     """
+    folder = folder.resolve()  # its parents tell where it lies
     root = folder if (folder / CONFIG).is_file() else folder.parent.parent
     model = root / FINAL if root == folder else folder
     generator = load_generator(model)

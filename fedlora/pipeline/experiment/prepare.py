@@ -1,5 +1,6 @@
 """A file of prompts, made ready: split by prompt, counted, encoded once."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -97,7 +98,8 @@ def encodings(folder: Path, prepared: Prepared, encoder: TextEncoder) -> dict[st
     texts = sorted(
         {t for part in (prepared.train, prepared.test) for ts in part.values() for t in ts}
     )
-    file, key = folder / ENCODINGS, f"{encoder.digest[:32]}.{len(texts)}"
+    said = json.dumps([encoder.digest, encoder.max_length, *texts])
+    file, key = folder / ENCODINGS, hashlib.sha256(said.encode()).hexdigest()
     try:
         known = load_file(file).get(key) if file.is_file() else None
     except (SafetensorError, OSError):

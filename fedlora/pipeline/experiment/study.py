@@ -125,6 +125,11 @@ def open_study(config: ExperimentConfig) -> Study:
             f"checkpoint_dir: {len(bank)} task{'s' * (len(bank) != 1)} to learn from, and two are"
             " the least: from one task alone nothing is learned of prompts"
         )
+    if config.max_prompts < prepared.group:
+        raise FedloraError(
+            f"max_prompts={config.max_prompts}: fewer than the {prepared.group} prompts of a group;"
+            " raise it, or prepare the data with fewer samples_per_prompt"
+        )
     study = Study(config, prepared, bank, {task: adapters[task] for task in config.held_out})
     wanted = (config.generator.model_extra or {}).get("samples_per_prompt", prepared.group)
     if wanted != prepared.group:
