@@ -92,12 +92,6 @@ def _draws(
     from fedlora import seeding
 
     adapters = generator.sample(vectors, seed=seeding.derive(seed, "sample"), rank=rank)
-    for layer in adapters[0].spec.layers:
-        if layer.rank > min(layer.d_in, layer.d_out):
-            raise FedloraError(
-                f"--rank={layer.rank}: layer '{layer.name}' is {layer.d_out} x {layer.d_in}; no"
-                f" update of it has more than rank {min(layer.d_in, layer.d_out)}"
-            )
     if len({adapter.digest() for adapter in adapters}) < len(adapters):
         raise FedloraError(
             "--samples: this generator gives the same adapter each time; train one that draws,"
