@@ -2,7 +2,7 @@
 
 from fedlora.bank.arrival import Arrival
 from fedlora.bank.folders import export_peft, peft_arrivals, peft_folders
-from fedlora.bank.plain_files import plain_arrivals
+from fedlora.bank.plain_files import plain_arrivals, sample_number
 from fedlora.bank.record import IMPORTED, Record, StoredRecord
 from fedlora.bank.store import Bank
 
@@ -16,4 +16,5 @@ __all__ = [
     "peft_arrivals",
     "peft_folders",
     "plain_arrivals",
+    "sample_number",
 ]

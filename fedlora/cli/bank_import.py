@@ -1,5 +1,6 @@
 """`fedlora bank import`: adapters from outside, into a bank."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -62,11 +63,13 @@ def import_adapters(
     else:
         own = task if data is None and task_vector is None else None
         vector = describe(settings, own, data, vector=task_vector)
-        if (source / peft_folder.CONFIG).exists():
-            check_named_base(source, settings.backbone, base)
-            rank = max(s.rank for s in peft_folder.load(source, bank.spec.base).spec.layers)
-            record = Record(task, IMPORTED, 0, 0, rank, 0, {})
-            arrivals = peft_arrivals(bank, source, record, vector)
+        if any(source.glob(peft_folder.CONFIG)) or any(source.glob(f"*/{peft_folder.CONFIG}")):
+            arrivals = []
+            for sample, folder in _samples(peft_folders(source)):
+                check_named_base(folder, settings.backbone, base)
+                rank = max(s.rank for s in peft_folder.load(folder, bank.spec.base).spec.layers)
+                record = Record(task, IMPORTED, 0, sample, rank, 0, {})
+                arrivals += peft_arrivals(bank, folder, record, vector)
         else:
             arrivals = plain_arrivals(bank, source, task, vector, _renamed(rename or []))
     reasons = let_in(settings, folder_of(place, seed), bank, arrivals)
@@ -92,6 +95,16 @@ def _open(place: Path, config: Path | None, seed: int | None) -> "tuple[RunConfi
         return settings, Bank.open(folder)
     slot = open_slot(settings.backbone, settings.lora, settings.runtime.device)
     return settings, Bank.open(folder, slot.spec, create=True)
+
+
+def _samples(folders: Sequence[Path]) -> list[tuple[int, Path]]:
+    """Folders of one task by the numbers in their names, as of checkpoints, or by their places."""
+    from fedlora.bank import sample_number
+
+    numbered = sorted((sample_number(folder), folder) for folder in folders)
+    if len(folders) == 1 or len({number for number, _ in numbered}) < len(folders):
+        return list(enumerate(folders))
+    return numbered
 
 
 def _renamed(pairs: list[str]) -> dict[str, str]:

@@ -108,6 +108,25 @@ def test_plain_files_begin_a_bank_of_their_own(place: Path, tmp_path: Path):
     assert by_name[0]["task"] == "mine"
 
 
+def test_a_trainers_checkpoints_are_samples_of_one_task(place: Path, tmp_path: Path):
+    fedlora("bank", "export", place, tmp_path / "out")
+    exported = sorted((tmp_path / "out").iterdir())[:2]
+    for folder, number in zip(exported, (500, 1000), strict=True):
+        (folder / peft_folder.SIDECAR).unlink()
+        said = json.loads((folder / peft_folder.CONFIG).read_text())
+        said["base_model_name_or_path"] = "tiny_vit"
+        (folder / peft_folder.CONFIG).write_text(json.dumps(said))
+        folder.rename(tmp_path / f"checkpoint-{number}")
+    (tmp_path / "out").rename(tmp_path.with_name("others"))
+    vector = tmp_path / "vector.safetensors"
+    save_file({"vector": torch.arange(8.0)}, vector)
+
+    fedlora("bank", "import", tmp_path / "own", tmp_path, "--config", place / "config.yaml",
+            "--task", "mine", "--task-vector", vector)  # fmt: skip
+    rows = fedlora("bank", "list", tmp_path / "own" / "bank")
+    assert [(row["task"], row["sample"]) for row in rows] == [("mine", 500), ("mine", 1000)]
+
+
 @pytest.mark.parametrize(
     "vector", [torch.zeros(1, 8), torch.zeros(8, dtype=torch.int64), torch.full((8,), torch.nan)]
 )
