@@ -176,7 +176,8 @@ def test_the_rows_of_a_family_can_be_written(tmp_path):
 
 def test_fedavg_that_never_gets_there_is_a_lower_bound():
     def point(rounds: int, value: float) -> dict[str, Any]:
-        return {"rounds": rounds, "up": 100.0, "down": 200.0, "payload": 1, "value": value}
+        of_others = dict.fromkeys(("payload", "fit", "slowest_up", "slowest_down"), 1)
+        return {"rounds": rounds, "up": 100.0, "down": 200.0, "value": value, **of_others}
 
     served = {1: case(newcomer(kriging=0.4)), 2: case(newcomer(kriging=0.9))}
     rivals = {seed: {"points": [point(0, 0.1), point(1, 0.5)]} for seed in served}
