@@ -37,6 +37,10 @@ def infer(given: argparse.Namespace) -> None:
         return
     rows = []
     tasks = by_task(prompts)
+    if "" in tasks and len(tasks) > 1:
+        raise FedloraError(
+            f"{given.prompt_file}: some rows name a task and others none; name it in all, or in none"
+        )
     for task in tasks:
         if task in (".", "..") or OUTSIDE.search(task):
             raise FedloraError(f"{given.prompt_file}: task '{task}' cannot name a folder")

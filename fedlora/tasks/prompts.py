@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fedlora.errors import FedloraError
-from fedlora.tasks.records import read_records
+from fedlora.tasks.records import SUFFIXES, is_records, read_records
 
 COLUMNS = ("prompt", "question", "text", "input")
 
@@ -29,6 +29,8 @@ def read_prompts(path: Path, column: str | None = None, task: str = "task") -> l
         FedloraError: the file is missing, empty, not UTF-8, or a line is malformed.
     """
     if path.suffix != ".txt":
+        if path.is_file() and not is_records(path):
+            raise FedloraError(f"{path}: unknown format; use one of .txt, {', '.join(SUFFIXES)}")
         return [_prompt(row, column, task, place) for place, row in read_records(path)]
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()

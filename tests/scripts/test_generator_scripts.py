@@ -137,6 +137,12 @@ def test_a_prompt_makes_a_peft_folder_and_a_file_makes_a_batch(
          "--output", "batch.safetensors")  # fmt: skip
     assert len({name.partition("/")[0] for name in load_file("batch.safetensors")}) == 3
 
+    Path("mixed.jsonl").write_text('{"prompt": "rain", "task": "a"}\n{"prompt": "snow"}\n')
+    with pytest.raises(SystemExit):
+        inference.main(["--model", final, "--prompt_file", "mixed.jsonl", "--output", "neither"])
+    assert "some rows name a task" in capsys.readouterr().err
+    assert not Path("neither").exists()
+
 
 def test_a_killed_experiment_is_gone_on_with(trained: Path) -> None:
     model = trained / "results" / "final_model" / "model.safetensors"

@@ -36,7 +36,7 @@ def test_rows_and_lines_become_prompts_of_their_tasks(tmp_path: Path) -> None:
         ("a.jsonl", b"[" * 100_000, "line 1: malformed JSON"),
         ("a.jsonl", b'{"prompt": ' + b"9" * 5000 + b"}", "line 1: malformed JSON"),
         ("a.jsonl", b'{"prompt": "\\ud800"}', "line 1: malformed JSON"),
-        ("a.pdf", b"x", "unknown format"),
+        ("a.pdf", b"x", "unknown format; use one of .txt, .jsonl"),
     ],
 )
 def test_a_bad_file_is_one_line_that_names_it(
