@@ -39,7 +39,7 @@ def infer(given: argparse.Namespace) -> None:
     tasks = by_task(prompts)
     if "" in tasks and len(tasks) > 1:
         raise FedloraError(
-            f"{given.prompt_file}: some rows name a task and others none; name it in all, or in none"
+            f"{given.prompt_file}: some rows name a task and others none; name it in all or none"
         )
     for task in tasks:
         if task in (".", "..") or OUTSIDE.search(task):
