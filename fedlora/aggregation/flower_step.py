@@ -1,8 +1,6 @@
 """What Flower's own strategy classes make of a round, its factors laid out as plain arrays."""
 
-import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +11,7 @@ from fedlora.adapter import LoraAdapter
 from fedlora.aggregation.contract import State
 from fedlora.aggregation.fedavg import check_one_rank, mean_factors
 from fedlora.aggregation.suspects import counted
+from fedlora.quiet import quiet
 
 FIRST, SECOND = "first_moment", "second_moment"
 _VALUES = "values"
@@ -43,7 +42,7 @@ def flower_step(
     moments = {key: before.extra[key].flatten().numpy() for key in before.extra}
     strategy.m_t = {_VALUES: moments[FIRST]} if FIRST in moments else None
     strategy.v_t = {_VALUES: moments[SECOND]} if SECOND in moments else None
-    with _quiet():
+    with quiet("flwr"):  # it counts replies aloud; the round has told of them already
         stepped, _ = strategy.aggregate_train(before.round, [_reply(mean)])
 
     def adapter(values: Any) -> LoraAdapter:
@@ -74,22 +73,10 @@ def flower_rule(
     for adapter in sent:
         check_one_rank(adapter, spec)
     strategy: Any = getattr(strategies, name)(**options)
-    with _quiet():
+    with quiet("flwr"):
         made, _ = strategy.aggregate_train(before.round + 1, [_reply(one) for one in adapters])
     values = torch.from_numpy(made[_VALUES].numpy().copy()).float()
     return replace(before, common=LoraAdapter.from_flat(spec, values))
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """A strategy counts replies aloud; the round has told of them already."""
-    logger = logging.getLogger("flwr")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 def _reply(adapter: LoraAdapter) -> SimpleNamespace:

@@ -56,18 +56,11 @@ def export_peft(
 
 
 def peft_folders(folder: Path) -> list[Path]:
-    """An adapter's folder, or those in a folder of such folders, in the order of their names.
-
-    Raises:
-        FedloraError: there is none.
-    """
+    """An adapter's folder, or those in a folder of such folders, in the order of their names."""
     folder = Path(folder)
     if (folder / peft_folder.CONFIG).exists():
         return [folder]
-    paths = sorted(path.parent for path in folder.glob(f"*/{peft_folder.CONFIG}"))
-    if not paths:
-        raise FedloraError(f"no adapter in '{folder}': name a PEFT folder, or a folder of them")
-    return paths
+    return sorted(path.parent for path in folder.glob(f"*/{peft_folder.CONFIG}"))
 
 
 def peft_arrivals(
@@ -92,6 +85,8 @@ def peft_arrivals(
             vector.
     """
     paths = peft_folders(folder)
+    if not paths:
+        raise FedloraError(f"no adapter in '{folder}': name a PEFT folder, or a folder of them")
     if len(paths) > 1 and (record is not None or vector is not None):
         raise FedloraError(f"'{folder}' holds {len(paths)} adapters, but one record was given")
     arrivals, known = list[Arrival](), bank.records()

@@ -52,21 +52,22 @@ def import_adapters(
     from fedlora.server.outsiders import let_in
 
     settings, bank = _open(place, config, seed)
-    base = open_slot(settings.backbone, settings.lora, settings.runtime.device).base
+    folders = peft_folders(source)
     before = len(bank)
+    if task is None and (data is not None or task_vector is not None or rename):
+        raise FedloraError("--task: name the task that the adapters are of")
+    for folder in folders:
+        if not (folder / peft_folder.SIDECAR).exists():  # which tells the base by its digest
+            slot = open_slot(settings.backbone, settings.lora, settings.runtime.device)
+            check_named_base(folder, settings.backbone, slot.base)
     if task is None:
-        if data is not None or task_vector is not None or rename:
-            raise FedloraError("--task: name the task that the adapters are of")
-        for folder in peft_folders(source):
-            check_named_base(folder, settings.backbone, base)
         arrivals = peft_arrivals(bank, source)
     else:
         own = task if data is None and task_vector is None else None
         vector = describe(settings, own, data, vector=task_vector)
-        if any(source.glob(peft_folder.CONFIG)) or any(source.glob(f"*/{peft_folder.CONFIG}")):
+        if folders:
             arrivals = []
-            for sample, folder in _samples(peft_folders(source)):
-                check_named_base(folder, settings.backbone, base)
+            for sample, folder in _samples(folders):
                 rank = max(s.rank for s in peft_folder.load(folder, bank.spec.base).spec.layers)
                 record = Record(task, IMPORTED, 0, sample, rank, 0, {})
                 arrivals += peft_arrivals(bank, folder, record, vector)

@@ -13,6 +13,8 @@ from flwr.server.superlink.fleet.vce.backend.backend import Backend
 from flwr.serverapp import Grid, ServerApp
 from flwr.simulation import run_simulation
 
+from fedlora.quiet import quiet
+
 
 @contextmanager
 def engine(
@@ -49,7 +51,7 @@ def engine(
             raise RuntimeError("Flower's simulation engine stopped") from next(iter(failures), None)
 
     flowers = raybackend.RayBackend
-    with _quiet():
+    with quiet("flwr", below=logging.CRITICAL):  # what goes wrong is in a Reply or raised
         # The engine has no parameter for its backend.
         raybackend.RayBackend = lambda _: backend  # type: ignore[assignment,misc,return-value]
         thread.start()
@@ -68,15 +70,3 @@ def _first(grids: Queue[Grid], check: Callable[[], None]) -> Grid:
             return grids.get(timeout=0.1)
         except Empty:
             check()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Flower's chatter off: what goes wrong is in a Reply or raised."""
-    logger = logging.getLogger("flwr")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

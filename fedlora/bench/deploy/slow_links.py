@@ -78,18 +78,15 @@ def _tap() -> Iterator[_Tap]:
     Raises:
         FedloraError: the kernel gives none.
     """
-    try:
-        handle = os.open(_DEVICE, os.O_RDWR | os.O_NONBLOCK)
-    except OSError as error:
-        raise FedloraError(f"{_DEVICE}: no devices here ({error.strerror})") from None
-    try:
-        asked = struct.pack("16sH22x", b"fl%d", _TAP | _BARE)  # the kernel numbers them
-        found = fcntl.ioctl(handle, _TUNSETIFF, asked)
+    asked = struct.pack("16sH22x", b"fl%d", _TAP | _BARE)  # the kernel numbers them
+    with ExitStack() as opened:
+        try:
+            handle = os.open(_DEVICE, os.O_RDWR | os.O_NONBLOCK)
+            opened.callback(os.close, handle)
+            found = fcntl.ioctl(handle, _TUNSETIFF, asked)
+        except OSError as error:
+            raise FedloraError(f"{_DEVICE}: no devices here ({error.strerror})") from None
         yield _Tap(found[:16].rstrip(b"\0").decode(), handle)
-    except OSError as error:
-        raise FedloraError(f"{_DEVICE}: no devices here ({error.strerror})") from None
-    finally:
-        os.close(handle)
 
 
 def _pass_on(

@@ -1,6 +1,5 @@
 """Train one network: what is kept on the way, and what comes out."""
 
-import logging
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from fedlora.generators.contract import Progress
 from fedlora.generators.learner import Data, Learner, Plan
 from fedlora.generators.training.callbacks import Report, Save
 from fedlora.generators.training.module import Module
+from fedlora.quiet import quiet
 
 CHECKPOINT = "checkpoints/last.ckpt"
 LOGS = "tensorboard_logs"
@@ -150,14 +150,6 @@ def _resumable(path: Path, identity: str) -> dict[str, Any] | None:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Lightning speaks of devices, workers and tips; a fit inside a run has nothing to add."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+    with quiet("lightning.pytorch", "lightning.fabric"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
