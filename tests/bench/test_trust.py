@@ -27,8 +27,9 @@ from fedlora.bench.trust.fuzz import fuzz, targets
 from fedlora.bench.trust.fuzz_target import Target
 from fedlora.bench.trust.kill_runs import interrupt_runs
 from fedlora.bench.trust.kills import kill_writers
+from fedlora.bench.trust.lives import live
 from fedlora.bench.trust.parts import Part
-from fedlora.bench.trust.plan import ATTACKS, DEFENCES, PARTS, cases, config_of
+from fedlora.bench.trust.plan import ATTACKS, DEFENCES, PARTS, Case, cases, config_of
 from fedlora.bench.trust.tables import attack_table, privacy_table
 from fedlora.bench.trust.tricks import play
 from fedlora.errors import FedloraError
@@ -260,6 +261,20 @@ def test_every_planned_federation_is_a_valid_run_of_its_own_name():
     assert {case.defence for case in planned} == set(DEFENCES)
     grid = {(case.attack, case.defence) for case in cases("attacks", (0,))}
     assert grid == set(product(("none", *ATTACKS), DEFENCES))
+
+
+def test_federations_that_share_answers_come_to_what_they_come_to_alone(tmp_path: Path):
+    together, deep = tmp_path / "together", Case("lie", 0.2, "in depth", "tasks", 0)
+    first = live(Case("lie", 0.2, "none", "tasks", 0), together)
+    asked = len(list(together.iterdir()))
+    found = live(deep, together)
+
+    alone = live(deep, tmp_path / "alone")
+
+    assert found == alone
+    assert found["accuracy"] != first["accuracy"]
+    shared_ones = asked + len(list((tmp_path / "alone").iterdir())) - len(list(together.iterdir()))
+    assert shared_ones > 0
 
 
 def row(seed: int, attack: str, share: float, defence: str, accuracy: float) -> dict[str, object]:

@@ -12,6 +12,7 @@ from fedlora.attacks.trigger import stamped
 from fedlora.bank import Bank
 from fedlora.bank.quarantine import FOLDER, Quarantine
 from fedlora.bench.trust.plan import MARK, TARGET, Case, config_of
+from fedlora.bench.trust.shared_answers import shared
 from fedlora.client.client import Client
 from fedlora.errors import FedloraError
 from fedlora.finetune.local import put
@@ -24,8 +25,11 @@ from fedlora.server.observer import Silent
 Row = dict[str, Any]
 
 
-def live(case: Case) -> Row:
+def live(case: Case, answers: Path) -> Row:
     """The row of a case.
+
+    answers: a folder of what clients answered in other federations; none of the defences changes
+    what a client does when it is asked the same.
 
     accuracy: of the generated adapters, newcomers' mean. backdoor: the share of newcomers' marked
     test images of other classes that are taken for the target, which is a rate of errors where
@@ -45,7 +49,9 @@ def live(case: Case) -> Row:
         folder = Path(scratch)
         client = Client(config, case.seed)
         try:
-            clients = InPacks(client.handle_many, config.runtime.together)
+            origin = f"{case.deal} {case.attack} {case.share} {case.seed}"
+            answer = shared(client.handle_many, answers, origin)
+            clients = InPacks(answer, config.runtime.together)
             federate(config, case.seed, clients, folder, Silent())
         except FedloraError as error:
             return facts | {"reason": str(error)[:300]}
