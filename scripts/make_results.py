@@ -4,8 +4,12 @@ The prose of both pages is written by hand. A table stands between two comments 
 whole; what it shows is said in the first:
 
     <!-- claims main -->                               the claims of results/main.json
+    <!-- claims trust | counted=T1 -->                 but those of T1 in one line that counts them
     <!-- rows main: method, accuracy | table=task -->  these columns of its rows with table = task
     <!-- rows main: method, bytes | bytes -->     these columns of its rows that have bytes
+    <!-- grid trust: attack + share, defence: lost, low, high | table=attacks -->
+                                              a line for each attack and share, a column for each
+                                              defence; in it what is lost, and half its interval
     <!-- picture comm_vision: what it shows -->   results/comm_vision.svg, where there is one
     <!-- end -->
 
@@ -15,7 +19,7 @@ written, and the exit status is 1 when a page and the files disagree.
 
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from fedlora import atomic
@@ -25,7 +29,7 @@ from fedlora.results import BenchResults, Claim, read_all
 ROOT = Path(__file__).parent.parent
 RESULTS_PAGE = ROOT / "docs" / "RESULTS.md"
 PAGES = (RESULTS_PAGE, ROOT / "README.md")
-BLOCK = re.compile(r"(<!-- (claims|rows|picture) (.+?) -->\n).*?(<!-- end -->)", re.S)
+BLOCK = re.compile(r"(<!-- (claims|rows|grid|picture) (.+?) -->\n).*?(<!-- end -->)", re.S)
 
 PARTLY = " --only "
 """In the command of a bench of which only a part was measured."""
@@ -51,7 +55,7 @@ def current(page: Path, benches: Benches) -> str:
     text = page.read_text(encoding="utf-8")
     if page == RESULTS_PAGE:
         for name in sorted(benches):
-            if f"<!-- claims {name} -->" not in text:
+            if f"<!-- claims {name} " not in text:
                 text += f"\n## {name}\n\n<!-- claims {name} -->\n<!-- end -->\n"
     return render(text, benches)
 
@@ -61,13 +65,13 @@ def render(text: str, benches: Benches) -> str:
 
     def fill(found: re.Match[str]) -> str:
         head, kind, what, end = found.groups()
-        name, _, selection = what.partition(":")
+        name, _, selection = what.partition(" | " if kind == "claims" else ":")
         if kind == "picture":
             return head + picture_block(name, selection.strip()) + end
         bench = benches.get(name)
         if bench is None:
             return head + end
-        table = claims_block(bench) if kind == "claims" else rows_block(bench, selection)
+        table = BLOCKS[kind](bench, selection)
         return f"{head}\n{table}\n\n{end}" if table else head + end
 
     return BLOCK.sub(fill, text)
@@ -79,8 +83,11 @@ def picture_block(name: str, says: str) -> str:
     return f"\n![{says}](../results/{file.name})\n\n" if file.is_file() else ""
 
 
-def claims_block(bench: BenchResults) -> str:
-    """How and where it was measured, and every claim, met or missed."""
+def claims_block(bench: BenchResults, selection: str = "") -> str:
+    """How and where it was measured, and every claim, met or missed.
+
+    selection: "counted=ID" has all claims of that ID in one line, where other tables show them.
+    """
     machine = bench.machine
     origin = (
         f"`{bench.command}`, {bench.seconds:,.0f} s on {machine.cores} cores of {machine.cpu}"
@@ -88,6 +95,7 @@ def claims_block(bench: BenchResults) -> str:
         f"{f' and {machine.gpu}' if machine.gpu else ', no GPU'};"
         f" seeds {', '.join(map(str, bench.seeds)) or 'none'}; commit `{bench.commit[:12]}`."
     )
+    counted = selection.partition("=")[2]
     lines = [
         [
             claim.id,
@@ -96,12 +104,22 @@ def claims_block(bench: BenchResults) -> str:
             "" if claim.low is None else f"{number(claim.low)} to {number(claim.high)}",
             claim.unit,
             target(claim),
-            claim.reason or ("met" if claim.met else "**missed**"),
+            claim.reason or verdict(claim.met),
         ]
         for claim in bench.claims
+        if claim.id != counted
     ]
+    told = [claim for claim in bench.claims if claim.id == counted]
+    if told:
+        met = sum(bool(claim.met) for claim in told)
+        what, wanted = "claims that are met, of those in the tables below", f"all {len(told)}"
+        lines.insert(0, [counted, what, str(met), "", "", wanted, verdict(met == len(told))])
     head = ["claim", "what", "measured", "95% interval", "unit", "target", ""]
     return f"{origin}\n\n{table(head, lines)}"
+
+
+def verdict(met: bool | None) -> str:
+    return "met" if met else "**missed**"
 
 
 def rows_block(bench: BenchResults, selection: str) -> str:
@@ -113,21 +131,75 @@ def rows_block(bench: BenchResults, selection: str) -> str:
         FedloraError: no row has them.
     """
     columns, _, filters = selection.partition("|")
+    heads = [column.strip() for column in columns.split(",")]
+    rows = chosen(bench, heads, filters)
+    if not rows:
+        return ""
+    return table(heads, [[cell(exact(row[head], rows, head)) for head in heads] for row in rows])
+
+
+def grid_block(bench: BenchResults, selection: str) -> str:
+    """One value of many cases: a line for each value of some columns, a column for each of another.
+
+    Where three values are named they are a mean, and the lower and upper end of its interval. A
+    cell without a row is empty, and so is one whose mean is not known.
+
+    Raises:
+        FedloraError: no row has them.
+    """
+    layout, _, filters = selection.partition("|")
+    axes, _, values = layout.partition(":")
+    down, across = (axis.strip() for axis in axes.split(","))
+    keys, shown = [key.strip() for key in down.split("+")], [v.strip() for v in values.split(",")]
+    rows = chosen(bench, [*keys, across, *shown], filters)
+    if not rows:
+        return ""
+    columns = list(dict.fromkeys(cell(row[across]) for row in rows))
+    lines: dict[tuple[str, ...], dict[str, str]] = {}
+    for row in rows:
+        line = lines.setdefault(tuple(cell(row[key]) for key in keys), {})
+        line[cell(row[across])] = spread([row[value] for value in shown])
+    body = [[*case, *(line.get(column, "") for column in columns)] for case, line in lines.items()]
+    return table([*keys, *columns], body)
+
+
+def spread(values: Sequence[Cell]) -> str:
+    """A mean, and how far its interval reaches where it has one; to one decimal."""
+    known = [float(value) for value in values if isinstance(value, float | int)]
+    if len(known) < len(values):
+        return ""
+    # Adding zero takes the sign from what is rounded to nought.
+    mean = f"{round(known[0], 1) + 0.0:.1f}"
+    return mean if len(known) == 1 else f"{mean} ± {(known[2] - known[1]) / 2:.1f}"
+
+
+def chosen(bench: BenchResults, heads: Sequence[str], filters: str) -> list[dict[str, Cell]]:
+    """The rows that have every wanted value; none where only a part of the bench was measured.
+
+    Raises:
+        FedloraError: no row has the columns.
+    """
     wanted = [pair.strip().partition("=") for pair in filters.split(",") if pair.strip()]
     rows = [
         row
         for row in bench.rows
         if all(cell(row.get(key)) == value if sign else key in row for key, sign, value in wanted)
     ]
-    heads = [column.strip() for column in columns.split(",")]
     if not rows and PARTLY in bench.command:
-        return ""
+        return []
     if not rows or any(head not in row for row in rows for head in heads):
         raise FedloraError(
             f"results/{bench.bench}.json: no rows with {', '.join(heads)}"
             f"{f' where {filters.strip()}' if filters else ''}; change the comment of the table"
         )
-    return table(heads, [[cell(exact(row[head], rows, head)) for head in heads] for row in rows])
+    return rows
+
+
+BLOCKS: Mapping[str, Callable[[BenchResults, str], str]] = {
+    "claims": claims_block,
+    "rows": rows_block,
+    "grid": grid_block,
+}
 
 
 def exact(value: Cell, rows: Sequence[Mapping[str, Cell]], head: str) -> Cell:

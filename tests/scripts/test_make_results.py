@@ -68,6 +68,40 @@ def test_rows_that_have_a_column_are_shown(benches):
     assert "| base |" not in page
 
 
+def test_a_grid_has_a_line_for_each_case_and_a_column_for_each_value_of_another(benches):
+    rows = [
+        {"table": "case", "attack": attack, "share": share, "defence": defence, **lost}
+        for attack, share, defence, lost in [
+            ("none", 0.0, "screening", {"lost": -0.01, "low": -0.31, "high": 0.29}),
+            ("lie", 0.2, "screening", {"lost": 11.39, "low": 1.39, "high": 21.39}),
+            ("lie", 0.2, "rounds", {"lost": None, "low": None, "high": None}),
+        ]
+    ]
+    told = {"main": benches["main"].model_copy(update={"rows": rows})}
+
+    means = render(PAGE.format("<!-- grid main: attack, defence: lost | table=case -->"), told)
+    spans = "<!-- grid main: attack + share, defence: lost, low, high | table=case -->"
+
+    head = "| attack | screening | rounds |\n| --- | --- | --- |\n"
+    assert head + "| none | 0.0 |  |\n| lie | 11.4 |  |\n" in means
+    assert "| lie | 0.200 | 11.4 ± 10.0 |  |" in render(PAGE.format(spans), told)
+    with pytest.raises(FedloraError, match="no rows with attack, colour, lost"):
+        render(PAGE.format("<!-- grid main: attack, colour: lost -->"), told)
+
+
+def test_claims_that_tables_show_can_be_counted_in_one_line(benches):
+    claims = [
+        Claim(id="M1", what=f"case {value}", value=value, sense="<=", target=3.0)
+        for value in (1.0, 2.0, 7.0)
+    ]
+    several = benches["main"].model_copy(update={"claims": [*claims, *benches["main"].claims[1:]]})
+    page = render("<!-- claims main | counted=M1 -->\n<!-- end -->\n", {"main": several})
+
+    assert "| M1 | claims that are met, of those in the tables below | 2 |" in page
+    assert "| all 3 | **missed** |\n| M2 | wall time |" in page
+    assert "case" not in page
+
+
 def test_rendering_again_changes_nothing_and_keeps_the_prose(benches):
     once = render(PAGE.format("<!-- rows main: method, accuracy | table=task -->"), benches)
 
