@@ -26,6 +26,8 @@ class Claim(Section):
     value: None where it could not be measured here; then `reason` says why.
     low, high: the 95% interval of `value`, absent where it was measured once or is exact.
     unit: of value, low, high and target alike; empty for a plain number.
+    surely: whether the whole interval, and not only the value, is to reach the target; without an
+        interval it does not.
     """
 
     id: str
@@ -36,6 +38,7 @@ class Claim(Section):
     unit: str = ""
     sense: Literal[">=", "<=", "=="]
     target: FiniteFloat
+    surely: bool = False
     reason: str = ""
 
     @model_validator(mode="after")
@@ -47,17 +50,23 @@ class Claim(Section):
     @property
     def wanted(self) -> str:
         """The sense in words."""
-        return {">=": "at least", "<=": "at most", "==": "exactly"}[self.sense]
+        words = {">=": "at least", "<=": "at most", "==": "exactly"}[self.sense]
+        return f"surely {words}" if self.surely else words
 
     @property
     def met(self) -> bool | None:
-        """Whether the measured value itself, not its interval, reaches the target."""
+        """Whether what was measured reaches the target."""
         if self.value is None:
             return None
+        low, high = self.value, self.value
+        if self.surely:
+            if self.low is None or self.high is None:
+                return False
+            low, high = self.low, self.high
         return {
-            ">=": self.value >= self.target,
-            "<=": self.value <= self.target,
-            "==": self.value == self.target,
+            ">=": low >= self.target,
+            "<=": high <= self.target,
+            "==": low == self.target == high,
         }[self.sense]
 
 

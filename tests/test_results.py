@@ -48,6 +48,23 @@ def test_a_claim_is_met_by_its_value_and_sense_alone(value, sense, target, met):
     assert gap(value, sense, target).met is met
 
 
+@pytest.mark.parametrize(
+    ("sense", "low", "high", "met"),
+    [
+        (">=", 0.01, 0.9, True), (">=", -0.01, 0.9, False),
+        ("<=", -0.9, -0.01, True), ("<=", -0.9, 0.01, False), (">=", None, None, False),
+    ],
+)  # fmt: skip
+def test_a_sure_claim_is_met_by_the_whole_of_its_interval(sense, low, high, met):
+    value = {">=": 0.4, "<=": -0.4}[sense]
+    claim = Claim(
+        id="X", what="", value=value, low=low, high=high, sense=sense, target=0.0, surely=True
+    )
+    assert claim.met is met
+    assert claim.model_copy(update={"surely": False}).met
+    assert claim.wanted.startswith("surely at")
+
+
 def test_a_missed_claim_stays_in_the_table(tmp_path):
     write(tmp_path / "b.json", bench="b", claims=[gap(0.5), gap(0.95)])
     write(tmp_path / "a.json", bench="a", claims=[])

@@ -17,10 +17,16 @@ def plain_claim(
 
 
 def interval_claim(
-    name: str, what: str, values: Sequence[float], sense: Sense, target: float, unit: str = ""
+    name: str,
+    what: str,
+    values: Sequence[float],
+    sense: Sense,
+    target: float,
+    unit: str = "",
+    surely: bool = False,
 ) -> Claim:
     """A mean, over seeds or tasks, with its interval."""
     found = interval(list(values))
     return plain_claim(name, what, found.mean, sense, target, unit).model_copy(
-        update={"low": found.low, "high": found.high}
+        update={"low": found.low, "high": found.high, "surely": surely}
     )

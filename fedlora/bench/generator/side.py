@@ -84,9 +84,10 @@ class Side:
 
     def value(self, client: int, adapter: LoraAdapter) -> float:
         """Of a client's test examples; more is better."""
-        desk = self.client.desk(client)
-        found = score(desk.objective, adapter, desk.test)
-        return -found["nll"] if desk.objective.metric == "nll" else found[desk.objective.metric]
+        place = self.client.place(client)
+        objective = place.desk.objective
+        found = score(objective, adapter, place.test())
+        return -found["nll"] if objective.metric == "nll" else found[objective.metric]
 
     def alone(self) -> dict[str, list[LoraAdapter]]:
         """What newcomers have without a generator: nothing, the warm start, their own training."""

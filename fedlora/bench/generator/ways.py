@@ -40,8 +40,13 @@ FEW, MANY = 32, 128
 def policies_at(labels: int, grown: bool) -> tuple[str, ...]:
     """Those that are lived with so many labels, on a side that has grown or has not."""
     if grown:
-        return (MIX, MIXED, REFINED) if labels == FEW else (MIX,)
+        return (MIX, MIXED, REFINED, *equals_at(labels)) if labels == FEW else (MIX,)
     return RIVALS if labels == FEW else (LORA,)
+
+
+def equals_at(labels: int) -> tuple[str, ...]:
+    """Of those on a side that has grown the rivals, which have the same bank as ours."""
+    return (RETRIEVED,) if labels == FEW else ()
 
 
 @dataclass(frozen=True)

@@ -2,111 +2,141 @@
 
 import statistics
 import tempfile
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from fedlora.bench.chosen import chosen
+from fedlora.bench.claims import plain_claim
+from fedlora.bench.generator.families import COMPOSITION, DENSE, SEEDS, TEXT
+from fedlora.bench.generator.tables import method_rows, newcomers
 from fedlora.bench.hyperconv import commonsense, dry_run, quality, speed
-from fedlora.bench.hyperconv.families import FAMILIES, make
-from fedlora.evaluation.table import Row
+from fedlora.bench.hyperconv.claims import family_claims
+from fedlora.bench.kept import Kept
+from fedlora.bench.lives import Lives
 from fedlora.results import BenchResults, Claim, write_results
 from fedlora.server.observer import Observer
 
-PARTS = (*FAMILIES, "speed", "dry-run", "commonsense")
-SEEDS = (0,)
+FAMILIES = {family.name: family for family in (TEXT, DENSE, COMPOSITION)}
+SPEED, DRY_RUN, COMMONSENSE = "speed", "dry-run", "commonsense"
+PARTS = (*FAMILIES, COMMONSENSE, SPEED, DRY_RUN)
+COMMAND = "make bench-hyperconv"
+
+Row = dict[str, Any]
+Found = tuple[list[Row], list[Claim]]
 
 
-def bench_hyperconv(out: Path, only: Sequence[str], observer: Observer) -> BenchResults:
-    """Measure the claims of the parts named, all when none is, and write them.
+@dataclass(frozen=True)
+class Case:
+    """One bank: of a family of `FAMILIES`, or of the question sets."""
+
+    what: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Of the file that keeps what it came to."""
+        return f"{self.what}-{self.seed}"
+
+
+def live(case: Case) -> Row:
+    """What a case came to."""
+    if case.what == COMMONSENSE:
+        return commonsense.measure(case.seed)
+    return quality.measure(FAMILIES[case.what], case.seed)
+
+
+def bench_hyperconv(
+    out: Path, only: Sequence[str], observer: Observer, workers: int | None = None
+) -> BenchResults:
+    """Measure the claims of the parts named, all when none is; what is done is written after each.
+
+    Banks are lived in processes beside each other, and each is kept once it is done: a bench that
+    was interrupted goes on with those that are missing, as long as the code is the same.
+
+    workers: processes at once; the number of cores when None.
 
     Raises:
         FedloraError: there is no such part, its data is missing, or the file cannot be written.
     """
     parts = chosen(only, PARTS)
-    started, threads = time.perf_counter(), torch.get_num_threads()
-    torch.set_num_threads(1)
-    rows: list[dict[str, Any]] = []
+    kept: Kept[Row] = Kept.of_bench("hyperconv", Row)
+    lives = Lives(live, kept, workers, observer)
+    rows: list[Row] = []
     claims: list[Claim] = []
+    command = " ".join(["fedlora bench hyperconv", *(f"--only {name}" for name in only)])
+    for name in parts:
+        more, claimed = _measured(name, lives, observer)
+        rows += more
+        claims = sorted([*claims, *claimed], key=lambda claim: claim.id)
+        results = write_results(
+            out, "hyperconv", command if only else COMMAND, rows, claims, SEEDS, lives.seconds
+        )
+    if not only:
+        kept.clear()
+    return results
+
+
+def _measured(part: str, lives: Lives[Case], observer: Observer) -> Found:
+    if part == SPEED:
+        return [], _alone(_speed, part, observer)
+    if part == DRY_RUN:
+        return [], _alone(_dry_run, part, observer)
+    cases = {seed: Case(part, seed) for seed in SEEDS}
+    found = lives.rows(part, list(cases.values()))
+    lived = {seed: found[case.name] for seed, case in cases.items()}
+    if part == COMMONSENSE:
+        asked = [row for case in lived.values() for row in case["rows"]]
+        return commonsense.method_rows(asked), commonsense.claims(asked)
+    return family_part(part, lived)
+
+
+def family_part(what: str, cases: Mapping[int, Row]) -> Found:
+    """Rows and claims of one family, from what its banks came to."""
+    family, told = FAMILIES[what], newcomers(cases)
+    heard = [
+        {"table": "listening", "family": what, "seed": seed, **case["listening"]}
+        for seed, case in cases.items()
+        if case["listening"]
+    ]
+    each = [{"table": "newcomers", "family": what, **row} for row in told]
+    return [*method_rows(family, cases), *heard, *each], family_claims(what, told, heard)
+
+
+def _alone(measure: Callable[[], list[Claim]], part: str, observer: Observer) -> list[Claim]:
+    """Claims that are timed, on one thread of this process."""
+    observer.phase(part, 1)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     try:
-        for part in parts:
-            more_rows, more_claims = measure(part, observer)
-            rows += more_rows
-            claims += more_claims
+        return measure()
     finally:
         torch.set_num_threads(threads)
-    command = (
-        "make bench-hyperconv"
-        if not only
-        else " ".join(["fedlora bench hyperconv", *(f"--only {part}" for part in only)])
-    )
-    claims.sort(key=lambda claim: claim.id)
-    return write_results(
-        out, "hyperconv", command, rows, claims, SEEDS, time.perf_counter() - started
-    )
-
-
-def measure(part: str, observer: Observer) -> tuple[list[dict[str, Any]], list[Claim]]:
-    """Rows and claims of one part."""
-    if part in FAMILIES:
-        return _quality(part, observer)
-    if part == "commonsense":
-        return commonsense.measure(observer)
-    observer.phase(part, 1)
-    return [], _speed() if part == "speed" else _dry_run()
-
-
-def _quality(family: str, observer: Observer) -> tuple[list[dict[str, Any]], list[Claim]]:
-    found: list[Row] = []
-    rows: list[dict[str, Any]] = []
-    claims: list[Claim] = []
-    for seed in SEEDS:
-        made = make(family, seed, observer)
-        fitted = quality.fit_all(made, seed, observer)
-        found += quality.table(made, fitted, seed, observer)
-        if (prompted := fitted.get("hyperconv, prompts")) is not None:
-            heard = quality.listening(made, prompted)
-            rows.append({"table": "listening", "family": family, "seed": seed, **heard})
-    heard_rows = [row for row in rows if row["table"] == "listening"]
-    if heard_rows:
-        claims += _listening(family, heard_rows)
-    methods = [name for name in fitted if name.startswith("hyperconv")]
-    for method in methods:
-        rivals = ("mean", "nearest", "topk", "ridge", "cvae", f"{method}, shuffled")
-        claims += [quality.beyond(family, found, method, rival) for rival in rivals]
-    return rows + quality.as_rows(family, found), claims
-
-
-def _listening(family: str, rows: Sequence[dict[str, Any]]) -> list[Claim]:
-    own, shuffled, chance = (
-        statistics.fmean(row[key] for row in rows) for key in ("own", "shuffled", "chance")
-    )
-    what = f"{family}: unseen prompt groups whose adapter is nearest to their own task's"
-    return [
-        Claim(id="H1", what=what, value=own, sense=">=", target=0.9),
-        Claim(
-            id="H1", what=f"{what}, prompts shuffled between tasks (chance {chance:.3f})",
-            value=shuffled, sense="<=", target=2 * chance,
-        ),
-    ]  # fmt: skip
+        observer.advance()
 
 
 def _speed() -> list[Claim]:
     with tempfile.TemporaryDirectory() as scratch:
         milliseconds = speed.generation(Path(scratch))
-    more = statistics.median(speed.overhead())
-    seconds = speed.tokenising()
+    more, seconds = statistics.median(speed.overhead()), speed.tokenising()
+    over = f"CPU time of the harness over a bare loop's, median of {speed.TURNS} turns"
     return [
-        Claim(id="H4", what="CPU time of the harness over a bare loop's, median of 3 turns",
-              value=more, unit="%", sense="<=", target=15),
-        Claim(id="H4", what="tokenising 1,000 adapters of 200,704 values, CPU time",
-              value=seconds, unit="s", sense="<=", target=10),
-        Claim(id="H4", what="one adapter for MiniLM at r 8, CPU time on one core",
-              value=milliseconds, unit="ms", sense="<=", target=50),
-    ]  # fmt: skip
+        plain_claim("H4", over, more, "<=", 15, "%"),
+        plain_claim(
+            "H4", "tokenising 1,000 adapters of 200,704 values, CPU time", seconds, "<=", 10, "s"
+        ),
+        plain_claim(
+            "H4",
+            "one adapter for MiniLM at r 8, CPU time on one core",
+            milliseconds,
+            "<=",
+            50,
+            "ms",
+        ),
+    ]
 
 
 def _dry_run() -> list[Claim]:
@@ -115,9 +145,9 @@ def _dry_run() -> list[Claim]:
         dry_run.dry_run(config)
         seconds = dry_run.dry_run(config)
         caught, planted = dry_run.found(Path(scratch))
+    what = "a dry run over 24 MiniLM checkpoints, CPU time, imports apart"
+    mistakes = f"of {planted} planted mistakes, found by a dry run"
     return [
-        Claim(id="H5", what="a dry run over 24 MiniLM checkpoints, CPU time, imports apart",
-              value=seconds, unit="s", sense="<=", target=5),
-        Claim(id="H5", what=f"of {planted} planted mistakes, found by a dry run",
-              value=caught, sense="==", target=planted),
-    ]  # fmt: skip
+        plain_claim("H5", what, seconds, "<=", 5, "s"),
+        plain_claim("H5", mistakes, caught, "==", planted),
+    ]

@@ -1,141 +1,130 @@
-"""Whether generators listen to their condition, and what that is worth on tasks never seen."""
+"""One bank of a family: what the generator makes of task vectors and of prompts, beside the others.
 
+The banks, newcomers and rivals are those of the bench of generators.
+"""
+
+import math
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from fedlora import registry
+from fedlora import seeding
 from fedlora.adapter import LoraAdapter
-from fedlora.bench.claims import interval_claim
-from fedlora.bench.hyperconv.families import Made, Member, accuracy
-from fedlora.evaluation.table import Row, rows, summarise
+from fedlora.bench.generator import quality
+from fedlora.bench.generator.copies import copies, mean_copies
+from fedlora.bench.generator.families import Family
+from fedlora.bench.generator.side import Side
+from fedlora.client.desk import Desk
+from fedlora.config import TaskVectorConfig
+from fedlora.finetune.objectives import Rows
+from fedlora.finetune.task_vector import task_vector
 from fedlora.generators.contract import Generator, TrainingBank
 from fedlora.pipeline.experiment.judging import nearest_tasks, share
-from fedlora.results import Claim
-from fedlora.server.observer import Observer
 
-WIDTH = 384
-GROUP = 4
-OPTIONS: dict[str, dict[str, Any]] = {
-    "hyperconv": {"training": {"epochs": 150, "batch_size": 24}},
-    "hyperconv, prompts": {
-        "prompt_width": WIDTH,
-        "samples_per_prompt": GROUP,
-        "training": {"epochs": 60, "batch_size": 24},
-    },
-}
-CONTROLS = ("mean", "nearest", "topk", "ridge", "cvae")
+VECTORS, PROMPTED = "hyperconv", "hyperconv, prompts"
+RIVALS = {name: part for name, part in quality.PARTS.items() if name != "corrected"}
+WIDTH, GROUP = 384, 16
+"""Features of an encoded text, and texts in a group."""
+PROMPTS = TaskVectorConfig(samples=64, features=("prompts",))
+STEPS, BATCH = 1500, 32
+"""Of training: as many steps as the CVAE takes."""
+
+Row = dict[str, Any]
 
 
-def fit_all(made: Made, seed: int, observer: Observer) -> dict[str, Generator]:
-    """Every generator on the same bank; with prompts where the family has them."""
-    names = [
-        *CONTROLS,
-        *(m for m in OPTIONS if m == "hyperconv" or made.bank[0].prompts is not None),
-    ]
-    observer.phase("generators", len(names))
-    fitted = {}
-    for name in names:
-        part = registry.find("generators", name.partition(",")[0])
-        generator: Generator = part(part.Config.model_validate(OPTIONS.get(name, {})))
-        bank = TrainingBank(
-            [member.trained for member in made.bank],
-            conditions(made.bank, name),
-            [member.desk.seat.task for member in made.bank],
-        )
-        with tempfile.TemporaryDirectory() as scratch:
-            generator.fit(bank, seed=seed, workdir=Path(scratch), progress=lambda _: None)
-        fitted[name] = generator
-        observer.advance()
-    return fitted
+def measure(family: Family, seed: int, steps: int = STEPS) -> Row:
+    """What a case came to.
 
-
-def conditions(members: Sequence[Member], name: str) -> Tensor:
-    """(m, c): prompts for those that are named so, task vectors for the others."""
-    if name.endswith("prompts"):
-        return torch.stack([m.prompts for m in members if m.prompts is not None])
-    return torch.stack([member.vector for member in members])
-
-
-def listening(made: Made, generator: Generator) -> dict[str, float]:
-    """H1: share of unseen prompt groups of bank tasks whose adapter is nearest to its own task.
-
-    `shuffled`: the same where each group is taken for the next task's.
+    newcomers: a row each; more is better. methods: seconds and bytes by method. copies: by method.
+    listening: of families of text, see `_listening`; None of others.
     """
-    bank = {member.desk.seat.task: [member.trained] for member in made.bank}
-    tasks, groups = [], []
-    for member in made.bank:
-        assert member.unseen is not None
-        for group in member.unseen.view(-1, GROUP * WIDTH):
-            tasks.append(member.desk.seat.task)
-            groups.append(group)
-    found = nearest_tasks(generator.sample(torch.stack(groups), seed=0), bank)
-    names = list(bank)
-    others = dict(zip(names, [*names[1:], names[0]], strict=True))
+    with tempfile.TemporaryDirectory() as scratch:
+        side = Side(family.config(seed), Path(scratch))
+        vectors = {VECTORS: part(len(side.bank.adapters), 1, steps)}
+        learned, costs = quality.learn_all(side, {**RIVALS, **vectors})
+        made = side.alone() | {name: side.sample(one) for name, one in learned.items()}
+        made[f"{VECTORS}, shuffled"] = side.sample(learned[VECTORS], shuffled=True)
+        heard = None
+        if "input_ids" in side.client.desk(0).train:
+            more, more_costs, heard = _prompted(side, steps)
+            made, costs = made | more, costs | more_costs
+        values = {method: side.reached(adapters) for method, adapters in made.items()}
+        shown = mean_copies(copies(side.bank.adapters, made, made["local"]))
     return {
-        "own": share(found, tasks),
-        "shuffled": share(found, [others[task] for task in tasks]),
+        "newcomers": quality.newcomer_rows(family, side.tasks, values),
+        "methods": costs,
+        "copies": shown,
+        "listening": heard,
+    }
+
+
+def part(adapters: int, groups: int, steps: int, **options: Any) -> dict[str, Any]:
+    """The section `generator` with which it trains so many steps on adapters and their groups."""
+    epochs = math.ceil(steps / math.ceil(adapters * groups / BATCH))
+    training = {"epochs": epochs, "batch_size": BATCH}
+    return {"name": "hyperconv", "training": training, **options}
+
+
+def _prompted(
+    side: Side, steps: int
+) -> tuple[dict[str, list[LoraAdapter]], dict[str, Row], dict[str, float]]:
+    """What it makes of prompts for newcomers, what that costs, and whether it listens to them."""
+    clients = [newcomer.seat.client for newcomer in side.newcomers]
+    told = prompts([side.client.desk(client) for client in clients])
+    bank = replace(side.bank, conditions=prompts(_desks(side)))
+    groups = PROMPTS.samples // GROUP
+    section = part(len(bank.adapters), groups, steps, prompt_width=WIDTH, samples_per_prompt=GROUP)
+    learned, costs = quality.learn_all(side, {PROMPTED: section}, bank)
+    deaf = side.learn({"scrambled": section}, scrambled(bank, side.seed))["scrambled"]
+    costs[PROMPTED]["up"] += 4 * (told.shape[1] - side.vectors.shape[1])
+    generator, rank = learned[PROMPTED], side.client.config.lora.rank
+    made = {
+        PROMPTED: generator.sample(told, seed=0, rank=rank),
+        f"{PROMPTED}, shuffled": generator.sample(told.roll(1, 0), seed=0, rank=rank),
+    }
+    return made, costs, _listening(side, generator, deaf)
+
+
+def prompts(desks: Sequence[Desk], split: str = "train") -> Tensor:
+    """(m, samples * WIDTH): the first texts of a split of each client, as the encoder sees them."""
+    return torch.stack([_texts(desk, getattr(desk, split)) for desk in desks])
+
+
+def _texts(desk: Desk, rows: Rows) -> Tensor:
+    return task_vector(desk.objective, rows, PROMPTS)
+
+
+def scrambled(bank: TrainingBank, seed: int) -> TrainingBank:
+    """The bank, its prompts dealt to its tasks at random: whoever learns from it knows nothing."""
+    every = bank.conditions.view(-1, WIDTH)
+    order = torch.randperm(len(every), generator=seeding.generator(seed, "scrambled"))
+    return replace(bank, conditions=every[order].view_as(bank.conditions))
+
+
+def _listening(side: Side, generator: Generator, deaf: Generator) -> dict[str, float]:
+    """H1: the share of groups of unseen texts whose adapter is nearest to its own task's.
+
+    own: of the bank's tasks, by texts of their test split. scrambled: by a generator that learned
+    from prompts of no task in particular. chance: of one that guesses.
+    """
+    bank: dict[str, list[LoraAdapter]] = {}
+    for task, adapter in zip(side.bank.tasks, side.bank.adapters, strict=True):
+        bank.setdefault(task, []).append(adapter)
+    asked = prompts(_desks(side), "test").view(-1, GROUP * WIDTH)
+    tasks = [task for task in side.bank.tasks for _ in range(PROMPTS.samples // GROUP)]
+    return {
+        "own": share(nearest_tasks(generator.sample(asked, seed=0), bank), tasks),
+        "scrambled": share(nearest_tasks(deaf.sample(asked, seed=0), bank), tasks),
         "chance": 1 / len(bank),
-        "groups": len(groups),
+        "groups": len(asked),
     }
 
 
-def table(made: Made, fitted: Mapping[str, Generator], seed: int, observer: Observer) -> list[Row]:
-    """H2: accuracy of every method on every newcomer, and the share of the gap it closes."""
-    offered: dict[str, list[LoraAdapter]] = {
-        name: generator.sample(conditions(made.newcomers, name), seed=seed)
-        for name, generator in fitted.items()
-    }
-    for name in (n for n in fitted if n.startswith("hyperconv")):
-        asked = conditions(made.newcomers, name).roll(1, 0)
-        offered[f"{name}, shuffled"] = fitted[name].sample(asked, seed=seed)
-    offered["few_labels"] = made.few
-    observer.phase("newcomers", len(made.newcomers))
-    out: list[Row] = []
-    for number, member in enumerate(made.newcomers):
-        values = {name: accuracy(member, adapters[number]) for name, adapters in offered.items()}
-        values |= {
-            "base": accuracy(member, made.zero),
-            "warm": accuracy(member, made.start),
-            "local": accuracy(member, member.trained),
-        }
-        seat = member.desk.seat
-        out += rows(seed, seat.task, seat.client, values, higher_is_better=True)
-        observer.advance()
-    return out
-
-
-def as_rows(family: str, found: Sequence[Row]) -> list[dict[str, Any]]:
-    """A row a method, with means and intervals over tasks."""
-    return [
-        {
-            "table": "methods",
-            "family": family,
-            "method": summary.method,
-            "accuracy": summary.value.mean,
-            "low": summary.value.low,
-            "high": summary.value.high,
-            "gap": summary.gap and summary.gap.mean,
-            "gap low": summary.gap and summary.gap.low,
-            "gap high": summary.gap and summary.gap.high,
-            "tasks": summary.value.n,
-        }
-        for summary in summarise(found)
-    ]
-
-
-def beyond(family: str, found: Sequence[Row], method: str, rival: str) -> Claim:
-    """H2: a method's accuracy minus a rival's, paired by task, in points."""
-    by_task: dict[str, dict[str, list[float]]] = {}
-    for row in found:
-        by_task.setdefault(row.task, {}).setdefault(row.method, []).append(row.value)
-    points = [
-        100 * (sum(own[method]) / len(own[method]) - sum(own[rival]) / len(own[rival]))
-        for own in by_task.values()
-    ]
-    what = f"{family}: {method} minus {rival} on unseen tasks, paired"
-    return interval_claim("H2", what, points, ">=", 0, "points")
+def _desks(side: Side) -> list[Desk]:
+    """Of the clients that made the bank's adapters, in its order."""
+    return [side.client.desk(client) for client in side.bank.clients or ()]

@@ -1,0 +1,54 @@
+"""Claims H1 and H2 of a family, from the rows of its newcomers."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fedlora.bench.claims import interval_claim
+from fedlora.bench.generator.quality import RETRIEVAL
+from fedlora.bench.generator.shares import ahead, closed, has_gap
+from fedlora.bench.hyperconv.quality import PROMPTED, VECTORS
+from fedlora.results import Claim
+
+LISTENS = 0.9
+"""Of the groups of unseen prompts, whose adapters are to be nearest to their own task's (H1)."""
+
+Row = Mapping[str, Any]
+
+
+def family_claims(family: str, rows: Sequence[Row], heard: Sequence[Row]) -> list[Claim]:
+    """All of a family; H2 only where local training gains enough for shares to mean anything.
+
+    rows: of newcomers of all banks. heard: whether it listens, a row a bank; none of images.
+    """
+    return [*(_listening(family, heard) if heard else []), *_worth(family, rows)]
+
+
+def _listening(family: str, heard: Sequence[Row]) -> list[Claim]:
+    what = f"{family}: unseen groups of prompts whose adapter is nearest to their own task's"
+    own, scrambled = ([row[key] for row in heard] for key in ("own", "scrambled"))
+    chance = max(row["chance"] for row in heard)
+    deaf = f"{what}, learned from prompts of no task in particular (chance {chance:.3f})"
+    return [
+        interval_claim("H1", what, own, ">=", LISTENS),
+        interval_claim("H1", deaf, scrambled, "<=", 2 * chance),
+    ]
+
+
+def _worth(family: str, rows: Sequence[Row]) -> list[Claim]:
+    """H2: the share of the gap, and what each rival closes less, paired by task."""
+    inside = [row for row in rows if row["inside"]]
+    if not has_gap(inside):
+        return []
+    claims = []
+    for way in (way for way in (VECTORS, PROMPTED) if way in inside[0]):
+        best = max(RETRIEVAL, key=lambda method: closed(inside, method))
+        rivals = ("mean", best, "ridge", "kriging", "cvae", f"{way}, shuffled")
+        told = [(f"{family}: share of the gap that {way} closes", "base")]
+        told += [(f"{family}: {way} beyond {rival}", rival) for rival in rivals]
+        claims += [
+            interval_claim(
+                "H2", what, ahead(inside, way, rival), ">=", 0.0, "of the gap", surely=True
+            )
+            for what, rival in told
+        ]
+    return claims
