@@ -54,7 +54,9 @@ def infer(given: argparse.Namespace) -> None:
 
 def parser() -> argparse.ArgumentParser:
     own = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    own.add_argument("--model", type=Path, required=True, help="an experiment or its final_model")
+    own.add_argument(
+        "--model", type=Path, required=True, help="an experiment, its final_model, or a run"
+    )
     source = own.add_mutually_exclusive_group(required=True)
     source.add_argument("--prompt")
     source.add_argument("--prompt_file", type=Path, help="text, one a line, or JSONL with tasks")

@@ -37,7 +37,8 @@ def train(given: argparse.Namespace) -> None:
         overrides.append(f"checkpoint_dir={given.checkpoint_dir}")
     path = given.resume / experiment.CONFIG if given.resume else given.config
     study = open_study(load(path, overrides))
-    planned = study.plan(encoder_width(study.config.encoder.name))
+    encoder = study.config.encoder
+    planned = study.plan(encoder_width(encoder.name, encoder.max_length))
     show([{"what": name, "value": value} for name, value in planned.items()], given.json)
     if given.dry_run:
         return

@@ -66,12 +66,20 @@ def open_encoder(name: str = "minilm", max_length: int = 128) -> TextEncoder:
     return TextEncoder(base, max_length)
 
 
-def encoder_width(name: str) -> int:
+def encoder_width(name: str, max_length: int = 128) -> int:
     """Features of an encoding, from the model's configuration alone.
 
     Raises:
-        FedloraError: there is no such model.
+        FedloraError: there is no such model, it reads no text, or not as much.
     """
     where = locate(name, "encoder.name")
     with loading("encoder.name", name, "minilm"):
-        return int(AutoConfig.from_pretrained(where).hidden_size)
+        said = AutoConfig.from_pretrained(where)
+    if not hasattr(said, "vocab_size") or not hasattr(said, "hidden_size"):
+        raise FedloraError(f"encoder.name: '{name}' is no text encoder; choose minilm")
+    longest = getattr(said, "max_position_embeddings", max_length)
+    if max_length > longest:
+        raise FedloraError(
+            f"encoder.max_length={max_length}: '{name}' reads {longest} tokens at most; lower it"
+        )
+    return int(said.hidden_size)

@@ -68,7 +68,7 @@ class Plan(Section):
         None, ge=1, description="epochs without a better validation loss after which it stops"
     )
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    device: Literal["auto", "cpu", "gpu"] = "cpu"
+    device: Literal["auto", "cpu", "gpu"] = "auto"
 
 
 def identity(config: Section, seed: int, *tensors: Tensor) -> str:

@@ -1,6 +1,7 @@
 """From rows with named columns to a table: what `files` and `hub` have in common."""
 
 from collections.abc import Sequence
+from string import ascii_uppercase
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,9 @@ class Columns(Section):
 
     kind: null infers it: choices make multiple choice, labels a classification, and text alone
         language modelling.
-    text, label, choices: column names. Multiple choice has a list of answers in `choices`, and
-        in `label` the right one's text or its index.
+    text, label, choices: column names. Multiple choice has a list of answers in `choices`, or
+        {"text": answers, "label": their letters} as the data sets of ARC and others do, and in
+        `label` the right one's text, its index or its letter.
     labels: the label set in order; null takes the values that occur.
     groups: columns by which a family may cut.
     split: a column whose value "test" marks the rows that never train; null when there is none.
@@ -94,17 +96,24 @@ def _inferred(place: str, row: dict[str, Any], columns: Columns) -> Kind:
 
 
 def _choice(row: dict[str, Any], columns: Columns, place: str) -> tuple[list[str], int]:
-    answers = column_of(row, columns.choices, place)
+    answers: Any = column_of(row, columns.choices, place)
+    letters: Any = None
+    if isinstance(answers, dict):
+        answers, letters = answers.get("text"), answers.get("label")
     if not isinstance(answers, list) or len(answers) < 2:
         raise FedloraError(
             f"{place}: '{columns.choices}' is not a list of two or more answers; mend the line"
         )
     texts = [str(answer) for answer in answers]
+    if not isinstance(letters, list) or len(letters) != len(texts):
+        letters = list(ascii_uppercase[: len(texts)])
     right = column_of(row, columns.label, place)
     if isinstance(right, int) and 0 <= right < len(texts):
         return texts, right
-    if str(right) in texts:
-        return texts, texts.index(str(right))
+    for names in (texts, [str(letter) for letter in letters], [*map(str, range(len(texts)))]):
+        if str(right) in names:
+            return texts, names.index(str(right))
     raise FedloraError(
-        f"{place}: {columns.label} '{right}' is neither one of the {columns.choices} nor its index"
+        f"{place}: {columns.label} '{right}' is none of the {columns.choices}, nor the index or"
+        " the letter of one"
     )

@@ -14,6 +14,7 @@ from fedlora.cli import app
 from fedlora.errors import FedloraError
 from fedlora.runtime import run as running
 from fedlora.server.observer import Silent
+from scripts import inference
 from tests.conftest import small_config
 
 TOPICS = {
@@ -81,6 +82,18 @@ def test_a_file_of_prompts_leads_to_an_adapter(run: Path, tmp_path: Path) -> Non
         spec = Bank.open(run / "seed-0" / "bank").spec
         digests.add(peft_folder.load(tmp_path / name, spec.base).digest())
     assert len(digests) == 2
+
+
+def test_the_script_for_experiments_takes_a_run_as_well(run: Path, tmp_path: Path) -> None:
+    asked = tmp_path / "mine.txt"
+    asked.write_text("".join(f"the beach was awful, {number}\n" for number in range(DESCRIBED)))
+    inference.main(
+        ["--model", str(run), "--prompt_file", str(asked), "--output", str(tmp_path / "script")]
+    )
+    generate(run, tmp_path / "command", "--prompts", str(asked))
+    spec = Bank.open(run / "seed-0" / "bank").spec
+    made = [peft_folder.load(tmp_path / name, spec.base) for name in ("script", "command")]
+    assert made[0].flatten().equal(made[1].flatten())
 
 
 def test_the_task_is_named_once_and_prompts_must_be_there(run: Path, tmp_path: Path) -> None:

@@ -10,10 +10,12 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
+from typer.testing import CliRunner
 
 from fedlora.adapter import AdapterSpec, LayerSpec, LoraAdapter, peft_folder
 from fedlora.adapter.checkpoint_file import read_checkpoint
 from fedlora.adapter.product import distance
+from fedlora.cli import app
 from fedlora.errors import FedloraError
 from fedlora.generators.ridge import Ridge
 from fedlora.pipeline.experiment.checkpoints import find_checkpoints, read_all
@@ -51,8 +53,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for number in range(12):
                 text = f"tell me about {words[number % 3]}, part {number}"
                 file.write(json.dumps({"prompt": text, "task": topic}) + "\n")
-    for topic in TOPICS:
-        rng = torch.Generator().manual_seed(len(topic))
+    for seed, topic in enumerate(TOPICS):
+        rng = torch.Generator().manual_seed(seed)
         base = torch.randn(SPEC.size, generator=rng)
         (root / "checkpoints" / topic).mkdir(parents=True)
         for number in (1, 2):
@@ -104,6 +106,42 @@ def test_an_experiment_leaves_its_folder(trained: Path) -> None:
         path.name for path in (trained / "results" / "final_model").iterdir()
     }
     assert yaml.safe_load((trained / "config.yaml").read_text())["held_out"] == ["music"]
+
+
+@pytest.mark.parametrize("name", ["lora_parameter_generator", "drag_and_drop"])
+def test_the_published_settings_would_train(
+    trained: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shipped = Path(__file__).parents[2] / "configs" / "experiments" / f"{name}.yaml"
+    rows = call(train_generator, capsys, "--config", str(shipped), "--dry_run")
+    planned = {row["what"]: row["value"] for row in rows}
+    assert planned["checkpoints"] == 2 * len(TOPICS)
+    assert planned["parameters"] > 10_000
+    assert planned["entries"] == {"lora_parameter_generator": 384, "drag_and_drop": 1280}[name]
+
+
+def test_an_experiment_generates_by_the_common_command_too(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "asked.txt").write_text("tell me about soup, part 5\n")
+    asked = ["generate", str(trained), "--prompts", str(tmp_path / "asked.txt"), "--json"]
+    ours = CliRunner().invoke(app, [*asked, "--out", str(tmp_path / "out")])
+    inference.main(
+        ["--model", str(trained), "--prompt_file", str(tmp_path / "asked.txt"),
+         "--output", str(tmp_path / "same")]
+    )  # fmt: skip
+
+    (row,) = json.loads(ours.stdout)
+    made = read_checkpoint(tmp_path / "out")
+    assert row["rank"] == 2
+    assert made.digest() == read_checkpoint(tmp_path / "same").digest()
+    narrow = CliRunner().invoke(app, [*asked, "--out", str(tmp_path / "one"), "--rank", "1"])
+    assert json.loads(narrow.stdout)[0]["rank"] == 1
+    for more, said in (
+        (["--samples", "2"], "the same adapter each time"),
+        (["--task", "food"], "knows tasks by --prompts alone"),
+    ):
+        refused = CliRunner().invoke(app, [*asked, "--out", str(tmp_path / "no"), *more])
+        assert said in str(refused.exception)
+    assert not (tmp_path / "no").exists()
 
 
 def test_prompts_that_never_trained_lead_to_adapters_of_their_own_task(trained: Path) -> None:

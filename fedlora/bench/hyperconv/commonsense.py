@@ -104,7 +104,10 @@ def method_rows(rows: Sequence[Row]) -> list[Row]:
         found.setdefault((row["set"], row["method"]), []).append(row)
     return [
         {"table": "commonsense", "set": name, "method": method}
-        | {key: sum(row[key] for row in own) / len(own) for key in ("accuracy", "accuracy_norm", "loss")}
+        | {
+            key: sum(row[key] for row in own) / len(own)
+            for key in ("accuracy", "accuracy_norm", "loss")
+        }
         for (name, method), own in found.items()
     ]
 

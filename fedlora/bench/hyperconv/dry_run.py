@@ -50,7 +50,8 @@ def dry_run(config: Path, *overrides: str) -> float:
     """
     started = time.process_time()
     study = open_study(load(config, overrides))
-    study.plan(encoder_width(study.config.encoder.name))
+    encoder = study.config.encoder
+    study.plan(encoder_width(encoder.name, encoder.max_length))
     return time.process_time() - started
 
 
@@ -58,11 +59,12 @@ def found(root: Path) -> tuple[int, int]:
     """Mistakes that a dry run found, each planted alone, and how many there were."""
     config = root / "config.yaml"
     planted: list[Callable[[Path], Any]] = [_torn, _pickled, _other_rank, _not_finite, _no_lora,
-                                            _unprompted, _bad_line]  # fmt: skip
+                                            _copied, _unprompted, _bad_line]  # fmt: skip
     named = ["generator.decoder.hiden=3", "generator.tokens.max_tokens=10", "held_out=[none]",
              "generator.decoder.blocks=0", "encoder.name=./none", "prompts=none",
              "checkpoint_dir=none", "generator.samples_per_prompt=3", "tracker.name=none",
-             "generator.training.learning_rate=0"]  # fmt: skip
+             "generator.training.learning_rate=0", "encoder.name=tiny_vit",
+             "encoder.max_length=4096"]  # fmt: skip
     caught = sum(_caught(config, override) for override in named)
     for plant in planted:
         spoilt = root / "spoilt"
@@ -91,6 +93,10 @@ def _tensors(adapter: LoraAdapter) -> dict[str, torch.Tensor]:
         for end, side in sides
         for name, tensor in side.items()
     }
+
+
+def _copied(root: Path) -> None:
+    shutil.copy(root / "checkpoints/task3/1.safetensors", root / "checkpoints/task4/1.safetensors")
 
 
 def _torn(root: Path) -> None:

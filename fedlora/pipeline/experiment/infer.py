@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from fedlora import atomic, frame
+from fedlora import atomic, frame, run_folder
+from fedlora import config as configuration
 from fedlora.adapter import LoraAdapter, peft_folder
 from fedlora.backbone.text_encoder import TextEncoder, open_encoder
 from fedlora.errors import FedloraError
@@ -16,15 +17,25 @@ from fedlora.generators.hyperconv import HyperConv
 from fedlora.generators.saved import load_generator
 from fedlora.pipeline.experiment import settings
 from fedlora.pipeline.experiment.run import CONFIG, FINAL
+from fedlora.pipeline.workshop import is_workshop
+from fedlora.server.in_service import folder_in_service
+
+
+def is_experiment(folder: Path) -> bool:
+    """Whether `train_generator.py` has ended there."""
+    return (folder / FINAL).is_dir()
 
 
 def open_model(folder: Path) -> tuple[Generator, TextEncoder]:
-    """The generator of an experiment, or of its final_model, and the encoder that it reads with.
+    """The generator of an experiment, of its final_model, or of a run; and the encoder it reads by.
 
     Raises:
-        FedloraError: there is none, it is damaged, or it learned from another encoder's width.
+        FedloraError: there is none, it is damaged, or it learned from another encoder's width, or
+            from no prompts.
     """
     folder = folder.resolve()  # its parents tell where it lies
+    if (folder / CONFIG).is_file() and is_run(folder / CONFIG):
+        return _of_run(folder), open_encoder()
     root = folder if (folder / CONFIG).is_file() else folder.parent.parent
     model = root / FINAL if root == folder else folder
     generator = load_generator(model)
@@ -39,6 +50,23 @@ def open_model(folder: Path) -> tuple[Generator, TextEncoder]:
             f" {root / CONFIG}"
         )
     return generator, opened
+
+
+def is_run(file: Path) -> bool:
+    """Whether a configuration is a run's or the pipeline's, and not an experiment's."""
+    return "checkpoint_dir" not in configuration.merged(file, ())
+
+
+def _of_run(folder: Path) -> Generator:
+    """What serves newcomers of the first seed of a run, or of a folder of the pipeline."""
+    config = run_folder.resume(folder)
+    if config.task_vector.prompts == 1:
+        raise FedloraError(
+            f"{folder}: tasks are described there by {', '.join(config.task_vector.features)};"
+            " use fedlora generate --data or --task-vector"
+        )
+    own = folder if is_workshop(folder) else run_folder.seed_folder(folder, config.seeds[0])
+    return load_generator(folder_in_service(config, own))
 
 
 def generate(generator: Generator, encoder: TextEncoder, texts: Sequence[str]) -> LoraAdapter:

@@ -119,6 +119,7 @@ def open_study(config: ExperimentConfig) -> Study:
         if task not in found:
             raise FedloraError(f"held_out: '{task}' has no checkpoints in {config.checkpoint_dir}")
     adapters = read_all(found, config.alpha)
+    _check_copies(config, adapters)
     bank = {task: own for task, own in adapters.items() if task not in config.held_out}
     if len(bank) < 2:
         raise FedloraError(
@@ -138,6 +139,19 @@ def open_study(config: ExperimentConfig) -> Study:
             f" {prepared.group}: leave it out, or prepare the data again"
         )
     return study
+
+
+def _check_copies(config: ExperimentConfig, adapters: Mapping[str, Sequence[LoraAdapter]]) -> None:
+    """Refuse two tasks with the same adapter: what they ask for cannot be told apart."""
+    owner: dict[str, str] = {}
+    for task, own in adapters.items():
+        for adapter in own:
+            first = owner.setdefault(adapter.digest(), task)
+            if first != task:
+                raise FedloraError(
+                    f"checkpoint_dir: '{first}' and '{task}' in {config.checkpoint_dir} hold the"
+                    " same adapter; give each task its own"
+                )
 
 
 def _check_machine(config: ExperimentConfig) -> None:

@@ -63,6 +63,25 @@ def test_the_kind_is_told_from_the_columns(tmp_path):
         load(text, label="stars")
 
 
+def test_answers_are_read_as_public_question_sets_write_them(tmp_path):
+    arc = {"question": "?", "choices": {"text": ["x", "y"], "label": ["1", "2"]}, "answerKey": "2"}
+    lettered = {**arc, "choices": {"text": ["x", "y"], "label": ["A", "B"]}, "answerKey": "B"}
+    plain = {**arc, "choices": ["x", "y"], "answerKey": "A"}
+    hellaswag = {**arc, "choices": ["x", "y"], "answerKey": "1"}
+    named = {"text": "question", "label": "answerKey"}
+
+    table = load(lines(tmp_path / "q.jsonl", [arc, lettered, plain, hellaswag]), **named)
+
+    assert table.examples.choices == [["x", "y"]] * 4
+    assert table.examples.labels.tolist() == [1, 1, 0, 1]
+    wrong = lines(tmp_path / "w.jsonl", [{**plain, "answerKey": "C"}, plain])
+    with pytest.raises(FedloraError, match=r"w\.jsonl line 1: answerKey 'C' is none of"):
+        load(wrong, **named)
+    (tmp_path / "n.jsonl").write_text(json.dumps({**arc, "choices": {"label": ["A"]}}) + "\n")
+    with pytest.raises(FedloraError, match="not a list of two or more answers"):
+        load(tmp_path / "n.jsonl", **named)
+
+
 def test_a_split_column_marks_test_rows(tmp_path):
     rows = [{**row, "part": "test" if n > 5 else "train"} for n, row in enumerate(ROWS)]
 
@@ -122,7 +141,7 @@ WRONG = [
     ("a.parquet", "PAR", "a.parquet: not a readable Parquet file"),
     ("a.txt", "x", "a.txt: unknown format; use one of .jsonl"),
     ("a.jsonl", '{"text": "?", "choices": ["x"], "label": 0}', "line 1: 'choices' is not a list"),
-    ("a.jsonl", '{"text": "?", "choices": ["x", "y"], "label": 2}', "line 1: label '2' is neither"),
+    ("a.jsonl", '{"text": "?", "choices": ["x", "y"], "label": 2}', "line 1: label '2' is none"),
 ]
 
 
