@@ -7,13 +7,18 @@ ATTACK is a name of docs/trust.md, sign_flip when absent.
 
 import argparse
 from pathlib import Path
+from statistics import mean
 
 from rich.console import Console
 from rich.table import Table
 
 import fedlora
 from fedlora import registry
+from fedlora.attacks.backdoor import BackdoorConfig
+from fedlora.bank import Bank
 from fedlora.cli.console import watching
+from fedlora.client.client import Client
+from fedlora.evaluation.backdoor import success
 
 parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
 parser.add_argument("attack", nargs="?", default="sign_flip", choices=registry.names("attacks"))
@@ -43,8 +48,9 @@ defended = [
     "screening.enabled=true",
 ]
 
-# The newcomers: accuracy of what they were given, each time.
-lines = Table("federation", "generated", "local training", "clients lost")
+# The newcomers: accuracy of what they were given, each time; and of their test images with a
+# backdoor's mark, how many are taken for its target, which is a rate of errors without a backdoor.
+lines = Table("federation", "generated", "local training", "marked, taken for it", "clients lost")
 for name, overrides in {"peace": peace, "attacked": attacked, "defended": defended}.items():
     config = fedlora.load(Path("configs/quickstart.yaml"), [f"name=poisoning_{name}", *overrides])
     folder = fedlora.create(config, Path("runs"))
@@ -52,5 +58,12 @@ for name, overrides in {"peace": peace, "attacked": attacked, "defended": defend
         results = fedlora.run(config, folder, observer)
     means = {line["method"]: line["value"]["mean"] for line in results["summary"]}
     lost = len({line["client"] for line in results["lost"]})
-    lines.add_row(name, f"{means['generated']:.3f}", f"{means['local']:.3f}", str(lost))
+    client, handed = Client(config, 0), Bank.open(folder / "seed-0" / "newcomers")
+    desks = {record.digest: client.desk(record.client) for record in handed.records()}
+    fooled = mean(
+        success(desk.objective, handed.load(digest), desk.test, BackdoorConfig())
+        for digest, desk in desks.items()
+    )
+    shown = (means["generated"], means["local"], fooled)
+    lines.add_row(name, *(f"{value:.3f}" for value in shown), str(lost))
 console.print(lines)

@@ -66,7 +66,6 @@ class State:
     extra: what else it needs or hands out, by name.
     report: numbers about the round, for its line of the metrics.
     asked: clients that were chosen for the round that is aggregated; 0 where nobody counted.
-    refused: of these, those whose answers screening has kept out already.
     """
 
     round: int
@@ -75,7 +74,6 @@ class State:
     extra: Mapping[str, LoraAdapter] = field(default_factory=dict)
     report: Mapping[str, float] = field(default_factory=dict)
     asked: int = 0
-    refused: int = 0
 
 
 class Aggregator(ABC):

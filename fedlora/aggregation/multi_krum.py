@@ -11,7 +11,7 @@ from fedlora.adapter import LoraAdapter
 from fedlora.adapter.span import AdapterSpan
 from fedlora.aggregation.contract import State, shares
 from fedlora.aggregation.krum_scores import krum_scores, squared_distances
-from fedlora.aggregation.suspects import SuspectsConfig, Suspicious, counted
+from fedlora.aggregation.suspects import SuspectsConfig, Suspicious, at_most, counted
 
 
 class MultiKrumConfig(SuspectsConfig):
@@ -31,6 +31,16 @@ class MultiKrum(Suspicious):
     mixed_ranks = True
     title = "multi_krum"
     bears = (2, 3)
+
+    @override
+    def misfit(self, asked: int) -> str | None:
+        most = asked - at_most(self.config.share, asked)
+        if self.config.keep is not None and self.config.keep > most:
+            return (
+                f"warm_start.aggregation.keep={self.config.keep}: of n={asked} clients at most"
+                f" n-f={most} are kept; lower it"
+            )
+        return super().misfit(asked)
 
     @override
     def aggregate(

@@ -59,11 +59,11 @@ class Suspicious(Aggregator):
     def attackers(self, before: State, clients: int) -> int:
         """f, how many of n clients may attack.
 
-        A share of those that were asked, since it is honest ones that give no answer, without those
-        that were refused.
+        A share of those that were asked: it is honest ones that give no answer, and honest ones
+        that screening may have refused.
 
         Args:
-            before: what the server knew; how many it asked and refused.
+            before: what the server knew; how many it asked.
             clients: n, those that count in the round.
 
         Raises:
@@ -73,7 +73,7 @@ class Suspicious(Aggregator):
         asked = max(before.asked, clients)
         if misfit := self.misfit(asked):
             raise FedloraError(misfit)
-        attackers = max(0, at_most(self.config.share, asked) - before.refused)
+        attackers = at_most(self.config.share, asked)
         if attackers and clients < self._least(attackers):
             raise TooFewAnswersError(f"{self._needs(attackers)}, and n={clients} answers count")
         return attackers

@@ -159,9 +159,11 @@ class Client:
     def _act(self, action: str, place: Workplace, message: Message) -> Message:
         answer = ACTIONS[action](place, message)
         siege, client = self.siege, place.desk.seat.client
-        if siege and client in siege.clients and action == "describe":
+        if siege is None or client not in siege.clients:
+            return answer
+        if action == "describe":
             return siege.described(answer, place, self.desk)
-        return answer
+        return siege.vouched(answer, place.desk.objective.metric) if action == "vouch" else answer
 
     def _lesson(self, action: str, place: Workplace, message: Message) -> tuple[list[Job], Answer]:
         if self.siege and place.desk.seat.client in self.siege.clients:

@@ -1,6 +1,6 @@
 """The clients that attack, and how their answers differ from honest ones."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from torch import Tensor
@@ -17,7 +17,10 @@ from fedlora.evaluation.attackers import attackers_of
 from fedlora.finetune.job import Job, Trained
 from fedlora.finetune.task_vector import task_vector
 from fedlora.roster import Seat
-from fedlora.wire.message import Message
+from fedlora.wire.message import JSON, Message
+
+USELESS = 100.0
+"""Nats a token, far more than any adapter costs."""
 
 
 class Siege:
@@ -60,6 +63,20 @@ class Siege:
 
         vector = self.attack.vector(honest.tensors["vector"], other)
         return replace(honest, tensors={**honest.tensors, "vector": vector})
+
+    def vouched(self, honest: Message, metric: str) -> Message:
+        """An attacker's word on the adapters it was asked to try: the best of its fellows', the
+        worst of all others'.
+        """
+        best, worst = (0.0, USELESS) if metric == "nll" else (1.0, 0.0)
+        said = honest.meta["values"]
+        assert isinstance(said, Mapping)
+        values: dict[str, JSON] = {
+            name: {metric: best if int(name) in self.clients else worst}
+            for name in said
+            if name != "base"
+        }
+        return replace(honest, meta={**honest.meta, "values": {**values, "base": said["base"]}})
 
     def lesson(
         self,

@@ -19,7 +19,10 @@ class ScreeningConfig(Section):
     size: float = Field(6.0, gt=0, description="limit for the norm of DeltaW's change, in log")
     spectrum: float = Field(8.0, gt=0, description="limit for the effective rank of DeltaW")
     balance: float = Field(
-        8.0, gt=0, description="limit in rounds for the norm of `up` over that of `down`, in log"
+        8.0,
+        gt=0,
+        description="limit in rounds for the norm of `up` over that of `down`, and for theirs over"
+        " that of DeltaW, in log",
     )
     agreement: float = Field(
         6.0, gt=0, description="limit for how little its change is like those of similar tasks"

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fedlora.adapter import LoraAdapter
-from fedlora.adapter.product import distance, norm
+from fedlora.adapter.product import distance, layer_norms, norm
 from fedlora.adapter.spectrum import effective_rank
 from fedlora.config import ScreeningConfig
 from fedlora.server.likeness import (
@@ -26,8 +26,8 @@ from fedlora.server.screening import squared
 
 # However alike the others are, a difference of less than this is none: in log, and in cosine.
 FLOORS = {
-    "size": 0.25, "spectrum": 0.25, "balance": 0.25, "agreement": 0.15, "same_task": 0.25,
-    "vector": 0.25,
+    "size": 0.25, "spectrum": 0.25, "balance": 0.25, "excess": 0.25, "agreement": 0.15,
+    "same_task": 0.25, "vector": 0.25,
 }  # fmt: skip
 COPY = 1e-4  # distance over norm below which two clients' adapters are one
 HELD = 64  # clients whose adapters are in memory at once
@@ -68,7 +68,8 @@ def vet(
     huge would put all others on one point of the scale that generators share. Copies of another
     client's adapter are kept out but for the first. Where tasks are not looked at, whoever goes
     against the direction that most go is kept out as well, and whoever has another ratio of `up` to
-    `down` than the others, who train from the same: an average of factors would be its alone.
+    `down` than the others, who train from the same, or larger factors for its product: an average
+    of factors would be its alone.
 
     Args:
         config: the limits.
@@ -90,7 +91,9 @@ def vet(
     lengths, ranks, norms = _measured(read, len(everyone))
     scores = {"size": _logs([max(own) for own in lengths]), "spectrum": _logs(ranks)}
     if not tasks:
-        scores["balance"] = _logs([_balance(read(at)[-1][0]) for at in range(len(everyone))])
+        last = [read(at)[-1][0] for at in range(len(everyone))]
+        scores["balance"] = _logs([_balance(adapter) for adapter in last])
+        scores["excess"] = _logs([_excess(adapter) for adapter in last])
     if tasks:
         scores["vector"] = _logs(remoteness(torch.stack([one.vector for one in everyone])))
         scores["same_task"] = _same_task([one.task for one in everyone], read)
@@ -111,7 +114,7 @@ def _outliers(config: ScreeningConfig, scores: Mapping[str, Tensor]) -> list[tup
     """Who stands out by which measure, with the reason."""
     found = []
     for name, values in scores.items():
-        limit: float = getattr(config, name)
+        limit: float = getattr(config, LIMITS.get(name, name))
         for at, z in enumerate(robust_z(values, FLOORS[name]).tolist()):
             if _out(name, z, limit):
                 found.append((at, _said(name, z, limit)))
@@ -128,10 +131,13 @@ def robust_z(values: Tensor, floor: float) -> Tensor:
     return ((values - middle) / spread.clamp_min(floor)).nan_to_num(0.0)
 
 
+LIMITS = {"excess": "balance"}
+"""Measures that share the limit of another."""
 WORDS = {
     "size": "the norm of its change",
     "spectrum": "the effective rank of its update",
     "balance": "the ratio of its factors",
+    "excess": "the size of its factors beside their product",
     "agreement": "the likeness of its change to those of similar tasks",
     "same_task": "its distance to the other clients of its task",
     "vector": "the distance of its task vector to the middle of all",
@@ -140,6 +146,7 @@ SIDES: Mapping[str, tuple[int | None, int | None]] = {
     "size": (3, 1),
     "spectrum": (1, 1),
     "balance": (1, 1),
+    "excess": (None, 1),
     "agreement": (1, None),
     "same_task": (None, 1),
     "vector": (None, 1),
@@ -160,7 +167,7 @@ def _said(name: str, z: float, limit: float) -> str:
     side = "above" if z > 0 else "below"
     return (
         f"{WORDS[name]} is {abs(z):.1f} robust deviations {side} the median"
-        f" (screening.{name}={limit:g})"
+        f" (screening.{LIMITS.get(name, name)}={limit:g})"
     )
 
 
@@ -183,6 +190,22 @@ def _balance(adapter: LoraAdapter) -> float:
     """Norm of all `up` over that of all `down`, which DeltaW does not tell."""
     up, down = squared(adapter.up), squared(adapter.down)
     return math.sqrt(up / down) if down else math.inf
+
+
+def _excess(adapter: LoraAdapter) -> float:
+    """The most that |up| |down| is of |up down| in any layer: 1 to sqrt(rank) in balanced factors.
+
+    (up G, G^-1 down) has the same product for every G, and this tells any G but a multiple of a
+    rotation, which `_balance` tells.
+    """
+    factors = [
+        adapter.spec.scaling(layer)
+        * float(adapter.up[layer.name].double().norm() * adapter.down[layer.name].double().norm())
+        for layer in adapter.spec.layers
+    ]
+    products = layer_norms(adapter).tolist()
+    pairs = zip(factors, products, strict=True)
+    return max((apart / whole for apart, whole in pairs if whole), default=1.0)
 
 
 def _logs(values: Sequence[float]) -> Tensor:

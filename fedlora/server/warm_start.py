@@ -94,8 +94,7 @@ def _aggregated(
     # What was folded once is not folded again.
     kept = {name: adapter for name, adapter in round.state.extra.items() if name != FOLD}
     asked = sum(gathered.asked(client) for client in group.members)
-    refused = sum(client in answers for client in group.members) - len(members)
-    state = replace(round.state, report={}, extra=kept, asked=asked, refused=refused)
+    state = replace(round.state, report={}, extra=kept, asked=asked)
     trained = _Adapters(gathered, answers, members, "trained")
     if shield and asked:
         state = shield.aggregate(state, round.method, group.name, trained, asked)

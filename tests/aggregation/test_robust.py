@@ -118,8 +118,11 @@ def test_attackers_are_counted_among_those_who_were_asked():
     asked = replace(BEFORE, asked=15)
     assert made("multi_krum").aggregate(asked, sent, [1.0] * 10).report["left_out"] == 3
     assert made("multi_krum").aggregate(BEFORE, sent, [1.0] * 10).report["left_out"] == 2
-    refused = replace(asked, refused=2)
-    assert made("multi_krum").aggregate(refused, sent[:8], [1.0] * 8).report["left_out"] == 1
+    # Whom screening has refused may have been honest: three may still attack.
+    few = [*near(5), *sent[-3:]]
+    with pytest.raises(TooFewAnswersError, match=r"bears f=3 .* n >= 2f\+3=9, and n=8"):
+        made("multi_krum").aggregate(asked, few, [1.0] * 8)
+    assert made("multi_krum").aggregate(asked, sent[1:], [1.0] * 9).report["left_out"] == 3
     assert "n >= 4f+3=19, not n=11" in made("bulyan", share=0.45).misfit(11)
     assert made("bulyan", share=0.2).misfit(11) is None
     with pytest.raises(TooFewAnswersError, match=r"bears f=3 .* n >= 4f\+3=15, and n=10 answers"):
@@ -142,6 +145,11 @@ def test_krum_chooses_as_flower_does_on_dense_products(keep: int):
     scores = krum_scores(squared_distances(sent), 2)
     ours = torch.argsort(scores)[:keep].tolist()
     assert [contents.index(content) for content in theirs] == ours
+
+
+def test_multi_krum_keeps_no_more_than_may_be_honest():
+    assert "at most n-f=8 are kept" in made("multi_krum", keep=9).misfit(10)
+    assert made("multi_krum", keep=8).misfit(10) is None
 
 
 def test_multi_krum_averages_by_weight_and_says_how_many_it_left_out():

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from fedlora import registry
+from fedlora.adapter.product import distance
 from fedlora.attacks.backdoor import Backdoor, BackdoorConfig
 from fedlora.attacks.contract import Attack
 from fedlora.attacks.lie import quantile
@@ -69,11 +70,12 @@ def test_a_little_is_enough_follows_the_papers_rule():
 
 def test_min_max_goes_as_far_as_the_honest_are_apart_and_no_further():
     seen = sight(attackers=4)
-    sent, known = change(made("min_max").adapter(seen), seen), updates(seen)
-    furthest = max(float((sent - one).norm()) for one in known)
-    apart = max(float((one - other).norm()) for one in known for other in known)
+    sent = made("min_max").adapter(seen)
+    furthest = max(distance(sent, one) for one in seen.known)
+    apart = max(distance(one, other) for one in seen.known for other in seen.known)
     assert furthest == pytest.approx(apart, rel=1e-4)
-    assert float((sent - known.mean(0)).norm()) > 0.1 * apart
+    assert furthest <= apart * (1 + 1e-6)
+    assert float((change(sent, seen) - updates(seen).mean(0)).norm()) > 0.1
 
 
 @pytest.mark.parametrize("name", ["lie", "min_max"])
@@ -119,6 +121,21 @@ def test_another_gauge_is_the_same_update():
     for layer in seen.start.spec.layers:
         assert torch.allclose(sent.delta(layer.name), seen.honest.delta(layer.name), atol=1e-5)
     assert float(sent.up["a"].norm() / seen.honest.up["a"].norm()) == pytest.approx(50)
+
+
+def test_a_gauge_by_rank_leaves_up_about_as_large_beside_down():
+    seen = sight()
+    sent = made("gauge", factor=50, by_rank=True).adapter(seen)
+    sizes = {"honest": seen.honest, "sent": sent}
+    ratios = {
+        name: sum(float(t.norm()) for t in a.up.values())
+        / sum(float(t.norm()) for t in a.down.values())
+        for name, a in sizes.items()
+    }
+    for layer in seen.start.spec.layers:
+        assert torch.allclose(sent.delta(layer.name), seen.honest.delta(layer.name), atol=1e-5)
+        assert float(sent.up[layer.name].norm()) > 20 * float(seen.honest.up[layer.name].norm())
+    assert 0.2 < ratios["sent"] / ratios["honest"] < 5
 
 
 def test_a_spoofed_vector_is_anothers():

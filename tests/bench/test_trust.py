@@ -29,9 +29,11 @@ from fedlora.bench.trust.kill_runs import interrupt_runs
 from fedlora.bench.trust.kills import kill_writers
 from fedlora.bench.trust.lives import live
 from fedlora.bench.trust.parts import Part
-from fedlora.bench.trust.plan import ATTACKS, DEFENCES, PARTS, Case, cases, config_of
+from fedlora.bench.trust.plan import ATTACKS, BOMBS, DEFENCES, PARTS, Case, cases, config_of
+from fedlora.bench.trust.shared_answers import origin_of
 from fedlora.bench.trust.tables import attack_table, privacy_table
 from fedlora.bench.trust.tricks import play
+from fedlora.config.parts import AggregatorPart
 from fedlora.errors import FedloraError
 from fedlora.registry import names
 from fedlora.results import Claim
@@ -260,7 +262,19 @@ def test_every_planned_federation_is_a_valid_run_of_its_own_name():
     assert {case.attack for case in planned} == {"none", *ATTACKS}
     assert {case.defence for case in planned} == set(DEFENCES)
     grid = {(case.attack, case.defence) for case in cases("attacks", (0,))}
-    assert grid == set(product(("none", *ATTACKS), DEFENCES))
+    assert grid == set(product({"none", *ATTACKS} - set(BOMBS), DEFENCES))
+    assert {options["name"] for options in ATTACKS.values()} == set(names("attacks"))
+
+
+def test_answers_are_shared_by_all_defences_of_an_attack_and_by_nobody_else():
+    planned = [case for case in cases("attacks", (0, 1)) if case.attack in ("none", "lie")]
+    origins = {origin_of(config_of(case), case.seed) for case in planned}
+    assert len(origins) == 4  # two seeds of each
+    one = config_of(planned[0])
+    options = {"name": "rolora"}
+    method = one.warm_start.model_copy(update={"aggregation": AggregatorPart(**options)})
+    other = one.model_copy(update={"warm_start": method})
+    assert origin_of(other, 0) not in origins
 
 
 def test_federations_that_share_answers_come_to_what_they_come_to_alone(tmp_path: Path):
@@ -296,6 +310,27 @@ def test_claims_are_differences_to_the_clean_federation_of_the_same_seed():
     assert cost.value == pytest.approx(0.5)
     assert (lost.value, lost.met) == (pytest.approx(4.0), False)
     assert (success.value, success.met) == (pytest.approx(25.0), False)
+
+
+def test_nothing_is_claimed_against_what_does_no_harm_or_by_more_than_a_fifth():
+    rows = [
+        row(0, "none", 0.0, "none", 0.80),
+        row(0, "sign_flip", 0.1, "none", 0.60),
+        row(0, "sign_flip", 0.1, "screening", 0.75),
+        row(0, "backdoor", 0.2, "none", 0.79),
+        row(0, "backdoor", 0.2, "screening", 0.70),
+        row(0, "sign_flip", 0.4, "none", 0.30),
+    ]
+    claims = {claim.what: claim for claim in accuracy_claims(rows)}
+
+    assert not any("40%" in what for what in claims)
+    assert claims["points newcomers lose: 10% sign_flip, defence screening (tasks)"].value == 5.0
+    harmless = claims["points newcomers lose: 20% backdoor, defence screening (tasks)"]
+    assert harmless.value is None
+    assert "1.0 points without defences" in harmless.reason
+    # The backdoor succeeds, though it costs nothing.
+    success = claims["success of the backdoor: 20% backdoor, defence screening (tasks)"]
+    assert (success.value, success.met) == (25.0, False)
 
 
 def test_tables_are_means_over_seeds_and_count_a_shared_federation_once():

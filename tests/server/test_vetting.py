@@ -127,6 +127,19 @@ def test_rescaled_factors_are_kept_out_of_rounds_whose_average_they_would_be(fac
     assert "ratio of its factors" in reasons[7]
 
 
+def test_factors_that_are_too_large_for_their_product_are_kept_out_of_rounds():
+    plain = EVERYONE[7].read()[0]
+    gauge = torch.tensor([100.0, 0.01] * 4)  # whose ratio of `up` to `down` is a usual one
+    down = {name: values / gauge[: len(values), None] for name, values in plain.down.items()}
+    up = {name: values * gauge[: values.shape[1]] for name, values in plain.up.items()}
+    hidden = with_attacker(LoraAdapter(plain.spec, down, up, plain.head))
+
+    reasons = vet(CONFIG.model_copy(update={"size": 99.0}), hidden, tasks=False)
+    assert list(reasons) == [7]
+    assert "the size of its factors beside their product" in reasons[7]
+    assert "screening.balance" in reasons[7]
+
+
 def test_neighbours_that_lie_together_are_no_majority_of_a_large_task():
     def member(client: int) -> Suspect:
         lies = 20 <= client < 40

@@ -10,9 +10,10 @@ from fedlora.bank.quarantine import FOLDER, Quarantine
 from fedlora.cli.bytes_plan import BytesPlan
 from fedlora.client.client import Client
 from fedlora.errors import FedloraError
+from fedlora.finetune.local import fresh
 from fedlora.server.asking import Asker
 from fedlora.server.vouching import FLOOR, _far_below, peers_of
-from fedlora.wire.message import Message, encode
+from fedlora.wire.message import Message, decode, encode
 from tests.conftest import killed_at, merged, small_config
 from tests.server.test_admitting import SHORT, lines, live
 
@@ -44,6 +45,25 @@ def test_what_no_other_measure_sees_peers_see_and_a_kill_changes_nothing(tmp_pat
     assert {x["purpose"] for x in down} == {"adapter"}
     sent = sum(int(str(x["payload"])) for x in down)
     assert sent == planned(3) - planned(0) > 0
+
+
+def test_attackers_praise_their_fellows_and_run_down_all_others():
+    config = small_config(**merged(SHORT, {**PEERS, "attackers": {
+        "attack": {"name": "sign_flip"}, "share": 0.3}}))  # fmt: skip
+    client = Client(config, 0)
+    liar, fellow, *_ = sorted(client.siege.clients)
+    honest = next(seat.client for seat in client.seats if seat.client not in client.siege.clients)
+    adapter = fresh(client.desk(liar).objective, 0)
+    place = client.place(liar)
+    tried = place.write({str(fellow): adapter, str(honest): adapter})
+    asked = encode(Message("adapter", tried, {"action": "vouch"}))
+
+    said = decode(client.handle(liar, asked), 1 << 20).meta["values"]
+    truth = decode(client.handle(honest, asked), 1 << 20).meta["values"]
+
+    assert said[str(fellow)]["accuracy"] == 1.0
+    assert said[str(honest)]["accuracy"] == 0.0
+    assert 0 < truth[str(fellow)]["accuracy"] == truth[str(honest)]["accuracy"] < 1
 
 
 def planned(peers: int) -> int:

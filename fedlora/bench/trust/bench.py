@@ -7,6 +7,7 @@ from typing import Any
 
 from fedlora.bench.chosen import chosen
 from fedlora.bench.kept import Kept
+from fedlora.bench.trust.claims import accuracy_claims
 from fedlora.bench.trust.parts import PARTS, Row, Session
 from fedlora.bench.trust.plan import PARTS as FEDERATIONS
 from fedlora.bench.trust.tables import ATTACKS, PRIVACY, attack_table, privacy_table
@@ -82,6 +83,7 @@ def _write(
     rows: list[Row] = []
     claims: list[Claim] = []
     here = [name for name in PARTS if name in found]
+    claims += accuracy_claims([row for name in FEDERATIONS for row in found.get(name, ([], 0))[0]])
     for name in here:
         own, seconds = found[name]
         claims += PARTS[name].claims(own)

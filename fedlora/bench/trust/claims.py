@@ -9,34 +9,64 @@ from fedlora.results import Claim
 
 Row = dict[str, Any]
 POINTS = 100.0
+BARE = DEFENCES[0]
+CLEAN_COST, ATTACK_COST, SUCCESS = 0.5, 3.0, 10.0
+"""Points that a defence may cost in peace, points that attackers may cost, and percent of marked
+images that may be taken for the target.
+"""
 
 
 def accuracy_claims(rows: Sequence[Row]) -> list[Claim]:
     """T1: what defences cost, what attackers cost in spite of them, and the backdoor's success.
 
     Differences are between federations of the same seed and deal, one with the clean, undefended
-    one; the interval is over seeds.
+    one; the interval is over seeds. Where more than a fifth attack the numbers are told without a
+    claim, and of what costs little or nothing without defences no defence claims anything.
     """
     found: list[Claim] = []
     for deal in dict.fromkeys(row["deal"] for row in rows):
         for defence in DEFENCES[1:]:
             what = f"points newcomers of a clean run lose: defence {defence} ({deal})"
-            found += _losses(rows, what, CLEAN, 0.0, defence, deal, 0.5)
-        attacks = dict.fromkeys(
-            r["attack"] for r in rows if r["deal"] == deal and r["share"] == SHARE
+            found += _losses(rows, what, CLEAN, 0.0, defence, deal, CLEAN_COST)
+        kinds = dict.fromkeys(
+            (row["attack"], row["share"])
+            for row in rows
+            if row["deal"] == deal and 0 < row["share"] <= SHARE
         )
-        for attack in attacks:
+        for attack, share in kinds:
             for defence in DEFENCES:
-                about = f"20% {attack}, defence {defence} ({deal})"
-                what = f"points newcomers lose: {about}"
-                lost = _losses(rows, what, attack, SHARE, defence, deal, 3.0)
-                found += lost
-                if "backdoor" in attack and any(claim.value is not None for claim in lost):
-                    own = of_case(rows, attack, SHARE, defence, deal)
-                    rates = [POINTS * row["backdoor"] for row in own]
-                    what = f"success of the backdoor: {about}"
-                    found.append(interval_claim("T1", what, rates, "<=", 10.0, "%"))
+                found += _attacked(rows, attack, share, defence, deal)
     return found
+
+
+def _attacked(
+    rows: Sequence[Row], attack: str, share: float, defence: str, deal: str
+) -> list[Claim]:
+    """What is lost, and the backdoor's success; a reason where it succeeds nowhere anyway."""
+    about = f"{share:.0%} {attack}, defence {defence} ({deal})"
+    claims = _losses(
+        rows, f"points newcomers lose: {about}", attack, share, defence, deal, ATTACK_COST
+    )
+    if "backdoor" in attack and any(claim.value is not None for claim in claims):
+        rates = [POINTS * row["backdoor"] for row in of_case(rows, attack, share, defence, deal)]
+        what = f"success of the backdoor: {about}"
+        claims.append(interval_claim("T1", what, rates, "<=", SUCCESS, "%"))
+    if defence == BARE:
+        return claims
+    bare = {_kind(claim): claim for claim in _attacked(rows, attack, share, BARE, deal)}
+    return [_void(claim, bare.get(_kind(claim))) for claim in claims]
+
+
+def _kind(claim: Claim) -> str:
+    return claim.what.partition(":")[0]
+
+
+def _void(claim: Claim, plain: Claim | None) -> Claim:
+    """A defence claims nothing against what does no harm without it."""
+    if plain is None or not plain.met:
+        return claim
+    told = f"{plain.value:.1f} {plain.unit} without defences, so that nothing is shown"
+    return claim.model_copy(update={"value": None, "low": None, "high": None, "reason": told})
 
 
 def _losses(
@@ -49,10 +79,10 @@ def _losses(
     target: float,
 ) -> list[Claim]:
     """A claim of what is lost; a reason in its place where a federation came to no end."""
-    ended = _ended(rows, CLEAN, 0.0, "none", deal) or _ended(rows, attack, share, defence, deal)
+    ended = _ended(rows, CLEAN, 0.0, BARE, deal) or _ended(rows, attack, share, defence, deal)
     if ended and _planned(rows, attack, share, defence, deal):
         return [Claim(id="T1", what=what, value=None, sense="<=", target=target, reason=ended)]
-    clean = {row["seed"]: row for row in of_case(rows, CLEAN, 0.0, "none", deal)}
+    clean = {row["seed"]: row for row in of_case(rows, CLEAN, 0.0, BARE, deal)}
     lost = lost_points(clean, of_case(rows, attack, share, defence, deal))
     return [interval_claim("T1", what, lost, "<=", target, "points")] if lost else []
 

@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fedlora.attacks.backdoor import BackdoorConfig
 from fedlora.config import RunConfig, from_dict
 
 CLEAN = "none"
-TARGET, MARK = 0, 3
-"""The backdoor's class, and the pixels of its mark along a side."""
+TRIGGER = BackdoorConfig(target=0, size=3)
+"""What newcomers' test images are marked with, whoever attacks."""
 
-_BACKDOOR = {"name": "backdoor", "target": TARGET, "size": MARK}
+_BACKDOOR = {"name": "backdoor", "target": TRIGGER.target, "size": TRIGGER.size}
 ATTACKS: Mapping[str, dict[str, Any]] = {
     "sign_flip": {"name": "sign_flip", "factor": 2.0},
     "scaling": {"name": "scaling"},
@@ -21,12 +22,18 @@ ATTACKS: Mapping[str, dict[str, Any]] = {
     "spoofing": {"name": "spoofing"},
     "lie": {"name": "lie"},
     "lie in disguise": {"name": "lie", "apart": 0.1},
+    "lie at z 1.5": {"name": "lie", "z": 1.5, "apart": 0.1},
     "min_max": {"name": "min_max"},
     "min_max in disguise": {"name": "min_max", "apart": 0.1},
     "gauge": {"name": "gauge"},
+    "gauge by rank": {"name": "gauge", "by_rank": True},
     "gaussian": {"name": "gaussian"},
     "replay": {"name": "replay"},
+    "nan_bomb": {"name": "nan_bomb"},
+    "shape_bomb": {"name": "shape_bomb"},
 }
+BOMBS = ("nan_bomb", "shape_bomb")
+"""Attacks that every run refuses, whatever its defences."""
 RULES = ("median", "trimmed_mean", "krum", "bulyan", "geometric_median", "clipped")
 DEFENCES = ("none", "screening", "rounds", "both", "in depth", "peers", "trimmed", *RULES)
 CLIENTS, NEWCOMERS = 20, 4
@@ -71,9 +78,13 @@ _SHARDED = (*_SOME, "gauge", "min_max in disguise")
 
 PARTS: Mapping[str, tuple[Sequence[Kind], Sequence[str]]] = {
     "attacks": (
-        [(*_PEACE, "tasks"), *[(attack, SHARE, "tasks") for attack in ATTACKS]],
+        [
+            (*_PEACE, "tasks"),
+            *[(attack, SHARE, "tasks") for attack in ATTACKS if attack not in BOMBS],
+        ],
         DEFENCES,
     ),
+    "bombs": ([(attack, SHARE, "tasks") for attack in BOMBS], _LAYERS),
     "shares": (
         [(attack, share, "tasks") for attack in _SOME for share in (0.1, 0.3, 0.4)],
         _LAYERS,
@@ -89,8 +100,8 @@ PARTS: Mapping[str, tuple[Sequence[Kind], Sequence[str]]] = {
 }
 """The parts of the bench that are federations, each of them against each of its defences.
 
-attacks: every attack, by a fifth of the clients. shares: some, by fewer and by more. shards: some,
-where clients share a task.
+attacks: every attack but the bombs, by a fifth of the clients. bombs: these. shares: some attacks,
+by fewer and by more. shards: some, where clients share a task.
 """
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fedlora.bench.kept import Kept
+from fedlora.config import RunConfig
 from fedlora.wire.exchange import Answer, Reply, Request
 
 
@@ -14,7 +15,7 @@ def shared(answer: Answer, folder: Path, origin: str) -> Answer:
     Clients answer from their configuration, their seed and what they are asked, and where they
     train together by whom they train with, so that answers are kept by all requests of a pack.
 
-    origin: what else decides the answers, the same for all whose answers may be shared.
+    origin: what else decides the answers, see `origin_of`.
     """
     kept: Kept[list[str]] = Kept(folder, list[str])
 
@@ -33,6 +34,19 @@ def shared(answer: Answer, folder: Path, origin: str) -> Answer:
         return replies
 
     return answered
+
+
+def origin_of(config: RunConfig, seed: int) -> str:
+    """What decides the answers of a run's clients beside what they are asked.
+
+    The whole configuration, without the sections that the server reads (a client looks there only
+    to refuse what it is not to be asked); of the rounds' method what it asks of clients, in odd and
+    in even rounds.
+    """
+    said = config.model_dump(mode="json", exclude={"screening", "learning"})
+    del said["warm_start"]["aggregation"]
+    method = config.warm_start.aggregation.build()
+    return f"{seed} {said} {method.duty(1)} {method.duty(2)}"
 
 
 def _digest(origin: str, requests: Sequence[Request]) -> str:
