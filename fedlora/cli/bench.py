@@ -137,7 +137,8 @@ def hyperconv_bench(
     only: Annotated[
         list[str] | None,
         typer.Option(
-            help="text, dense, composition, commonsense, speed or dry-run alone; all when absent."
+            help="text, dense, composition, commonsense, harness, speed or dry-run alone; all when"
+            " absent."
         ),
     ] = None,
     out: OutOption = Path("results/hyperconv.json"),

@@ -1,15 +1,18 @@
 """The bench of the generator from prompts, where it can be checked in seconds."""
 
+import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from fedlora.adapter import LoraAdapter
 from fedlora.bench.generator.families import TEXT, Family
 from fedlora.bench.generator.quality import RETRIEVAL
-from fedlora.bench.hyperconv import commonsense, dry_run, quality
+from fedlora.bench.hyperconv import commonsense, dry_run, harness, quality
 from fedlora.bench.hyperconv.bench import bench_hyperconv
 from fedlora.bench.hyperconv.claims import family_claims
 from fedlora.bench.hyperconv.speed import LARGE, MINILM
@@ -17,6 +20,7 @@ from fedlora.errors import FedloraError
 from fedlora.generators.contract import TrainingBank
 from fedlora.pipeline.experiment.judging import centre, nearest_tasks
 from fedlora.server.observer import Silent
+from fedlora.tasks.contract import Examples
 from tests.adapters import random_adapter
 from tests.generators.linear_family import SPEC
 from tests.tasks import tiny_cache
@@ -149,6 +153,36 @@ def test_question_sets_are_held_out_in_turn(
     loss = {(row["set"], row["method"]): row["loss"] for row in rows}
     assert loss["piqa", "own"] != loss["piqa", "base"]
     assert {claim.id for claim in commonsense.claims(rows)} == {"H3"}
+
+
+def test_without_the_harness_nothing_is_compared_and_the_claims_say_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert harness.measure() == []
+    assert all("is not installed" in claim.reason for claim in harness.claims([]))
+
+
+def test_the_harness_is_compared_question_by_question(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right, wrong = {"acc": 1.0, "acc_norm": 1.0}, {"acc": 0.0, "acc_norm": 1.0}
+    beside = harness._beside([right, wrong, wrong, right], [right, right, wrong, wrong])
+    assert beside["acc"] == beside["harness acc"] == 50.0
+    assert beside["differ"] == 2
+    points, differ = harness.claims([{"set": "piqa", **beside}])
+    assert (points.value, differ.value) == (0.0, 2.0)
+
+    script = tmp_path / "fails.py"
+    script.write_text("import sys; sys.exit('no such model')")
+    monkeypatch.setattr(harness, "PYTHON", sys.executable)
+    monkeypatch.setattr(harness, "SCRIPT", script)
+    asked = Examples(["?"], np.array([0]), [["x", "y"]])
+    with pytest.raises(FedloraError, match=r"fails\.py: no such model"):
+        harness._theirs(tmp_path, tmp_path, asked)
+    assert json.loads((tmp_path / "questions.jsonl").read_text()) == {
+        "question": "?", "choices": ["x", "y"], "label": 0,
+    }  # fmt: skip
 
 
 def test_a_part_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from fedlora.bench.chosen import chosen
 from fedlora.bench.claims import plain_claim
 from fedlora.bench.generator.families import COMPOSITION, DENSE, SEEDS, TEXT
 from fedlora.bench.generator.tables import method_rows, newcomers
-from fedlora.bench.hyperconv import commonsense, dry_run, quality, speed
+from fedlora.bench.hyperconv import commonsense, dry_run, harness, quality, speed
 from fedlora.bench.hyperconv.claims import family_claims
 from fedlora.bench.kept import Kept
 from fedlora.bench.lives import Lives
@@ -21,8 +21,8 @@ from fedlora.results import BenchResults, Claim, write_results
 from fedlora.server.observer import Observer
 
 FAMILIES = {family.name: family for family in (TEXT, DENSE, COMPOSITION)}
-SPEED, DRY_RUN, COMMONSENSE = "speed", "dry-run", "commonsense"
-PARTS = (*FAMILIES, COMMONSENSE, SPEED, DRY_RUN)
+SPEED, DRY_RUN, COMMONSENSE, HARNESS = "speed", "dry-run", "commonsense", "harness"
+PARTS = (*FAMILIES, COMMONSENSE, HARNESS, SPEED, DRY_RUN)
 COMMAND = "make bench-hyperconv"
 
 Row = dict[str, Any]
@@ -85,6 +85,10 @@ def _measured(part: str, lives: Lives[Case], observer: Observer) -> Found:
         return [], _alone(_speed, part, observer)
     if part == DRY_RUN:
         return [], _alone(_dry_run, part, observer)
+    if part == HARNESS:
+        observer.phase(part, 1)
+        beside = harness.measure()
+        return beside, harness.claims(beside)
     cases = {seed: Case(part, seed) for seed in SEEDS}
     found = lives.rows(part, list(cases.values()))
     lived = {seed: found[case.name] for seed, case in cases.items()}
