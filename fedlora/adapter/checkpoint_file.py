@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from fedlora import frame
+from fedlora import foreign, frame
 from fedlora.adapter import peft_config, peft_folder
 from fedlora.adapter.lora import LoraAdapter
 from fedlora.adapter.torch_file import check_tensor, read_torch
@@ -76,7 +76,7 @@ def lora_tensors(state: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def _safetensors(path: Path) -> dict[str, Tensor]:
-    data = path.read_bytes()
+    data = foreign.read_bytes(path)
     try:
         return frame.unpack(data, limit=len(data))[0]
     except FedloraError as error:
@@ -98,7 +98,7 @@ def _base_of(folder: Path) -> str:
     sidecar = folder / peft_folder.SIDECAR
     if sidecar.is_file():
         try:
-            return str(frame.read_json(sidecar.read_text("utf-8"))["spec"]["base"])
+            return str(frame.read_json(foreign.read_text(sidecar))["spec"]["base"])
         except (FedloraError, KeyError, TypeError, UnicodeDecodeError):
             pass  # load says what is wrong with it
     config = peft_config.read(folder / peft_folder.CONFIG)

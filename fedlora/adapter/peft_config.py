@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from fedlora import frame
+from fedlora import foreign, frame
 from fedlora.errors import FedloraError
 
 _HARMLESS = {
@@ -72,7 +72,7 @@ def in_saved_module(config: dict[str, Any], tensor: str) -> bool:
 
 def _read_json(path: Path) -> Any:
     try:
-        return frame.read_json(path.read_text("utf-8"))
+        return frame.read_json(foreign.read_text(path))
     except FileNotFoundError:
         raise FedloraError(f"no '{path}': an adapter folder of PEFT has one") from None
     except (OSError, UnicodeDecodeError, FedloraError) as error:

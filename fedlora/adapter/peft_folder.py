@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
-from fedlora import atomic, frame
+from fedlora import atomic, foreign, frame
 from fedlora.adapter import peft_config
 from fedlora.adapter.card import model_card
 from fedlora.adapter.lora import LoraAdapter
@@ -82,7 +82,9 @@ def load(folder: Path, base_digest: str) -> LoraAdapter:
     try:
         adapter = assemble(tensors, config, base_digest)
         if (folder / SIDECAR).exists():
-            adapter = _check_sidecar(adapter, (folder / SIDECAR).read_bytes())
+            adapter = _check_sidecar(
+                adapter, foreign.read_bytes(folder / SIDECAR, foreign.MOST_TEXT)
+            )
     except FedloraError as error:
         raise FedloraError(f"adapter folder '{folder}': {error}") from None
     return adapter
@@ -155,7 +157,7 @@ def _write_config(spec: AdapterSpec, folder: Path, base: str, task_type: str | N
 def _read_weights(folder: Path) -> dict[str, Tensor]:
     path = folder / WEIGHTS
     try:
-        data = path.read_bytes()
+        data = foreign.read_bytes(path)
     except FileNotFoundError:
         if (folder / "adapter_model.bin").exists():
             raise FedloraError(

@@ -1,5 +1,6 @@
 """PyTorch's own files from anybody: tensors alone, and no more memory than the file has bytes."""
 
+import io
 import warnings
 import zipfile
 from pathlib import Path
@@ -9,7 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fedlora import foreign
 from fedlora.errors import FedloraError
+from fedlora.pickles import check_pickle
+
+OLD_PICKLES = 5
+"""Magic number, protocol, system, tensors and the keys of their storages, before the values."""
 
 
 def read_torch(path: Path) -> Any:
@@ -19,7 +25,9 @@ def read_torch(path: Path) -> Any:
         FedloraError: it is damaged, compressed, or needs code to be read.
     """
     try:
+        foreign.check(path)
         _check_archive(path)
+        _check_pickles(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of protocols that only mangled files name
             return torch.load(path, map_location="cpu", weights_only=True)
@@ -50,6 +58,23 @@ def check_tensor(path: Path, name: str, tensor: Tensor) -> None:
         raise FedloraError(
             f"'{path}': tensor {name!a:.80} repeats its values; save a contiguous copy"
         )
+
+
+def _check_pickles(path: Path) -> None:
+    """Look through the pickles of an archive, or those with which an older file begins."""
+    size = path.stat().st_size
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                for entry in archive.infolist():
+                    if entry.filename.endswith(".pkl"):
+                        check_pickle(io.BytesIO(archive.read(entry)), size)
+            return
+        with path.open("rb") as file:
+            for _ in range(OLD_PICKLES):
+                check_pickle(file, size)
+    except FedloraError as error:
+        raise FedloraError(f"'{path}': {error}; save the adapter's tensors alone") from None
 
 
 def _check_archive(path: Path) -> None:

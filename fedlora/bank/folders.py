@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from fedlora import atomic, frame
+from fedlora import atomic, foreign, frame
 from fedlora.adapter import peft_folder
 from fedlora.adapter.place import check_place
 from fedlora.bank.arrival import Arrival
@@ -138,7 +138,7 @@ def card_facts(record: StoredRecord) -> str:
 def _read_record(folder: Path) -> Record:
     path = folder / _RECORD
     try:
-        return Record(**frame.read_json(path.read_text("utf-8")))
+        return Record(**frame.read_json(foreign.read_text(path)))
     except FileNotFoundError:
         raise FedloraError(
             f"adapter folder '{folder}' has no {_RECORD}: say its task and task vector"
@@ -150,7 +150,7 @@ def _read_record(folder: Path) -> Record:
 def _read_vector(folder: Path) -> Tensor:
     path = folder / _VECTOR
     try:
-        data = path.read_bytes()
+        data = foreign.read_bytes(path)
         return frame.unpack(data, limit=len(data))[0]["vector"]
     except FileNotFoundError:
         raise FedloraError(f"adapter folder '{folder}' has no {_VECTOR}: give its vector") from None

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from fedlora import frame
+from fedlora import foreign, frame
 from fedlora.adapter import LoraAdapter, peft_folder
 from fedlora.adapter.place import check_place
 from fedlora.adapter.spec import AdapterSpec
@@ -98,7 +98,7 @@ def read_plain(file: Path, expected: AdapterSpec, renamed: Mapping[str, str]) ->
 
 
 def _safetensors(file: Path) -> dict[str, Tensor]:
-    data = file.read_bytes()
+    data = foreign.read_bytes(file)
     try:
         return frame.unpack(data, limit=len(data))[0]
     except FedloraError as error:

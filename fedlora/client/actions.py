@@ -12,6 +12,7 @@ from fedlora.client.vouching import vouch
 from fedlora.client.workplace import Workplace
 from fedlora.config import AdoptionConfig, RunConfig
 from fedlora.errors import FedloraError
+from fedlora.evaluation.backdoor import backdoor_of, success
 from fedlora.spans import span
 from fedlora.wire.message import JSON, Message
 
@@ -88,6 +89,11 @@ def evaluate(place: Workplace, message: Message) -> Message:
         "values": values,
         "metric": desk.objective.metric,
     }
+    if (backdoor := backdoor_of(place.config)) is not None:
+        meta["fooled"] = {
+            name: success(desk.objective, adapter, desk.test, backdoor)
+            for name, adapter in candidates.items()
+        }
     return Message("evaluation", {}, meta)
 
 

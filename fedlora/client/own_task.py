@@ -9,6 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from fedlora import foreign
 from fedlora.backbone import open_slot
 from fedlora.backbone.text_encoder import open_encoder
 from fedlora.config import RunConfig, TaskVectorConfig
@@ -110,6 +111,7 @@ def describe(
         own = open_task(config, task, data, text, label)
         return task_vector(own.objective, own.describing, config.task_vector)
     try:
+        foreign.check(vector)
         found = load_file(vector)["vector"]
     except (OSError, KeyError, SafetensorError) as error:
         raise FedloraError(f"{vector}: no tensor 'vector' can be read from it ({error})") from None

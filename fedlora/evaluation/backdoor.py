@@ -3,11 +3,18 @@
 import torch
 
 from fedlora.adapter import LoraAdapter
-from fedlora.attacks.backdoor import BackdoorConfig
+from fedlora.attacks.backdoor import Backdoor, BackdoorConfig
 from fedlora.attacks.trigger import stamped
+from fedlora.config import RunConfig
 from fedlora.finetune.local import put
 from fedlora.finetune.objectives import Objective, Rows
 from fedlora.finetune.objectives.contract import take
+
+
+def backdoor_of(config: RunConfig) -> BackdoorConfig | None:
+    """The backdoor by which clients of a simulation attack; None where they attack by none."""
+    attack = config.attackers.attack.build() if config.attackers else None
+    return attack.config if isinstance(attack, Backdoor) else None
 
 
 def success(

@@ -26,6 +26,7 @@ def compile_results(config: RunConfig, folder: Path) -> dict[str, Any]:
     """
     done = {s: f for s in config.seeds if (f := seed_folder(folder, s) / "facts.json").is_file()}
     tables = [_read(facts.parent / "table.json") for facts in done.values()]
+    fooled = {seed: table.get("fooled") for seed, table in zip(done, tables, strict=True)}
     rows = [Row(**row) for table in tables for row in table["rows"]]
     metric = tables[0]["metric"] if tables else "accuracy"
     facts = {seed: _read(file) for seed, file in done.items()}
@@ -47,6 +48,7 @@ def compile_results(config: RunConfig, folder: Path) -> dict[str, Any]:
             what_came_of_them(
                 config, seed, facts[seed]["bank_clients"], [*missing[seed], *_left_out(lines)]
             )
+            | {"fooled": (fooled[seed] or {}).get("generated")}
             for seed, lines in metrics.items()
             if config.attackers
         ],

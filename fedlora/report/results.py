@@ -82,13 +82,18 @@ class Spent(_Part):
 
 
 class Siege(_Part):
-    """Of one seed: who attacked, and of how many attackers and others something was kept out."""
+    """Of one seed: who attacked, and of how many attackers and others something was kept out.
+
+    fooled: of newcomers' marked examples, the share taken for the backdoor's target with the
+        generated adapters; None where nobody tells.
+    """
 
     seed: int
     clients: int
     attackers: tuple[int, ...]
     caught: int
     wronged: int
+    fooled: float | None = None
 
 
 class Results(_Part):

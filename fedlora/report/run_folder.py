@@ -160,5 +160,5 @@ def _validated(path: Path, found: Any) -> Results:
 def _json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FedloraError(f"{path}: not JSON ({error}); resume the run to write it") from None

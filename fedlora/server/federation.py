@@ -62,7 +62,14 @@ def federate(
 
 
 def _live(context: ServerContext) -> Bank:
-    members = describe(context, "describe", [s for s in context.seats if s.role == "bank"])
+    filling = [seat for seat in context.seats if seat.role == "bank"]
+    screening = context.config.screening
+    if screening.enabled and len(filling) < screening.least:
+        context.observer.note(
+            f"screening compares nobody: {len(filling)} clients fill the bank, and"
+            f" screening.least={screening.least}"
+        )
+    members = describe(context, "describe", filling)
     warm = warm_start(context, members)
     start = warm.common if warm else None
     grown = grow(context, start, members)

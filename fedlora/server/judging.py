@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from statistics import fmean
 
 from fedlora import atomic
 from fedlora.errors import FedloraError
@@ -21,6 +22,8 @@ def judge(
     reached: Mapping[str, Mapping[int, float]],
 ) -> None:
     """Every method's value on every newcomer's test split; table.json beside the bank.
+
+    Of a simulation under a backdoor it tells how often that has its way, too.
 
     reached: what newcomers reached by each further way to adopt, one more method of the table.
     """
@@ -47,8 +50,20 @@ def judge(
             values |= {way: found[client] for way, found in reached.items() if client in found}
             own = rows(context.seed, newcomer.seat.task, client, values, metric != "nll")
             table += [asdict(row) for row in own]
-    document = {"metric": metric, "rows": table}
+    document: dict[str, object] = {"metric": metric, "rows": table}
+    if context.config.attackers and (fooled := _fooled(answers, candidates)):
+        document["fooled"] = fooled
     atomic.write_text(context.folder / "table.json", json.dumps(document, indent=1))
+
+
+def _fooled(answers: Mapping[int, Message], candidates: Candidates) -> dict[str, float]:
+    """By method, how often a backdoor has its way with newcomers; empty where nobody says so."""
+    said: dict[str, list[float]] = {}
+    for client, answer in answers.items():
+        told = answer.meta.get("fooled")
+        for method in candidates[client] if told else ():
+            said.setdefault(method, []).append(value_of(told, method))
+    return {method: fmean(rates) for method, rates in said.items()}
 
 
 def _values(answer: Message, metric: str) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """Adapters that somebody brings to a bank by hand: judged as those of clients are."""
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import count
@@ -8,7 +9,7 @@ from pathlib import Path
 from fedlora.adapter import LoraAdapter
 from fedlora.bank import IMPORTED, Arrival, Bank
 from fedlora.bank.quarantine import FOLDER, Quarantine
-from fedlora.config import RunConfig
+from fedlora.config import RunConfig, ScreeningConfig
 from fedlora.errors import FedloraError
 from fedlora.server.admitting import in_bank
 from fedlora.server.screening import screen
@@ -20,8 +21,9 @@ _Key = tuple[str, int, int, int, int]
 def let_in(config: RunConfig, folder: Path, bank: Bank, arrivals: Sequence[Arrival]) -> list[str]:
     """Put adapters into a bank; those that stand out beside it, or one another, into quarantine.
 
-    What one client sent in one round is judged together, what is nobody's each by itself. What the
-    bank or the quarantine holds already is not judged again.
+    What one client sent in one round is judged together, what is nobody's each by itself, a quarter
+    as many at a time as the bank holds. What the bank or the quarantine holds already is not judged
+    again.
 
     Args:
         config: its limits.
@@ -45,7 +47,7 @@ def let_in(config: RunConfig, folder: Path, bank: Bank, arrivals: Sequence[Arriv
     ]
     members = _together(arrivals, new)
     suspects = [_suspect(n, [arrivals[at] for at in own]) for n, own in enumerate(members)]
-    for number, reason in vet(config.screening, suspects, in_bank(bank)).items():
+    for number, reason in _stand_out(config.screening, suspects, in_bank(bank)).items():
         for at in members[number]:
             reasons[at] = reason
     for one, why in zip(arrivals, reasons, strict=True):
@@ -57,6 +59,22 @@ def let_in(config: RunConfig, folder: Path, bank: Bank, arrivals: Sequence[Arriv
         else:
             quarantine.hold(one.record, adapter, one.vector, why)
     return [why or "" for why in reasons]
+
+
+def _stand_out(
+    config: ScreeningConfig, suspects: Sequence[Suspect], known: Sequence[Suspect]
+) -> dict[int, str]:
+    """Whom to keep out, a quarter as many judged at a time as are known, so that no crowd of
+    strangers decides what is usual; where too few are known, all together.
+    """
+    known, waiting, reasons = list(known), deque(suspects), dict[int, str]()
+    while waiting:
+        many = max(1, len(known) // 4) if len(known) >= config.least else len(waiting)
+        batch = [waiting.popleft() for _ in range(min(many, len(waiting)))]
+        found = vet(config, batch, known)
+        reasons |= found
+        known += [one for one in batch if one.client not in found]
+    return reasons
 
 
 def _check(

@@ -5,7 +5,9 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+from fedlora import foreign
 from fedlora.errors import FedloraError
+from fedlora.pickles import check_pickle
 
 _ALLOWED = {
     ("numpy", "ndarray"),
@@ -31,7 +33,9 @@ def read_plain(path: Path) -> dict[str, Any]:
         FedloraError: the file is missing or damaged, or holds more than plain data.
     """
     try:
-        found = _Plain(io.BytesIO(path.read_bytes()), encoding="bytes").load()
+        data = foreign.read_bytes(path)
+        check_pickle(io.BytesIO(data), len(data))
+        found = _Plain(io.BytesIO(data), encoding="bytes").load()
     except FileNotFoundError:
         raise FedloraError(f"{path}: no such file; check 'path' of the source") from None
     except Exception as error:  # noqa: BLE001 - a damaged pickle can raise anything

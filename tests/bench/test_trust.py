@@ -1,10 +1,11 @@
 """The bench of attacks: what it plans, what it counts, and what it claims of that."""
 
 import pickle
-import random
+import time
 from dataclasses import asdict
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -127,14 +128,13 @@ def test_a_bank_survives_its_writers(tmp_path: Path):
 
 
 def test_runs_survive_kills_and_full_disks(tmp_path: Path, monkeypatch):
-    class Late(random.Random):
-        """When there is a bank."""
+    def until_there_is_a_bank(_seconds: float) -> None:
+        while not any(tmp_path.glob("run-*/bank/index.sqlite")):
+            time.sleep(0.001)
 
-        def uniform(self, low: float, high: float) -> float:
-            return 0.9 * high
-
+    clock = SimpleNamespace(perf_counter=time.perf_counter, sleep=until_there_is_a_bank)
     monkeypatch.setattr(kill_runs, "SHARES", (0.5,))
-    monkeypatch.setattr(kill_runs.random, "Random", Late)
+    monkeypatch.setattr(kill_runs, "time", clock)
     found = interrupt_runs(tmp_path, 1, 0)
     assert (found.kills, found.begun, found.opened, found.resumed) == (1, 1, 1, 1)
     assert found.told == found.full  # both are None where no disk can be mounted

@@ -52,6 +52,10 @@ def test_who_attacked_is_told_beside_what_was_kept_out_of_them_and_of_others(tmp
 
     assert found["attackers"] == (first, second)
     assert (found["clients"], found["caught"], found["wronged"]) == (6, 2, 1)
+    assert found["fooled"] is None
+    table = json.loads((seed / "table.json").read_text())
+    (seed / "table.json").write_text(json.dumps({**table, "fooled": {"generated": 0.4}}))
+    assert compile_results(config, tmp_path)["attackers"][0]["fooled"] == 0.4
     assert compile_results(small_config(), tmp_path)["attackers"] == []
 
 

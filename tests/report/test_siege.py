@@ -7,8 +7,8 @@ from tests.report.html_page import page_of
 from tests.report.test_terminal import printed
 
 FOUND = [
-    {"seed": seed, "clients": 20, "attackers": [3, 9], "caught": seed, "wronged": 1}
-    for seed in (0, 1)
+    {"seed": seed, "clients": 20, "attackers": [3, 9], "caught": seed, "wronged": 1, "fooled": told}
+    for seed, told in ((0, None), (1, 0.25))
 ]
 
 
@@ -19,6 +19,7 @@ def test_attackers_of_all_seeds_are_told_everywhere(run):
     for text in (page_of(run).text, " ".join(printed(run).split())):
         assert "Attackers (" in text
         assert "4 of 40 clients; something of 1 of them was kept out or lost, and of 2" in text
+        assert "marked examples 25% are taken for the backdoor's target" in text
     assert as_json(run)["attackers"] == FOUND
 
 

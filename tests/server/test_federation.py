@@ -105,6 +105,33 @@ def test_a_run_leaves_what_a_user_needs(config: RunConfig, tmp_path: Path):
     assert all(x["serialised"] > x["payload"] for x in adopted)
 
 
+def test_too_few_clients_to_be_compared_are_told_so(tmp_path: Path):
+    class Listening(Silent):
+        def __init__(self) -> None:
+            self.notes: list[str] = []
+
+        def note(self, text: str) -> None:
+            self.notes.append(text)
+
+    for least, told in ((6, []), (8, ["screening compares nobody: 6 clients fill the bank"])):
+        config, heard = small_config(screening={"least": least}), Listening()
+        federate(config, 0, in_process(config), tmp_path / str(least), heard)
+        said = [note for note in heard.notes if "screening" in note]
+        assert [note.partition(",")[0] for note in said] == told
+
+
+@pytest.mark.parametrize("attack", ["backdoor", "sign_flip"])
+def test_the_table_tells_how_often_a_backdoor_has_its_way(tmp_path: Path, attack: str):
+    config = small_config(attackers={"attack": {"name": attack}, "share": 0.2})
+    federate(config, 0, in_process(config), tmp_path, Silent())
+    table = json.loads((tmp_path / "table.json").read_text())
+    if attack == "backdoor":
+        assert {"generated", "warm"} <= set(table["fooled"])
+        assert all(0 <= rate <= 1 for rate in table["fooled"].values())
+    else:
+        assert "fooled" not in table
+
+
 def test_the_order_of_answers_changes_nothing(config: RunConfig, tmp_path: Path):
     forwards = live(config, tmp_path / "a")
     backwards = live(config, tmp_path / "b", Backwards(Client(config, 0).handle))

@@ -58,6 +58,24 @@ def test_a_single_one_is_judged_beside_the_bank_and_nothing_twice(tmp_path: Path
     assert len(bank) == 20
 
 
+def test_a_crowd_of_strangers_does_not_decide_what_is_usual(tmp_path: Path):
+    bank, config = bank_of(tmp_path), small_config()
+    let_in(config, tmp_path, bank, arrivals(ADAPTERS[:12]))
+    loud = [resize(changed(EVERYONE[at], 60.0 + at), SPEC) for at in range(len(EVERYONE))]
+    crowd = [
+        Arrival(
+            Record(f"other {at}", IMPORTED, 0, 0, 2, 0, {}),
+            EVERYONE[at].vector,
+            adapter.digest(),
+            lambda adapter=adapter: adapter,
+        )
+        for at, adapter in enumerate(loud)
+    ]
+
+    assert all(let_in(config, tmp_path, bank, crowd))
+    assert len(bank) == 12
+
+
 def test_who_waits_in_quarantine_is_not_let_in_by_coming_again(tmp_path: Path):
     bank, config = bank_of(tmp_path), small_config()
     came = arrivals([*ADAPTERS[:7], LOUD, *ADAPTERS[8:]])
