@@ -107,9 +107,14 @@ bench-generator: $(VENV)/.core  ## measure the claims of results/generator.json
 bench-clip: $(VENV)/.core  ## measure the claims of results/clip.json
 	@$(BIN)/fedlora bench clip
 
-.cache/lm_eval/.peer: simulations/peers/install_lm_eval.sh constraints.txt
+.cache/lm_eval/.peer: scripts/install_beside.sh constraints.txt
 	@echo "installing lm-evaluation-harness in .cache/lm_eval"
-	@sh simulations/peers/install_lm_eval.sh $(BIN)/python
+	@sh scripts/install_beside.sh $(BIN)/python .cache/lm_eval lm-eval==0.4.13
+	@touch $@
+
+.cache/atheris/.peer: scripts/install_beside.sh constraints.txt
+	@echo "installing atheris in .cache/atheris"
+	@sh scripts/install_beside.sh $(BIN)/python .cache/atheris atheris==3.0.0
 	@touch $@
 
 # Without lm-evaluation-harness everything else is measured all the same.
@@ -124,8 +129,10 @@ bench-detection: $(VENV)/.core  ## measure the claims of results/detection.json
 bench-inflora: $(VENV)/.core  ## measure the claims of results/inflora.json
 	@$(BIN)/fedlora bench inflora
 
+# Without atheris, which has no wheels for some systems, everything else is measured all the same.
 bench-trust: $(VENV)/.dev  ## measure the claims of results/trust.json
 	@$(BIN)/python scripts/fetch_data.py --only bbc_news
+	@$(MAKE) --no-print-directory .cache/atheris/.peer || true
 	@$(BIN)/fedlora bench trust
 
 # Every version that an install brings, for each platform, with the hashes of its files.

@@ -1,6 +1,7 @@
 """The bench of attacks: what it plans, what it counts, and what it claims of that."""
 
 import pickle
+import sys
 import time
 from dataclasses import asdict
 from itertools import product
@@ -12,7 +13,7 @@ import torch
 
 from fedlora import results
 from fedlora.bank import Bank
-from fedlora.bench.trust import audit, bench, full_disks, fuzz_bank, kill_runs, tricks
+from fedlora.bench.trust import audit, bench, full_disks, fuzz_bank, guided, kill_runs, tricks
 from fedlora.bench.trust.audit import Audited, counted, explained, unexplained, unhashed
 from fedlora.bench.trust.bench import bench_trust
 from fedlora.bench.trust.claims import (
@@ -119,6 +120,24 @@ def test_a_federation_that_came_to_no_end_is_claimed_as_such():
 
     assert claim.value is None
     assert "too few answers" in claim.reason
+
+
+def test_what_atheris_says_is_counted_and_a_dead_reader_is_a_missed_claim(tmp_path, monkeypatch):
+    script = tmp_path / "fuzz.py"
+    script.write_text(
+        "import sys\n"
+        "if sys.argv[1] == 'spec': sys.exit('ValueError: 7 is no rank\\nSUMMARY: libFuzzer')\n"
+        "print(f'Done {sys.argv[3]} runs in 0 second(s)', file=sys.stderr)\n"
+    )
+    monkeypatch.setattr(guided, "SCRIPT", script)
+    monkeypatch.setattr(guided, "PYTHON", tmp_path / "none")
+    assert all("not installed" in c.reason for c in guided.guided_claims(guided.guided(["a"], 1)))
+
+    monkeypatch.setattr(guided, "PYTHON", Path(sys.executable))
+    rows = guided.guided(["message", "spec", "ledger"], 2, 60_000)
+    assert [row["died"] for row in rows] == ["", "ValueError: 7 is no rank", ""]
+    inputs, died = guided.guided_claims(rows)
+    assert (inputs.value, inputs.met, died.value, died.met) == (120_000, True, 1, False)
 
 
 def test_a_bank_survives_its_writers(tmp_path: Path):

@@ -1,5 +1,6 @@
 """The parts of the bench: how each is measured, and what its rows claim."""
 
+import os
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +21,7 @@ from fedlora.bench.trust.claims import (
 )
 from fedlora.bench.trust.full_disks import fill_disks
 from fedlora.bench.trust.fuzz import fuzz, targets
+from fedlora.bench.trust.guided import guided, guided_claims
 from fedlora.bench.trust.kill_runs import interrupt_runs
 from fedlora.bench.trust.kills import kill_writers
 from fedlora.bench.trust.lives import live
@@ -96,6 +98,18 @@ def _fuzzed(session: Session) -> list[Row]:
     return rows
 
 
+def _guided(session: Session) -> list[Row]:
+    """Every target read by a process that atheris guides."""
+    session.observer.phase("guided", 1)
+    readers = [target.name for target in targets()]
+    rows = guided(readers, session.workers or os.cpu_count() or 1)
+    for row in rows:
+        if row["died"]:
+            session.observer.note(f"{row['reader']}: {row['died']}")
+    session.observer.advance()
+    return rows
+
+
 def _killed(session: Session) -> list[Row]:
     session.observer.phase("kills", 1)
     with tempfile.TemporaryDirectory() as scratch:
@@ -134,6 +148,7 @@ PARTS: Mapping[str, Part] = {
     **{name: Part(partial(_federated, name), lambda _: []) for name in FEDERATIONS},
     "privacy": Part(partial(_lived, live_private, private_cases), privacy_claims),
     "fuzz": Part(_fuzzed, fuzz_claims),
+    "guided": Part(_guided, guided_claims),
     "tricks": Part(_tricked, trick_claims),
     "kills": Part(_killed, kill_claims),
     "runs": Part(_interrupted, run_claims),
