@@ -210,8 +210,10 @@ def _misfit_of_privacy(config: RunConfig) -> str | None:
         return "privacy.examples: does not cover when training stops early; leave patience out"
     if config.warm_start.score or config.adoption.contribute:
         return "privacy.examples: does not cover warm_start.score nor adoption.contribute"
-    duty = config.warm_start.aggregation.build().duty(1)
-    if "up" not in duty.trains or duty.controls or duty.prunes or duty.pull or duty.folds:
+    duties = [config.warm_start.aggregation.build().duty(turn) for turn in (1, 2)]
+    # Only `up` moves with noise, so that every round has to train and to send it.
+    moves = all("up" in duty.trains and "up" in duty.sends for duty in duties)
+    if not moves or any(d.controls or d.prunes or d.pull or d.folds for d in duties):
         name = config.warm_start.aggregation.name
         return f"warm_start.aggregation: privacy.examples has no proof for '{name}'; choose fedavg"
     return None

@@ -149,6 +149,8 @@ def test_a_task_vector_is_as_noisy_as_its_budget_says(desk):
     ({"warm_start": {"score": True}}, r"does not cover warm_start\.score"),
     ({"warm_start": {"aggregation": {"name": "scaffold"}}}, "has no proof for 'scaffold'"),
     ({"warm_start": {"aggregation": {"name": "fedprox"}}}, "has no proof for 'fedprox'"),
+    ({"warm_start": {"aggregation": {"name": "rolora"}}}, "has no proof for 'rolora'"),
+    ({"warm_start": {"aggregation": {"name": "fedsa"}}}, "has no proof for 'fedsa'"),
 ])  # fmt: skip
 def test_what_would_tell_past_the_noise_is_refused(changes, said):
     with pytest.raises(FedloraError, match=said):
