@@ -56,7 +56,7 @@ for epsilon in BUDGETS:
     adapter = train(*job, protection=protection).adapters[-1]
     put(desk.objective, adapter)
     accuracy = desk.objective.score(desk.test)["accuracy"]
-    told = membership(desk.objective, adapter, desk.train, desk.test)
+    told = membership(desk.objective, adapter, desk.train, desk.test).chance
     noise = f"{protection.noise:.2f}" if protection else "none"
     out.add_row(
         "none" if epsilon is None else f"{epsilon:g}", noise, f"{accuracy:.3f}", f"{told:.2f}"

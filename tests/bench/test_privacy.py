@@ -6,7 +6,13 @@ import torch
 from fedlora.bench.trust import privacy
 from fedlora.bench.trust.privacy import PrivateCase, live_private, privacy_claims, private_cases
 from fedlora.client.client import Client
-from fedlora.evaluation.membership import losses, membership, pooled, vector_membership
+from fedlora.evaluation.membership import (
+    _told,
+    losses,
+    membership,
+    pooled,
+    vector_membership,
+)
 from fedlora.evaluation.reconstruction import likeness, match, reconstruct
 from fedlora.finetune.local import fresh, train
 from fedlora.finetune.objectives.contract import take
@@ -26,9 +32,31 @@ def test_an_adapter_that_learned_by_heart_gives_its_examples_away(desk):
     start = fresh(objective, 0)
     learned = train(objective, start, few, None, settings, 0).adapters[-1]
 
-    assert membership(objective, learned, few, desk.test) > 0.85
-    assert membership(objective, start, few, desk.test) < 0.65
+    told, guessed = (membership(objective, each, few, desk.test) for each in (learned, start))
+    assert told.chance > 0.85
+    assert guessed.chance < 0.65
+    assert told.surely > 0.3 > guessed.surely
     assert losses(objective, None, few).tolist() == losses(objective, start, few).tolist()
+
+
+def test_the_base_model_has_the_head_that_training_started_from():
+    desk = Client(small_config(lora={"head": True}), 0).desk(0)
+    start = fresh(desk.objective, 0)
+    before = losses(desk.objective, None, desk.test)
+    settings = small_config(finetune={"epochs": 2, "learning_rate": 0.1}).finetune
+    learned = train(desk.objective, start, desk.train, None, settings, 0).adapters[-1]
+
+    after = losses(desk.objective, learned, desk.test)
+
+    assert losses(desk.objective, None, desk.test).tolist() == before.tolist() != after.tolist()
+
+
+def test_members_that_surely_stand_out_are_counted_where_hardly_any_other_does():
+    others = torch.linspace(0, 1, 200)
+    members = torch.cat([torch.full((30,), 0.5), torch.full((10,), 2.0)])
+    assert _told(members, others).surely == 0.25
+    assert _told(others, others).surely == pytest.approx(0.01)
+    assert _told(torch.arange(40.0), torch.arange(40.0)).surely == pytest.approx(0.05)
 
 
 def test_a_reconstruction_has_the_features_that_were_sent(desk):
@@ -54,9 +82,9 @@ def test_a_mean_of_few_features_gives_its_examples_away_unless_it_is_noisy(desk)
     known, others = rest.chunk(2)
 
     assert torch.allclose(members.mean(0), vector, atol=1e-5)
-    assert vector_membership(vector, members, others, known) > 0.75
+    assert vector_membership(vector, members, others, known).chance > 0.75
     noise = torch.randn(40, len(vector), generator=torch.Generator().manual_seed(0))
-    told = [vector_membership(vector + 10 * n, members, others, known) for n in noise]
+    told = [vector_membership(vector + 10 * n, members, others, known).chance for n in noise]
     assert sum(told) / len(told) == pytest.approx(0.5, abs=0.05)
     assert pooled(desk.objective, few, 4.0).norm(dim=1).max() <= 4.0 + 1e-4
 

@@ -18,7 +18,7 @@ from fedlora.bench.claims import Sense, interval_claim
 from fedlora.client.client import Client
 from fedlora.client.desk import Desk
 from fedlora.config import RunConfig, from_dict
-from fedlora.evaluation.membership import membership, pooled, vector_membership
+from fedlora.evaluation.membership import Told, membership, pooled, vector_membership
 from fedlora.evaluation.reconstruction import likeness, match, reconstruct
 from fedlora.finetune.objectives import Rows
 from fedlora.finetune.objectives.contract import take
@@ -184,11 +184,14 @@ def live_private(case: PrivateCase) -> Row:
             for each in known
         ]
         start = _start(config, folder)
-    row["membership"] = mean(
+    told = [
         membership(each.desk.objective, each.adapter, each.desk.train, each.desk.test)
         for each in victims
-    )
-    row["vector_membership"] = mean(_vector_told(config, each) for each in victims)
+    ]
+    vectors = [_vector_told(config, each) for each in victims]
+    for name, found in (("membership", told), ("vector_membership", vectors)):
+        row[name] = mean(each.chance for each in found)
+        row[f"{name}_surely"] = mean(each.surely for each in found)
     return row | (_images(config, victims, start, case.seed) if case.family == "vision" else {})
 
 
@@ -214,7 +217,7 @@ def _worth(case: PrivateCase, table: Sequence[Row]) -> Row:
     }
 
 
-def _vector_told(config: RunConfig, victim: Victim) -> float:
+def _vector_told(config: RunConfig, victim: Victim) -> Told:
     """By an attacker who knows half of the client's examples that it was not made from."""
     budget = config.privacy.task_vector if config.privacy else None
     clip = budget.clip if budget else math.inf
