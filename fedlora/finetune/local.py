@@ -18,7 +18,14 @@ from fedlora.finetune.job import Job, Trained
 from fedlora.finetune.lower_blocks import replay
 from fedlora.finetune.objectives import Objective, Rows
 from fedlora.finetune.objectives.contract import take
-from fedlora.finetune.private import Protection, draws, noisy_gradient
+from fedlora.finetune.per_example import MixedRowsError, gradients_of_each
+from fedlora.finetune.private import (
+    Gradients,
+    Protection,
+    draws,
+    noisy_gradient,
+    one_by_one,
+)
 
 
 def train(
@@ -53,7 +60,12 @@ def train(
         optimizer = torch.optim.AdamW(trained, lr=rate, weight_decay=decay)
         schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, job.steps)
         descend = partial(_descend, job, penalty)
-        epochs = _private(job, descend, trained) if protection else _plain(course, descend, trained)
+        if protection:
+            alone = one_by_one(descend, trained)
+            own = alone if guide or penalty else partial(_of_each, job, trained, alone)
+            epochs = _private(job, own, trained)
+        else:
+            epochs = _plain(course, descend, trained)
         for epoch in epochs:
             losses = []
             for loss in epoch:
@@ -82,7 +94,7 @@ def _plain(
 
 
 def _private(
-    job: Job, descend: Callable[[Rows], Tensor], trained: list[nn.Parameter]
+    job: Job, gradients: Gradients, trained: list[nn.Parameter]
 ) -> Iterator[Iterator[Tensor]]:
     """As `_plain`, with examples drawn by chance, each clipped, and noise on their sum."""
     protection, batch = job.protection, min(job.settings.batch_size, job.examples)
@@ -91,9 +103,19 @@ def _private(
     steps = job.steps // job.settings.epochs
     while True:
         yield (
-            noisy_gradient(descend, trained, job.rows, index, batch, protection, chance)
+            noisy_gradient(gradients, trained, job.rows, index, batch, protection, chance)
             for index in draws(job.examples, batch, steps, chance)
         )
+
+
+def _of_each(
+    job: Job, trained: list[nn.Parameter], alone: Gradients, rows: Rows
+) -> tuple[Tensor, list[Tensor]]:
+    """Gradients from one pass, or `alone` where the model mixes rows."""
+    try:
+        return gradients_of_each(job.objective, trained, rows)
+    except MixedRowsError:
+        return alone(rows)
 
 
 def _descend(job: Job, penalty: Callable[[], Tensor | None] | None, batch: Rows) -> Tensor:

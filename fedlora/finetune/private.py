@@ -12,6 +12,13 @@ from fedlora.finetune.objectives.contract import take
 from fedlora.privacy.chance import noise_generator
 
 
+AT_ONCE = 32
+"""Examples whose gradients are held at a time."""
+
+Gradients = Callable[[Rows], tuple[Tensor, list[Tensor]]]
+"""Losses (n,) of n examples, and of each trained parameter the gradients (n, ...) of them."""
+
+
 @dataclass(frozen=True)
 class Protection:
     """How one client's training is made noisy.
@@ -39,7 +46,7 @@ def draws(count: int, batch: int, steps: int, generator: torch.Generator) -> lis
 
 
 def noisy_gradient(
-    descend: Callable[[Rows], Tensor],
+    gradients: Gradients,
     trained: Sequence[nn.Parameter],
     rows: Rows,
     index: Tensor,
@@ -50,7 +57,7 @@ def noisy_gradient(
     """Leave in the parameters the noisy mean of their examples' clipped gradients.
 
     Args:
-        descend: leaves the gradient of the loss of given rows in the parameters; gives the loss.
+        gradients: gives those of each of a few examples.
         trained: the parameters.
         rows: n examples.
         index: those that take part in the step, perhaps none.
@@ -62,13 +69,30 @@ def noisy_gradient(
         The mean loss, a scalar; zero where nobody takes part.
     """
     sums, losses = [torch.zeros_like(parameter) for parameter in trained], []
-    for example in index.unsqueeze(1):
-        losses.append(descend(take(rows, example)))
-        grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in trained]
-        norm = torch.linalg.vector_norm(torch.stack([grad.norm() for grad in grads]))
-        share = (protection.clip / norm.clamp_min(1e-12)).clamp_max(1.0)
-        sums = [total + share * grad for total, grad in zip(sums, grads, strict=True)]
+    for few in index.split(AT_ONCE) if len(index) else ():
+        loss, each = gradients(take(rows, few))
+        losses.append(loss)
+        norms = torch.stack([g.flatten(1).norm(dim=1) for g in each]).norm(dim=0)
+        shares = (protection.clip / norms.clamp_min(1e-12)).clamp_max(1.0)
+        clipped = (torch.tensordot(shares.to(g), g, 1) for g in each)
+        sums = [total + own for total, own in zip(sums, clipped, strict=True)]
     for parameter, total in zip(trained, sums, strict=True):
         drawn = torch.randn(total.shape, generator=generator).to(total)
         parameter.grad = (total + protection.clip * protection.noise * drawn) / expected
-    return torch.stack(losses).mean() if losses else torch.zeros(())
+    return torch.cat(losses).mean() if losses else torch.zeros(())
+
+
+def one_by_one(descend: Callable[[Rows], Tensor], trained: Sequence[nn.Parameter]) -> Gradients:
+    """Gradients from a pass for each example.
+
+    descend: leaves the gradient of the loss of given rows in the parameters; gives the loss.
+    """
+
+    def gradients(rows: Rows) -> tuple[Tensor, list[Tensor]]:
+        losses, found = [], []
+        for example in torch.arange(len(next(iter(rows.values())))).unsqueeze(1):
+            losses.append(descend(take(rows, example)))
+            found.append([torch.zeros_like(p) if p.grad is None else p.grad for p in trained])
+        return torch.stack(losses), [torch.stack(own) for own in zip(*found, strict=True)]
+
+    return gradients

@@ -8,7 +8,7 @@ from fedlora.client.protecting import protection_of, vector_of
 from fedlora.errors import FedloraError
 from fedlora.finetune.local import fresh, put, train
 from fedlora.finetune.objectives.contract import take
-from fedlora.finetune.private import Protection, draws, noisy_gradient
+from fedlora.finetune.private import Protection, draws, noisy_gradient, one_by_one
 from fedlora.finetune.task_vector import task_vector
 from fedlora.privacy.planning import planned
 from fedlora.server.federation import federate
@@ -58,13 +58,25 @@ def test_without_noise_an_unclipped_step_is_that_of_the_mean(desk):
     whole = descend(take(desk.train, index))
     expected = [p.grad.clone() for p in up]
     loss = noisy_gradient(
-        descend, up, desk.train, index, 4, Protection(1e9, 0.0, True), torch.Generator()
+        one_by_one(descend, up),
+        up,
+        desk.train,
+        index,
+        4,
+        Protection(1e9, 0.0, True),
+        torch.Generator(),
     )
     assert loss == pytest.approx(float(whole), rel=1e-5)
     assert all(torch.allclose(p.grad, e, atol=1e-7) for p, e in zip(up, expected, strict=True))
 
     noisy_gradient(
-        descend, up, desk.train, index, 4, Protection(1e-3, 0.0, True), torch.Generator()
+        one_by_one(descend, up),
+        up,
+        desk.train,
+        index,
+        4,
+        Protection(1e-3, 0.0, True),
+        torch.Generator(),
     )
     size = torch.linalg.vector_norm(torch.stack([p.grad.norm() for p in up]))
     assert 0 < size <= 1.001e-3  # four examples of a thousandth each, divided by four
@@ -74,7 +86,15 @@ def test_noise_is_there_even_where_nobody_takes_part(desk):
     up = [p for n, p in desk.objective.slot.by_name().items() if n.endswith(".up")]
     nobody = torch.empty(0, dtype=torch.int64)
     chance = torch.Generator().manual_seed(0)
-    noisy_gradient(lambda _: None, up, desk.train, nobody, 8, Protection(2.0, 3.0, True), chance)
+    noisy_gradient(
+        lambda _: pytest.fail("nobody"),
+        up,
+        desk.train,
+        nobody,
+        8,
+        Protection(2.0, 3.0, True),
+        chance,
+    )
     values = torch.cat([p.grad.flatten() for p in up])
     assert float(values.std()) == pytest.approx(2.0 * 3.0 / 8, rel=0.05)
 
