@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 
@@ -13,6 +14,7 @@ from fedlora.client.actions import ACTIONS
 from fedlora.client.desk import Desk, open_desk
 from fedlora.client.encoded_task import TaskCache, encode_task
 from fedlora.client.lessons import LESSONS, Answer
+from fedlora.client.released import Purpose, released
 from fedlora.client.siege import Siege
 from fedlora.client.workplace import Workplace
 from fedlora.config import RunConfig
@@ -73,8 +75,9 @@ class Client:
     """Every client of a run that lives in this process, on one frozen base model.
 
     An answer depends on the configuration, the seed, the client's index and the message alone,
-    never on what was answered before. Where many are trained at once, it depends on who else is
-    in the group as well, by rounding.
+    never on what was answered before, but for noise that no seed repeats: it is drawn once for
+    each purpose. Where many are trained at once, it depends on who else is in the group as well,
+    by rounding.
     """
 
     def __init__(self, config: RunConfig, seed: int) -> None:
@@ -92,6 +95,7 @@ class Client:
         room = (runtime.activation_cache << 20, runtime.activation_disk << 20)
         self.states = ActivationCache(self.slot, StateStore(*room, cache.folder() / STATES))
         self.scores: dict[str, tuple[str, dict[str, float]]] = {}
+        self.released = released(config, seed)
         self.trainer = Trainer(runtime.training, runtime.group, cache.folder() / MEMORY)
 
     def handle(self, client: int, frame: bytes) -> bytes:
@@ -103,14 +107,17 @@ class Client:
         if _asks_roster(frame):
             return encode(self._roster())
         place, message, action = self._receive(client, frame)
+        purpose = self.released.purpose(client, action, message)
+        if (before := self.released.before(purpose)) is not None:
+            return before
         if action not in LESSONS:
-            return encode(self._act(action, place, message))
+            return self._seal(purpose, self._act(action, place, message))
         jobs, answer = self._lesson(action, place, message)
         started = time.perf_counter()
         with span("training"):
             trained = [train(*job) for job in jobs]
         seconds = time.perf_counter() - started
-        return self._seal(client, answer(trained, seconds))
+        return self._seal_trained(purpose, client, answer(trained, seconds))
 
     def handle_many(self, requests: Sequence[Request]) -> list[Reply]:
         """Answer many requests, in their order; training is done as `runtime.training` says.
@@ -139,10 +146,15 @@ class Client:
         try:
             if _asks_roster(request.frame):
                 return Reply(request.client, encode(self._roster()))
-            place, message, action = self._receive(request.client, request.frame)
+            client = request.client
+            place, message, action = self._receive(client, request.frame)
+            purpose = self.released.purpose(client, action, message)
+            if (before := self.released.before(purpose)) is not None:
+                return Reply(client, before)
             if action in LESSONS:
-                return _Pupil(request, *self._lesson(action, place, message), self._seal)
-            return Reply(request.client, encode(self._act(action, place, message)))
+                lesson = self._lesson(action, place, message)
+                return _Pupil(request, *lesson, partial(self._seal_trained, purpose))
+            return Reply(client, self._seal(purpose, self._act(action, place, message)))
         except Exception as error:  # noqa: BLE001 - a fault in one client's data or code
             return lost(request, error)
 
@@ -170,9 +182,13 @@ class Client:
             return self.siege.lesson(action, place, message, self.place)
         return LESSONS[action](place, message)
 
-    def _seal(self, client: int, answer: Message) -> bytes:
+    def _seal(self, purpose: Purpose | None, answer: Message) -> bytes:
+        """What leaves a client."""
+        return self.released.keep(purpose, encode(answer))
+
+    def _seal_trained(self, purpose: Purpose | None, client: int, answer: Message) -> bytes:
         """What leaves a client that has trained."""
-        frame = encode(answer)
+        frame = self._seal(purpose, answer)
         if self.siege and client in self.siege.clients:
             return self.siege.attack.frame(frame)
         return frame

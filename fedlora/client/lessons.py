@@ -9,7 +9,7 @@ from fedlora import seeding
 from fedlora.adapter import LoraAdapter
 from fedlora.client.protecting import keeps_scores, protection_of
 from fedlora.client.trial import score
-from fedlora.client.tuition import begin, integer
+from fedlora.client.tuition import begin, planned_round
 from fedlora.client.workplace import Workplace
 from fedlora.finetune.job import Job, Trained
 from fedlora.finetune.local import fresh
@@ -66,7 +66,7 @@ def finetune(place: Workplace, message: Message) -> tuple[list[Job], Answer]:
 
 def grow(place: Workplace, message: Message) -> tuple[list[Job], Answer]:
     """One round of growth: train what was generated for this client's task a little."""
-    seed = place.purpose("growth", integer(message, "round"))
+    seed = place.purpose("growth", planned_round(message, place.config.growth.rounds))
 
     def answer(trained: Sequence[Trained], seconds: float) -> Message:
         tensors = place.write({"trained": trained[-1].adapters[-1]})

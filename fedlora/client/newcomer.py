@@ -1,5 +1,6 @@
 """A newcomer without a seat in a run: it describes its task, and leaves with an adapter."""
 
+from functools import cached_property
 from pathlib import Path
 
 from fedlora.adapter import AdapterSpec, LoraAdapter, peft_folder
@@ -53,13 +54,17 @@ class Newcomer:
         message = decode(frame, limit)
         action = message.meta.get("action")
         if action == "describe":
-            return encode(self._describe())
+            return self._description
         if action == "take":
             return encode(self._take(message))
         raise FedloraError(f"message asks for '{action!a:.40}': a newcomer describes and takes")
 
-    def _describe(self) -> Message:
-        """The same words as of a run's own clients, less what would tell them apart."""
+    @cached_property
+    def _description(self) -> bytes:
+        """The same words as of a run's own clients, less what would tell them apart.
+
+        Said again as they were: noise is drawn once.
+        """
         objective = self._task.objective
         vector = vector_of(self._config, objective, self._task.describing, self._seed)
         meta: dict[str, JSON] = {
@@ -67,7 +72,7 @@ class Newcomer:
             "spec": self._spec().to_json(),
             "labels": list(objective.label_names) if objective.head() else [],
         }
-        return Message("task_vector", {"vector": vector}, meta)
+        return encode(Message("task_vector", {"vector": vector}, meta))
 
     def _take(self, message: Message) -> Message:
         """Keep the adapter as a PEFT folder, and say what it is worth beside none."""

@@ -130,7 +130,7 @@ def begin(place: Workplace, message: Message) -> Tuition:
         FedloraError: the message lacks something, or what was kept is gone.
     """
     method: Aggregator = place.config.warm_start.aggregation.build()
-    round = integer(message, "round")
+    round = planned_round(message, place.config.warm_start.rounds)
     duty = method.duty(round)
     memory, since = None, 0
     if duty.remembers or place.codec.relative or place.codec_up.feedback:
@@ -254,3 +254,15 @@ def integer(message: Message, key: str) -> int:
     if not isinstance(value, int):
         raise FedloraError(f"message lacks the number '{key}'")
     return value
+
+
+def planned_round(message: Message, rounds: int) -> int:
+    """The round of a message, one of those that the run has; privacy is planned for no more.
+
+    Raises:
+        FedloraError: it is none of them.
+    """
+    round = integer(message, "round")
+    if not 1 <= round <= rounds:
+        raise FedloraError(f"message asks for round {round}, but the run has {rounds} of them")
+    return round

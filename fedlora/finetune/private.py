@@ -11,7 +11,6 @@ from fedlora.finetune.objectives import Rows
 from fedlora.finetune.objectives.contract import take
 from fedlora.privacy.chance import noise_generator
 
-
 AT_ONCE = 32
 """Examples whose gradients are held at a time."""
 

@@ -90,7 +90,10 @@ def start_client(config: str, seed: int) -> "Client | StreamClient":
     with spans.span("import"):
         from fedlora.client.opening import open_clients
 
-    return open_clients(_followed(config), seed)
+    followed = _followed(config)
+    if seed not in followed.seeds:
+        raise FedloraError(f"the server asks for seed {seed}, which its configuration has not")
+    return open_clients(followed, seed)
 
 
 @lru_cache(maxsize=1)

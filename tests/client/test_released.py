@@ -1,0 +1,91 @@
+"""A budget pays for one answer to each question of the plan, however often it is asked."""
+
+import pytest
+
+from fedlora.bench.deploy.newcomers import newcomer_data
+from fedlora.client import released
+from fedlora.client.client import Client
+from fedlora.client.newcomer import Newcomer
+from fedlora.config import RunConfig
+from fedlora.errors import FedloraError
+from fedlora.runtime.answering import start_client
+from fedlora.wire.exchange import Request
+from fedlora.wire.message import Message, decode, encode
+from tests.conftest import small_config
+
+PRIVATE = {"examples": {"epsilon": 8.0}, "task_vector": {"epsilon": 8.0}}
+
+
+def in_deployment(**changes) -> RunConfig:
+    return small_config(
+        runtime={"name": "deployment"}, task_vector={"features": ["pooled"]}, **changes
+    )
+
+
+def asking(action: str, **meta) -> bytes:
+    return encode(Message("train", {}, {"action": action, **meta}))
+
+
+@pytest.fixture
+def client(monkeypatch):
+    monkeypatch.setattr(released, "_OF_RUNS", {})
+    return Client(in_deployment(privacy=PRIVATE), 0)
+
+
+def test_noise_is_drawn_once_for_a_purpose(client):
+    vector = client.handle(0, asking("describe"))
+    assert client.handle(0, asking("describe", again=1)) == vector
+    assert client.handle(1, asking("describe")) != vector
+
+    first = client.handle(0, asking("warm_up", round=1))
+    start = decode(first, 1 << 30).tensors["adapter.trained"]
+    second = encode(Message("train", {"adapter.start": start}, {"action": "warm_up", "round": 1}))
+    assert client.handle(0, second) == first
+    assert client.handle(0, asking("warm_up", round=2)) != first
+
+    many = [Request(2, asking("finetune")), Request(2, asking("finetune", again=1))]
+    one, other = client.handle_many(many)
+    assert one.frame == other.frame is not None
+    assert client.handle(2, asking("finetune")) == one.frame
+
+
+def test_what_was_said_stays_said_while_the_process_lives(client):
+    vector = client.handle(0, asking("describe"))
+    anew = Client(client.config, 0)
+    assert anew.handle(0, asking("describe")) == vector
+    assert Client(client.config, 1).handle(0, asking("describe")) != vector
+
+
+def test_without_a_budget_clients_answer_what_they_are_asked():
+    plain = Client(in_deployment(), 0)
+    one, other = (plain.handle(0, asking("warm_up", round=r)) for r in (1, 2))
+    assert one != other
+    assert not plain.released.frames
+    simulated = Client(small_config(privacy={"examples": {}}), 0)
+    simulated.handle(0, asking("warm_up", round=1))
+    assert not simulated.released.frames
+
+
+@pytest.mark.parametrize(("action", "round"), [
+    ("warm_up", 3), ("warm_up", 0), ("warm_up", -1), ("warm_up", 10**9), ("grow", 1),
+])  # fmt: skip
+def test_rounds_that_the_run_has_not_are_refused(client, action, round):
+    with pytest.raises(
+        FedloraError, match=r"asks for round .*but the run has [20] of them"
+    ) as told:
+        client.handle(0, asking(action, round=round))
+    assert "\n" not in str(told.value)
+    assert len(str(told.value)) < 120
+
+
+def test_seeds_that_the_run_has_not_are_refused():
+    text = in_deployment(privacy=PRIVATE).model_dump_json()
+    assert start_client(text, 0).seed == 0
+    with pytest.raises(FedloraError, match="asks for seed 1, which its configuration has not"):
+        start_client(text, 1)
+
+
+def test_a_newcomer_describes_its_task_once(tmp_path):
+    data = newcomer_data(tmp_path / "mine")
+    newcomer = Newcomer(in_deployment(privacy=PRIVATE), 0, tmp_path / "out", data)
+    assert newcomer.handle(0, asking("describe")) == newcomer.handle(0, asking("describe", again=1))
