@@ -32,7 +32,10 @@ def spent(config: RunConfig, seeds: Sequence[tuple[Lines, Lines]]) -> list[dict[
     seeds: of each that is finished, the lines of its metrics and of what was lost.
 
     Returns:
-        One entry for each budget: what it protects, epsilon, delta, and the budget's epsilon.
+        One entry for each budget: what it protects, epsilon, delta, and the budget's epsilon. Where
+        adapters and task vectors have one each, another tells what an example has spent on both,
+        the sum of epsilons and of deltas (basic composition, Dwork and Roth 2014, theorem 3.16,
+        doi 10.1561/0400000042): whoever sees both, or what is generated from both, is bound by it.
     """
     privacy = config.privacy
     if privacy is None:
@@ -48,7 +51,7 @@ def spent(config: RunConfig, seeds: Sequence[tuple[Lines, Lines]]) -> list[dict[
         noise = noise_multiplier(privacy.clients, [Steps(1.0, rounds * len(config.seeds))])
         used = epsilon(noise, [Steps(1.0, rounds * len(seeds))], privacy.clients.delta)
         found.append((privacy.clients, used))
-    return [
+    told: list[dict[str, Any]] = [
         {
             "protects": budget.key.removeprefix("privacy."),
             "epsilon": used,
@@ -57,6 +60,10 @@ def spent(config: RunConfig, seeds: Sequence[tuple[Lines, Lines]]) -> list[dict[
         }
         for budget, used in found
     ]
+    if privacy.examples and privacy.task_vector:
+        sums = {key: told[0][key] + told[1][key] for key in ("epsilon", "delta", "budget")}
+        told.insert(2, {"protects": "together", **sums})
+    return told
 
 
 def _of_examples(

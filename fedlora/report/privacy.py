@@ -5,6 +5,7 @@ from fedlora.report.run_folder import RunFolder
 NAMES = {
     "examples": "Privacy of an example in adapters",
     "task_vector": "Privacy of an example in task vectors",
+    "together": "Privacy of an example in both together",
     "clients": "Privacy of a client in the rounds",
 }
 

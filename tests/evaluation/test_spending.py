@@ -73,10 +73,12 @@ def test_seeds_share_a_budget_and_one_that_is_finished_has_spent_its_part():
     noise = noise_multiplier(both.privacy.examples, planned(both, EXAMPLES))
     seed = ([line | {"noise": noise} for line in ALWAYS], [])
     first, second = spent(both, [seed]), spent(both, [seed, seed])
-    assert [x["protects"] for x in second] == ["examples", "task_vector"]
+    assert [x["protects"] for x in second] == ["examples", "task_vector", "together"]
     assert second[0]["epsilon"] == pytest.approx(4.0, rel=0.02)
     assert second[1]["epsilon"] == pytest.approx(2.0)
     assert all(a["epsilon"] < 0.8 * b["epsilon"] for a, b in zip(first, second, strict=True))
+    for key, budget in (("epsilon", second[0]["epsilon"] + 2.0), ("budget", 6.0), ("delta", 2e-5)):
+        assert second[2][key] == pytest.approx(budget)
 
 
 def test_rounds_that_shield_clients_spend_by_their_number():

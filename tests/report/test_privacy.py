@@ -8,6 +8,7 @@ from tests.report.test_terminal import printed
 
 SPENT = [
     {"protects": "examples", "epsilon": 7.914, "delta": 1e-5, "budget": 8.0},
+    {"protects": "together", "epsilon": 9.9, "delta": 2e-5, "budget": 10.0},
     {"protects": "clients", "epsilon": 3.2, "delta": 1e-6, "budget": 4.0},
 ]
 
@@ -21,6 +22,8 @@ def test_what_was_spent_is_told_everywhere(run):
     for text in (page, terminal):
         assert "Privacy of an example in adapters" in text
         assert "epsilon 7.91 of 8 at delta 1e-05" in text
+        assert "Privacy of an example in both together" in text
+        assert "epsilon 9.9 of 10 at delta 2e-05" in text
         assert "epsilon 3.2 of 4 at delta 1e-06" in text
     assert as_json(run)["privacy"] == SPENT
 
