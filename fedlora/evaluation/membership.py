@@ -45,8 +45,8 @@ def membership(objective: Objective, adapter: LoraAdapter, members: Rows, others
         found = losses(objective, adapter, rows)
         signs.append(torch.stack([-found, losses(objective, None, rows) - found]))
     mine, theirs = signs
-    found = [_told(own, other) for own, other in zip(mine, theirs, strict=True)]
-    return Told(*map(max, zip(*found, strict=True)))
+    told = [_told(own, other) for own, other in zip(mine, theirs, strict=True)]
+    return Told(*map(max, zip(*told, strict=True)))
 
 
 def vector_membership(vector: Tensor, members: Tensor, others: Tensor, known: Tensor) -> Told:

@@ -4,8 +4,15 @@ import pytest
 import torch
 
 from fedlora.bench.trust import privacy
-from fedlora.bench.trust.privacy import PrivateCase, live_private, privacy_claims, private_cases
+from fedlora.bench.trust.privacy import (
+    FIXED,
+    PrivateCase,
+    live_private,
+    privacy_claims,
+    private_cases,
+)
 from fedlora.client.client import Client
+from fedlora.client.protecting import protection_of
 from fedlora.evaluation.membership import (
     _told,
     losses,
@@ -17,6 +24,7 @@ from fedlora.evaluation.reconstruction import likeness, match, reconstruct
 from fedlora.finetune.local import fresh, train
 from fedlora.finetune.objectives.contract import take
 from fedlora.finetune.task_vector import task_vector
+from fedlora.results import Claim
 from tests.conftest import small_config
 
 
@@ -133,27 +141,59 @@ def test_a_federation_becomes_a_row(monkeypatch):
     assert 0 <= row["accuracy"] <= 1
     assert 0.2 < row["membership"] < 0.8
     assert 0.2 < row["vector_membership"] < 0.8
+    assert 0 <= min(row["membership_surely"], row["vector_membership_surely"]) <= 1
+    assert row["together"] == 16.0
     images = [row[f"{made}{whose}image"] for made in ("", "adapter_") for whose in ("", "other_")]
     assert all(-1 <= image <= 1 for image in images)
 
 
 def test_claims_compare_with_the_same_seed_unprotected():
+    levels = (
+        *((None, 0.8, 0.6), (FIXED, 0.79, 0.6)),
+        *((32.0, 0.78, 0.5), (8.0, 0.7, 0.5), (2.0, 0.4, 0.3)),
+    )
     rows = [
         {"family": "vision", "epsilon": e, "seed": s, "accuracy": a - 0.01 * s, "membership": m}
-        | {"vector_membership": m + 0.1, "image": m, "other_image": 0.3}
+        | {"base": 0.1 - 0.01 * s, "vector_membership": m + 0.1, "image": m, "other_image": 0.3}
         for s in (0, 1)
-        for e, a, m in ((None, 0.8, 0.6), (32.0, 0.78, 0.5), (8.0, 0.7, 0.5), (2.0, 0.4, 0.3))
+        for e, a, m in levels
     ]
     claims = privacy_claims(rows)
     assert [round(c.value, 6) for c in claims] == [
-        *(0.6, 0.7, 0.3),
+        *(70, 0.6, 0.7, 0.3),
+        1,
         *(2, 0.5, 0.6, 0.2),
         *(10, 0.5, 0.6, 0.2),
         *(40, 0.3, 0.4, 0),
     ]
-    assert [c.sense for c in claims] == [">="] * 3 + ["<="] * 12
+    assert [c.sense for c in claims] == [">="] * 4 + ["<="] * 13
     assert [c.met for c in claims[-4:]] == [False, True, True, True]
-    assert len({case.name for case in private_cases((0, 1, 2))}) == 36
+    assert len({case.name for case in private_cases((0, 1, 2))}) == 36 + 6
+
+
+def test_what_attacks_do_not_find_without_protection_proves_nothing_of_it():
+    seed = {"family": "text", "seed": 0, "base": 0.8, "vector_membership": 0.7}
+    rows = [
+        seed | {"epsilon": None, "accuracy": 0.81, "membership": 0.52},
+        seed | {"epsilon": 8.0, "accuracy": 0.8, "membership": 0.5},
+    ]
+    gained, found, by_vectors, lost, hidden, in_vectors = privacy_claims(rows)
+    assert [gained.met, found.met, by_vectors.met] == [False, False, True]
+    for claim, control in ((lost, gained), (hidden, found)):
+        assert (claim.value, claim.met, claim.low) == (None, None, None)
+        assert claim.reason.startswith("proves nothing: ")
+        assert control.what in claim.reason
+    assert in_vectors.value == 0.7
+    Claim.model_validate(hidden.model_dump())
+
+
+def test_a_row_without_noise_differs_from_protected_ones_by_noise_alone():
+    bare, fixed, noisy = (privacy.config_of(PrivateCase("text", e, 0)) for e in (None, FIXED, 8.0))
+    assert bare.privacy is None
+    assert fixed.privacy.task_vector is None
+    assert protection_of(fixed, 120).noise < 0.01 < 1 < protection_of(noisy, 120).noise
+    other = {"privacy": None}
+    assert fixed.model_copy(update=other) == noisy.model_copy(update=other)
 
 
 def test_whole_clients_are_protected_in_the_common_adapter(monkeypatch):
@@ -171,7 +211,8 @@ def test_whole_clients_are_protected_in_the_common_adapter(monkeypatch):
 
     row = live_private(PrivateCase(privacy.CLIENTS, 8.0, 0))
 
-    assert row.keys() == {"family", "epsilon", "seed", "accuracy", "base"}
+    assert row.keys() == {"family", "epsilon", "together", "seed", "accuracy", "base"}
+    assert row["together"] == 8.0
     others = [row | {"epsilon": e, "accuracy": 0.5} for e in (None, 32.0, 2.0)]
-    claims = privacy_claims([row | {"accuracy": 0.4}, *others])
-    assert [round(c.value, 6) for c in claims] == [0, 10, 0]
+    claims = privacy_claims([each | {"base": 0.1} for each in (row | {"accuracy": 0.4}, *others)])
+    assert [round(c.value, 6) for c in claims] == [40, 10, 0, 0]

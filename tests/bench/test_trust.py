@@ -374,10 +374,12 @@ def test_tables_are_means_over_seeds_and_count_a_shared_federation_once():
     assert (attacked["caught"], attacked["wronged"], attacked["backdoor"]) == (3, 1, 25.0)
 
     told = {"family": "text", "base": 0.25, "membership": 0.6}
+    lived = ((None, None, 0.9), (8.0, 16.0, 0.5), (8.0, 16.0, 0.7))
     plain, budget = privacy_table(
-        [told | {"epsilon": e, "accuracy": a} for e, a in ((None, 0.9), (8.0, 0.5), (8.0, 0.7))]
+        [told | {"epsilon": e, "together": both, "accuracy": a} for e, both, a in lived]
     )
     assert (plain["epsilon"], plain["seeds"], plain["image"]) == ("none", 1, None)
+    assert (plain["together"], budget["together"]) == (None, 16.0)
     assert (budget["accuracy"], budget["membership"]) == (pytest.approx(60.0), pytest.approx(0.6))
 
 

@@ -16,7 +16,9 @@ ATTACKS, PRIVACY = "attack table", "privacy table"
 _CASE = ("deal", "attack", "share", "defence")
 _TOLD = (
     "membership",
+    "membership_surely",
     "vector_membership",
+    "vector_membership_surely",
     "image",
     "other_image",
     "adapter_image",
@@ -56,7 +58,10 @@ def attack_table(rows: Sequence[Row]) -> list[Row]:
 
 
 def privacy_table(rows: Sequence[Row]) -> list[Row]:
-    """A row for each family and budget, means over seeds; an epsilon of "none" is no protection."""
+    """A row for each family and budget, means over seeds; an epsilon of "none" is no protection.
+
+    epsilon: of adapters, and of task vectors as much again; together: of what is made of both.
+    """
     found = []
     for family, epsilon in dict.fromkeys((row["family"], row["epsilon"]) for row in rows):
         own = [row for row in rows if (row["family"], row["epsilon"]) == (family, epsilon)]
@@ -65,6 +70,7 @@ def privacy_table(rows: Sequence[Row]) -> list[Row]:
             {
                 "family": family,
                 "epsilon": "none" if epsilon is None else epsilon,
+                "together": own[0]["together"],
                 "accuracy": over.mean,
                 "low": over.low,
                 "high": over.high,
