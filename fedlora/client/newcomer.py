@@ -89,6 +89,13 @@ class Newcomer:
             f"Generated for a newcomer by the run {self._config.name}. On {self._judged}"
             f" of its examples: {metric} {with_it[metric]:.3f}, {without[metric]:.3f} without it."
         )
+        foreign = message.meta.get("foreign")
+        if isinstance(foreign, float):
+            facts += (
+                f" The task lies {foreign:.1f} times as far from the bank's tasks as any of these"
+                " from the others, so that this adapter was not made for it: it is that of the"
+                " nearest task, or the warm start of all."
+            )
         peft_folder.save(adapter, self._out, base.reference, base.task_type, facts)
         values: dict[str, JSON] = {"base": {**without}, "generated": {**with_it}}
         return Message("evaluation", {}, {"values": values})

@@ -9,6 +9,7 @@ from fedlora.config import GeneratorPart
 from fedlora.generators import store
 from fedlora.generators.contract import Generator
 from fedlora.pipeline.workshop import Workshop
+from fedlora.server.in_service import keep_guard
 from fedlora.server.observer import Observer
 
 STEPS = 100  # of a progress bar
@@ -49,7 +50,7 @@ def train_generator(
     observer.phase(f"learn {part.name}", STEPS)
     generator: Generator = part.build()
     seen = generator.sees(bank.conditions, workshop.config.task_vector.prompts)
-    bank = replace(bank, conditions=seen)
+    taught = replace(bank, conditions=seen)
     done, started = 0, time.perf_counter()
 
     def progress(losses: Mapping[str, float]) -> None:
@@ -59,7 +60,7 @@ def train_generator(
         done = int(share * STEPS)
 
     generator.fit(
-        bank,
+        taught,
         seed=seeding.derive(workshop.seed, "generator", part.name),
         workdir=workshop.folder / "checkpoints" / part.name,
         progress=progress,
@@ -67,6 +68,7 @@ def train_generator(
     if alarm := generator.alarm():
         observer.note(alarm)
     generator.save(workshop.generator_folder)
+    keep_guard(workshop.config, workshop.folder, bank, None)
     return Learned(
         generator=part.name,
         tasks=len(set(bank.tasks)),

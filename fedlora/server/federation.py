@@ -19,7 +19,7 @@ from fedlora.server.describing import describe
 from fedlora.server.export import export
 from fedlora.server.growing import grow, starts
 from fedlora.server.hardening import hardened
-from fedlora.server.in_service import keep_in_service, method_in_service
+from fedlora.server.in_service import keep_guard, keep_in_service, method_in_service
 from fedlora.server.journal import Journal
 from fedlora.server.judging import judge
 from fedlora.server.learning import digest, learn
@@ -82,6 +82,7 @@ def _live(context: ServerContext) -> Bank:
         learned["grown"] = grown
     serving = method_in_service(context.config, chosen)
     keep_in_service(context.folder, serving, learned.get(serving))
+    keep_guard(context.config, context.folder, known, start)
     arriving = [seat for seat in context.seats if seat.role == "newcomer"]
     newcomers = describe(context, "arrive", arriving) if arriving else []
     candidates = make_candidates(context, learned, start, newcomers) if newcomers else {}

@@ -12,12 +12,10 @@ from fedlora.adapter.place import check_place
 from fedlora.backbone import open_slot
 from fedlora.config import RunConfig
 from fedlora.errors import FedloraError
-from fedlora.generators.contract import Generator
-from fedlora.generators.saved import load_generator
 from fedlora.run_folder import seed_folder
 from fedlora.server.context import ENVELOPE_BYTES
 from fedlora.server.describing import MOST_VALUES
-from fedlora.server.in_service import folder_in_service
+from fedlora.server.in_service import folder_in_service, open_service
 from fedlora.server.screening import screen
 from fedlora.server.serving import value_of
 from fedlora.wire.message import Message, decode, encode
@@ -36,12 +34,12 @@ class Standing:
         Raises:
             FedloraError: the run has no generator yet.
         """
-        learned = folder_in_service(config, seed_folder(folder, seed))
-        if not learned.is_dir():
+        own = seed_folder(folder, seed)
+        if not folder_in_service(config, own).is_dir():
             raise FedloraError(
                 f"{folder}: has learned no generator for seed {seed}; finish the run"
             )
-        self._generator: Generator = load_generator(learned)
+        self._service = open_service(config, own)
         self._config, self._seed = config, seed
         self._codec: Any = config.codec.build()
         device = config.runtime.device
@@ -66,13 +64,11 @@ class Standing:
         if not 1 <= len(vector) <= MOST_VALUES:
             raise FedloraError(f"task vector of more than {MOST_VALUES} values")
         seed = seeding.derive(self._seed, "sample")
-        asked = self._generator.sees(vector[None], self._config.task_vector.prompts)
-        rank = self._config.lora.rank
-        (adapter,) = self._generator.sample(asked, seed=seed, rank=rank)
+        (adapter,), foreign = self._service.serve(vector, seed=seed, rank=self._config.lora.rank)
         check_place(spec, adapter.spec)
         screen(adapter, adapter.spec, self._config.rounds.max_norm)
         tensors = {"adapter.generated": self._codec.encode(adapter)}
-        return encode(Message("adapter", tensors, {"action": "take"}))
+        return encode(Message("adapter", tensors, {"action": "take", "foreign": foreign}))
 
     def worth(self, answer: bytes) -> dict[str, float]:
         """What a newcomer says the base model and its adapter reach on its own test examples.

@@ -18,7 +18,7 @@ from fedlora.generators.saved import load_generator
 from fedlora.pipeline.experiment import settings
 from fedlora.pipeline.experiment.run import CONFIG, FINAL
 from fedlora.pipeline.workshop import is_workshop
-from fedlora.server.in_service import folder_in_service
+from fedlora.server.in_service import open_service
 
 
 def is_experiment(folder: Path) -> bool:
@@ -66,7 +66,7 @@ def _of_run(folder: Path) -> Generator:
             " use fedlora generate --data or --task-vector"
         )
     own = folder if is_workshop(folder) else run_folder.seed_folder(folder, config.seeds[0])
-    return load_generator(folder_in_service(config, own))
+    return open_service(config, own).generator
 
 
 def generate(generator: Generator, encoder: TextEncoder, texts: Sequence[str]) -> LoraAdapter:

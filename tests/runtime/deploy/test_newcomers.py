@@ -37,7 +37,7 @@ def test_a_newcomer_sends_its_vector_and_leaves_with_the_generators_adapter(met)
 
     assert set(worth) == {"base", "generated"}
     adapter = peft_folder.load(out, newcomer.base)
-    (made,) = standing._generator.sample(sent.tensors["vector"][None], seed=0)
+    (made,) = standing._service.generator.sample(sent.tensors["vector"][None], seed=0)
     assert torch.allclose(adapter.flatten(), made.flatten())
     told = [f"{worth[method]:.3f}" for method in ("generated", "base")]
     assert f"accuracy {told[0]}, {told[1]} without it" in (out / "README.md").read_text()
