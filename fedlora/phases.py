@@ -8,6 +8,7 @@ PHASES = (
     "finetune",
     "vouch",
     "generator",
+    "trial",
     "arrive",
     "adopt",
     "evaluate",

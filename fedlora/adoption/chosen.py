@@ -1,4 +1,4 @@
-"""Whichever method foretells the bank's own tasks best, each left out in turn."""
+"""Whichever method serves the bank's own tasks best, each left out in turn."""
 
 from typing import Literal
 
@@ -28,7 +28,8 @@ class ChosenConfig(Section):
 class Chosen(Policy):
     """The newcomer gets the adapter of one method, which a trial on the bank has chosen.
 
-    The trial is the server's, before it serves, and needs no client: see `fedlora.server.trial`.
+    The trial is the server's, before it serves; the bank's clients try what each method makes for
+    their tasks: see `fedlora.server.trial`.
     """
 
     Config = ChosenConfig

@@ -7,6 +7,7 @@ import torch
 
 from fedlora.adapter import AdapterSpec, LoraAdapter
 from fedlora.adapter.parts import WHOLE, Parts
+from fedlora.adoption.chosen import CHOSEN as TRIAL
 from fedlora.adoption.contract import Policy
 from fedlora.aggregation.contract import FOLD, Aggregator, State
 from fedlora.config import RunConfig
@@ -38,7 +39,7 @@ class BytesPlan:
         return self._weigh((self.config.codec_up or self.config.codec).build(), rank, parts)
 
     def training(self) -> int:
-        """Bytes of the warm start, of growth, of fine-tuning and of what peers try, both ways."""
+        """Bytes of the warm start, of growth, of fine-tuning and of what is tried, both ways."""
         config = self.config
         grown = len(self.ranks) * config.growth.rounds * (self.down() + self.up())
         samples = min(config.finetune.checkpoints, config.finetune.epochs) * config.finetune.repeats
@@ -50,11 +51,13 @@ class BytesPlan:
         return warm + grown + tuned + self._tried()
 
     def _tried(self) -> int:
-        """Bytes of the adapters that peers try before they enter the bank."""
-        screening = self.config.screening
-        if not screening.enabled or not screening.least <= len(self.ranks) <= screening.most:
-            return 0
-        return screening.peers * sum(map(self.down, self.ranks))
+        """Bytes of the adapters that peers try before they enter the bank, and of the trial's."""
+        screening, config = self.config.screening, self.config
+        compared = screening.enabled and screening.least <= len(self.ranks) <= screening.most
+        policies = [way.policy for way in (config.adoption, *config.evaluation.adoptions)]
+        methods = [policy.build().methods for policy in policies if policy.name == TRIAL]
+        each = (screening.peers if compared else 0) + len(methods[0] if methods else ())
+        return each * sum(map(self.down, self.ranks))
 
     def serving(self) -> int:
         """Bytes of what newcomers get, and of what they give back."""

@@ -8,7 +8,7 @@ from fedlora.client.adopting import settle
 from fedlora.client.desk import Desk
 from fedlora.client.protecting import vector_of
 from fedlora.client.trial import local_methods, score
-from fedlora.client.vouching import vouch
+from fedlora.client.vouching import attempt, vouch
 from fedlora.client.workplace import Workplace
 from fedlora.config import AdoptionConfig, RunConfig
 from fedlora.errors import FedloraError
@@ -102,4 +102,5 @@ ACTIONS: dict[str, Callable[[Workplace, Message], Message]] = {
     "adopt": adopt,
     "evaluate": evaluate,
     "vouch": vouch,
+    "try": attempt,
 }

@@ -1,4 +1,4 @@
-"""Trying what other clients have made, before it counts."""
+"""Trying adapters on examples of one's own, before they count or serve."""
 
 from fedlora.client.trial import score
 from fedlora.client.workplace import Workplace
@@ -8,15 +8,31 @@ from fedlora.spans import span
 from fedlora.wire.message import JSON, Message
 
 
-@span("evaluation")
 def vouch(place: Workplace, message: Message) -> Message:
-    """Say what adapters, and the base model, reach on the client's own validation examples.
+    """Say what others' adapters reach on the client's own validation examples; as `attempt`.
 
     Raises:
         FedloraError: the run asks no client for that.
     """
     if not place.config.screening.peers:
         raise FedloraError("message asks to try adapters; screening.peers is 0 in this run")
+    return _scores(place, message)
+
+
+def attempt(place: Workplace, message: Message) -> Message:
+    """Say what is worth how much of what generators make for the client's own task.
+
+    Raises:
+        FedloraError: the run holds no trial.
+    """
+    if not place.config.holds_trial:
+        raise FedloraError("message asks to try adapters; the run's adoption holds no trial")
+    return _scores(place, message)
+
+
+@span("evaluation")
+def _scores(place: Workplace, message: Message) -> Message:
+    """Scores of every adapter of a message, and of the base model."""
     desk = place.desk
     put(desk.objective, fresh(desk.objective, place.seed))  # `up` is zero: the base model
     values: dict[str, JSON] = {"base": desk.objective.score(desk.validation)}

@@ -68,6 +68,12 @@ class RunConfig(Section):
         return self.model_copy(update={"lora": self.lora.model_copy(update={"rank": rank})})
 
     @property
+    def holds_trial(self) -> bool:
+        """Whether the bank's own trial chooses who serves."""
+        ways = (self.adoption, *self.evaluation.adoptions)
+        return any(way.policy.name == "chosen" for way in ways)
+
+    @property
     def retries(self) -> int:
         """How often a client whose machine is gone is asked again in a round."""
         if self.rounds.retries is not None:
@@ -202,6 +208,8 @@ def _misfit_of_privacy(config: RunConfig) -> str | None:
         )
     if privacy and privacy.clients and (misfit := _misfit_of_client_privacy(config)):
         return misfit
+    if privacy and config.holds_trial:
+        return "adoption.policy: what clients say of methods is not covered by privacy; name one"
     if privacy and config.screening.peers:
         return "screening.peers: what peers say of adapters is not covered by privacy; set it to 0"
     if not privacy or not privacy.examples:

@@ -95,7 +95,7 @@ def test_what_a_trial_chose_serves(tmp_path: Path) -> None:
     config = small_config(adoption={"policy": {"name": "chosen", "among": ["topk", "generated"]}})
     (tmp_path / "serving").mkdir()
     for chosen, name in (("generated", "generator"), ("topk", "serving")):
-        (tmp_path / "trial.json").write_text(json.dumps({"chosen": chosen, "errors": {}}))
+        (tmp_path / "trial.json").write_text(json.dumps({"chosen": chosen, "losses": {}}))
         assert folder_in_service(config, tmp_path) == tmp_path / name
     (tmp_path / "trial.json").write_text("{")
     with pytest.raises(FedloraError, match=r"trial\.json: damaged"):

@@ -1,6 +1,8 @@
 """The bank's own trial, against every method fitted by hand without a task."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -8,21 +10,26 @@ from typing import Any, cast
 import pytest
 import torch
 
-from fedlora.adapter.product import distance, mean_delta, norm
+from fedlora.adapter import AdapterSpec, LoraAdapter
+from fedlora.adapter.product import distance, norm
+from fedlora.cli.bytes_plan import BytesPlan
+from fedlora.client.client import Client
+from fedlora.config import RunConfig
 from fedlora.errors import FedloraError
 from fedlora.generators.bank import rows_of
-from fedlora.generators.contract import TrainingBank
 from fedlora.generators.ridge import Ridge, RidgeConfig
 from fedlora.server.context import ServerContext
 from fedlora.server.journal import Journal
 from fedlora.server.observer import Silent
 from fedlora.server.trial import hold_trial
+from fedlora.wire.codecs.none import Uncoded as Codec
+from fedlora.wire.message import Message, encode
 from tests.conftest import small_config
 from tests.generators.linear_family import linear_family
 from tests.server.test_federation import live
 
 FAMILY = linear_family(tasks=8)
-BANK = FAMILY.bank
+BANK = replace(FAMILY.bank, clients=range(len(FAMILY.bank.adapters)))
 AMONG = ["mean", "nearest", "ridge"]
 
 
@@ -36,18 +43,63 @@ class Noted(Silent):
         self.notes.append(text)
 
 
-def context(folder: Path, journal: Journal, **policy: Any) -> ServerContext:
-    """As much of a server as a trial needs."""
+class Judge:
+    """Clients whose loss is how far an adapter lies from the one that they trained."""
+
+    def __init__(self, liars: Sequence[int] = ()) -> None:
+        self.liars, self.asked = liars, dict[int, Message]()
+
+    def ask(
+        self, phase: str, _round: int, messages: dict[int, Message], check: Any
+    ) -> dict[int, Message]:
+        assert phase == "trial"
+        self.asked |= messages
+        answers = {client: self._answer(client, m) for client, m in messages.items()}
+        for client, answer in answers.items():
+            check(client, answer)
+        return answers
+
+    def _answer(self, client: int, message: Message) -> Message:
+        own = BANK.adapters[client]
+        away = {
+            name.removeprefix("adapter."): distance(adapter_of(tensor, own.spec), own) / norm(own)
+            for name, tensor in message.tensors.items()
+        }
+        if client in self.liars:
+            away = {name: 1e5 if name == "ridge" else 0.0 for name in away}
+        values = {name: {"loss": loss} for name, loss in {**away, "base": 1.0}.items()}
+        return Message("control", {}, {"task": BANK.tasks[client], "values": values})
+
+
+def adapter_of(tensor: torch.Tensor, spec: AdapterSpec) -> LoraAdapter:
+    return Codec(Codec.Config()).decode(tensor, spec)
+
+
+def context(
+    folder: Path, journal: Journal, judge: Judge | None = None, **policy: Any
+) -> ServerContext:
+    """As much of a server as a trial needs; each sample of the bank is a client's own."""
     config = small_config(
         adoption={"policy": {"name": "chosen", "among": AMONG, **policy}},
         evaluation={"baselines": [{"name": name} for name in ("mean", "nearest", "ridge")]},
     )
+    codec = Codec(Codec.Config())
+
+    def message(purpose: Any, action: str, adapters: dict[str, LoraAdapter]) -> Message:
+        tensors = {f"adapter.{name}": codec.encode(a) for name, a in adapters.items()}
+        return Message(purpose, tensors, {"action": action})
+
     made = SimpleNamespace(
         config=config,
         seed=0,
         folder=folder,
         journal=journal,
         observer=Noted(),
+        asker=judge or Judge(),
+        spec=BANK.adapters[0].spec,
+        rank=lambda client: max(layer.rank for layer in BANK.adapters[client].spec.layers),
+        message=message,
+        check_task=lambda client, answer: None,
         seen_by=lambda _, vectors: vectors,
     )
     return cast(ServerContext, made)
@@ -58,34 +110,53 @@ def told(folder: Path) -> dict[str, Any]:
     return found
 
 
-def test_each_task_is_foretold_from_the_others_and_the_best_method_serves(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "journal.sqlite")
-    here = context(tmp_path, journal, folds=8)
+def test_each_task_is_tried_without_it_and_the_best_method_serves(tmp_path: Path) -> None:
+    journal, judge = Journal(tmp_path / "journal.sqlite"), Judge()
+    here = context(tmp_path, journal, judge, folds=8)
 
     assert hold_trial(here, BANK) == "ridge"
 
-    found = told(tmp_path)["errors"]
+    found = told(tmp_path)["losses"]
     assert list(found) == AMONG
-    assert all(set(errors) == set(BANK.tasks) for errors in found.values())
+    assert all(set(losses) == set(BANK.tasks) for losses in found.values())
+    assert {message.meta["action"] for message in judge.asked.values()} == {"try"}
     for task in ("task-00", "task-05"):
         rows = [row for row, name in enumerate(BANK.tasks) if name == task]
-        own = mean_delta([BANK.adapters[row] for row in rows], [0.5, 0.5], rank=8)
         alone = Ridge(RidgeConfig())
         rest = [row for row, name in enumerate(BANK.tasks) if name != task]
         alone.fit(rows_of(BANK, rest), seed=0, workdir=tmp_path, progress=lambda losses: None)
         (made,) = alone.sample(BANK.conditions[rows].mean(0, keepdim=True), seed=0)
-        slow = (distance(made, own) / norm(own)) ** 2
-        assert found["ridge"][task] == pytest.approx(slow, rel=1e-3)
-    means = {method: sum(errors.values()) / 8 for method, errors in found.items()}
-    assert means["ridge"] < means["nearest"]
+        slow = [distance(made, BANK.adapters[row]) / norm(BANK.adapters[row]) for row in rows]
+        assert found["ridge"][task] == pytest.approx(sum(slow) / len(slow) - 1.0, rel=1e-3)
     assert "chose ridge" in here.observer.notes[0]
+    journal.close()
+
+
+def test_a_few_clients_that_lie_decide_nothing(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.sqlite")
+    lying = [row for row, task in enumerate(BANK.tasks) if task in ("task-01", "task-04")]
+    assert hold_trial(context(tmp_path, journal, Judge(lying)), BANK) == "ridge"
+    journal.close()
+
+
+@pytest.mark.parametrize("loss", [None, "x", float("nan"), float("inf"), True])
+def test_a_loss_that_is_none_is_refused(tmp_path: Path, loss: object) -> None:
+    class Careless(Judge):
+        def _answer(self, client: int, message: Message) -> Message:
+            answer = super()._answer(client, message)
+            values = {**answer.meta["values"], "ridge": {"loss": loss}}
+            return replace(answer, meta={**answer.meta, "values": values})
+
+    journal = Journal(tmp_path / "journal.sqlite")
+    with pytest.raises(FedloraError, match="answer whose loss is"):
+        hold_trial(context(tmp_path, journal, Careless()), BANK)
     journal.close()
 
 
 def test_folds_leave_every_task_out_once(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.sqlite")
     hold_trial(context(tmp_path, journal, folds=3), BANK)
-    assert all(set(e) == set(BANK.tasks) for e in told(tmp_path)["errors"].values())
+    assert all(set(e) == set(BANK.tasks) for e in told(tmp_path)["losses"].values())
     journal.close()
 
 
@@ -95,9 +166,8 @@ def test_a_trial_that_was_held_is_not_held_again(tmp_path: Path) -> None:
     hold_trial(here, BANK)
     first = told(tmp_path)
     (tmp_path / "trial.json").unlink()
-    other = TrainingBank(BANK.adapters[:2], BANK.conditions[:2], BANK.tasks[:2])
 
-    assert hold_trial(here, other) == first["chosen"]
+    assert hold_trial(here, rows_of(BANK, [0, 1])) == first["chosen"]
     assert told(tmp_path) == first
     journal.close()
 
@@ -105,13 +175,14 @@ def test_a_trial_that_was_held_is_not_held_again(tmp_path: Path) -> None:
 def test_a_method_that_cannot_learn_from_a_part_is_left_out(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.sqlite")
     here = context(tmp_path, journal)
-    two = TrainingBank(BANK.adapters[:4], BANK.conditions[:4], BANK.tasks[:4])
+    two = rows_of(BANK, range(4))
 
     assert hold_trial(here, two) in ("mean", "nearest")
-    assert list(told(tmp_path)["errors"]) == ["mean", "nearest"]
+    assert list(told(tmp_path)["losses"]) == ["mean", "nearest"]
     assert "leaves ridge out" in here.observer.notes[0]
+    alone = context(tmp_path / "b", Journal(tmp_path / "b.sqlite"), among=["ridge"])
     with pytest.raises(FedloraError, match="too small to choose by"):
-        hold_trial(context(tmp_path / "b", Journal(tmp_path / "b.sqlite"), among=["ridge"]), two)
+        hold_trial(alone, two)
     journal.close()
 
 
@@ -121,11 +192,34 @@ def test_without_such_a_policy_there_is_no_trial(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def planned(config: RunConfig) -> int:
+    client = Client(config, 0)
+    ranks = [seat.rank for seat in client.seats if seat.role == "bank"]
+    return BytesPlan(config, ranks, 2, client.slot.spec).training()
+
+
+def test_a_client_tries_nothing_in_a_run_without_a_trial() -> None:
+    asked = encode(Message("adapter", {}, {"action": "try"}))
+    with pytest.raises(FedloraError, match="adoption holds no trial"):
+        Client(small_config(), 0).handle(0, asked)
+
+
+def test_a_trial_and_privacy_exclude_each_other() -> None:
+    policy = {"adoption": {"policy": {"name": "chosen", "among": ["generated"]}}}
+    with pytest.raises(FedloraError, match="what clients say of methods is not covered"):
+        small_config(**policy, privacy={"examples": {"epsilon": 8.0}})
+
+
 def test_newcomers_are_given_what_won(tmp_path: Path) -> None:
     policy = {"name": "chosen", "among": ["mean", "topk"], "folds": 2}
-    live(small_config(adoption={"policy": policy}), tmp_path)
+    chosen = small_config(adoption={"policy": policy})
+    live(chosen, tmp_path)
 
     won = told(tmp_path)["chosen"]
+    lines = (tmp_path / "ledger.jsonl").read_text().splitlines()
+    tried = [line for line in map(json.loads, lines) if line["phase"] == "trial"]
+    sent = sum(line["payload"] for line in tried if line["direction"] == "down")
+    assert sent == planned(chosen) - planned(small_config()) > 0
     rows = json.loads((tmp_path / "table.json").read_text())["rows"]
     values = {(row["client"], row["method"]): row["value"] for row in rows}
     served = {client: value for (client, method), value in values.items() if method == "chosen"}
