@@ -1,5 +1,6 @@
 """The most memory that a piece of work takes, as the kernel counts it."""
 
+import gc
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ def with_peak(act: Callable[[], R]) -> tuple[R, int | None]:
     """
     if not _STATUS.exists():
         return act(), None
+    gc.collect()  # or what is let go of meanwhile would hide what is taken
     before = psutil.Process().memory_info().rss
     Path("/proc/self/clear_refs").write_text("5")
     done = act()

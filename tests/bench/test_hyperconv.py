@@ -94,6 +94,7 @@ def test_a_bank_of_texts_is_lived_with_and_without_prompts(
     assert heard["groups"] == 4 * quality.PROMPTS.samples // quality.GROUP
     assert heard["chance"] == 0.25
     assert 0 <= heard["scrambled"] <= 1
+    assert heard["told"] > 0.5  # each class has a word of its own
 
 
 def test_scrambled_prompts_are_the_same_ones_of_no_task_in_particular() -> None:
@@ -144,7 +145,10 @@ def test_question_sets_are_held_out_in_turn(
     }
 
     few = {"tasks": tasks, "shards": {"min_examples": 2}}
-    rows = commonsense.measure(0, [*sets], steps=2, **few)["rows"]
+    found = commonsense.measure(0, [*sets], steps=2, **few)
+    rows, heard = found["rows"], found["listening"]
+    assert heard["groups"] == 2 * quality.PROMPTS.samples // commonsense.GROUP
+    assert heard["chance"] == 0.5
 
     told = commonsense.method_rows([*rows, *rows])
     assert {(row["set"], row["method"]) for row in told} == {

@@ -14,7 +14,7 @@ from fedlora.bench.claims import plain_claim
 from fedlora.bench.generator.families import COMPOSITION, DENSE, SEEDS, TEXT
 from fedlora.bench.generator.tables import method_rows, newcomers
 from fedlora.bench.hyperconv import commonsense, dry_run, harness, quality, speed
-from fedlora.bench.hyperconv.claims import family_claims
+from fedlora.bench.hyperconv.claims import family_claims, listening_claims
 from fedlora.bench.kept import Kept
 from fedlora.bench.lives import Lives
 from fedlora.results import BenchResults, Claim, write_results
@@ -94,20 +94,27 @@ def _measured(part: str, lives: Lives[Case], observer: Observer) -> Found:
     lived = {seed: found[case.name] for seed, case in cases.items()}
     if part == COMMONSENSE:
         asked = [row for case in lived.values() for row in case["rows"]]
-        return commonsense.method_rows(asked), commonsense.claims(asked)
+        heard = _listening_rows(part, lived)
+        listens = listening_claims("question sets", heard)
+        return [*commonsense.method_rows(asked), *heard], [*listens, *commonsense.claims(asked)]
     return family_part(part, lived)
 
 
 def family_part(what: str, cases: Mapping[int, Row]) -> Found:
     """Rows and claims of one family, from what its banks came to."""
     family, told = FAMILIES[what], newcomers(cases)
-    heard = [
+    heard = _listening_rows(what, cases)
+    each = [{"table": "newcomers", "family": what, **row} for row in told]
+    return [*method_rows(family, cases), *heard, *each], family_claims(what, told, heard)
+
+
+def _listening_rows(what: str, cases: Mapping[int, Row]) -> list[Row]:
+    """A row a bank, of those that heard prompts."""
+    return [
         {"table": "listening", "family": what, "seed": seed, **case["listening"]}
         for seed, case in cases.items()
         if case["listening"]
     ]
-    each = [{"table": "newcomers", "family": what, **row} for row in told]
-    return [*method_rows(family, cases), *heard, *each], family_claims(what, told, heard)
 
 
 def _alone(measure: Callable[[], list[Claim]], part: str, observer: Observer) -> list[Claim]:

@@ -1,6 +1,7 @@
 """Claims H1 and H2 of a family, from the rows of its newcomers."""
 
 from collections.abc import Mapping, Sequence
+from statistics import mean
 from typing import Any
 
 from fedlora.bench.claims import interval_claim
@@ -20,11 +21,16 @@ def family_claims(family: str, rows: Sequence[Row], heard: Sequence[Row]) -> lis
 
     rows: of newcomers of all banks. heard: whether it listens, a row a bank; none of images.
     """
-    return [*(_listening(family, heard) if heard else []), *_worth(family, rows)]
+    return [*(listening_claims(family, heard) if heard else []), *_worth(family, rows)]
 
 
-def _listening(family: str, heard: Sequence[Row]) -> list[Claim]:
-    what = f"{family}: unseen groups of prompts whose adapter is nearest to their own task's"
+def listening_claims(family: str, heard: Sequence[Row]) -> list[Claim]:
+    """H1: the share of groups that are heard, and that of the control."""
+    told = mean(row["told"] for row in heard)
+    what = (
+        f"{family}: unseen groups of prompts whose adapter is nearest to their own task's"
+        f" (of the encodings alone {told:.2f} are)"
+    )
     own, scrambled = ([row[key] for row in heard] for key in ("own", "scrambled"))
     chance = max(row["chance"] for row in heard)
     deaf = f"{what}, learned from prompts of no task in particular (chance {chance:.3f})"

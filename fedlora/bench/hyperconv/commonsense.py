@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from fedlora.client.workplace import Workplace
 from fedlora.config import GeneratorPart
 from fedlora.finetune.local import fresh
 from fedlora.generators.contract import Generator, TrainingBank
+from fedlora.pipeline.experiment.judging import nearest_tasks, share
 from fedlora.results import Claim
 
 SETS = ("openbookqa", "piqa", "siqa", "commonsenseqa", "boolq", "logiqa", "medqa")
@@ -46,6 +48,9 @@ Row = dict[str, Any]
 def measure(seed: int, sets: Sequence[str] = SETS, steps: int = STEPS, **sections: Any) -> Row:
     """`rows`: a set's scores by each method, the set left out of the bank.
 
+    listening: of groups of unseen questions of the bank's sets, see `_listening`; a mean over what
+    is left out.
+
     sections: laid over `CONFIG`.
     """
     client = Client(configuration.from_dict(CONFIG | sections, "bench commonsense"), seed)
@@ -59,25 +64,60 @@ def measure(seed: int, sets: Sequence[str] = SETS, steps: int = STEPS, **section
         for name, done in zip(places, client.trainer.train(jobs), strict=True)
     }
     told = dict(zip(places, prompts([place.desk for place in places.values()]), strict=True))
-    rows = []
+    unseen = dict(zip(places, prompts([p.desk for p in places.values()], "test"), strict=True))
+    rows, heard = [], []
     for name, place in places.items():
         others = {other: adapter for other, adapter in trained.items() if other != name}
-        generated = _generate(others, told, name, seed, steps)
+        generator = _fit(others, told, seed, steps)
+        (generated,) = generator.sample(told[name].unsqueeze(0), seed=0)
+        heard.append(_listening(generator, others, told, unseen))
         scored = _judge(place, start, others, trained[name], generated)
         rows += [{"set": name, "method": method, **scores} for method, scores in scored.items()]
-    return {"rows": rows}
+    return {"rows": rows, "listening": {key: fmean(h[key] for h in heard) for key in heard[0]}}
 
 
-def _generate(
-    bank: Mapping[str, LoraAdapter], told: Mapping[str, Tensor], name: str, seed: int, steps: int
-) -> LoraAdapter:
-    groups = told[name].numel() // WIDTH // GROUP
+def _fit(
+    bank: Mapping[str, LoraAdapter], told: Mapping[str, Tensor], seed: int, steps: int
+) -> Generator:
+    groups = next(iter(told.values())).numel() // WIDTH // GROUP
     section = part(len(bank), groups, steps, prompt_width=WIDTH, samples_per_prompt=GROUP)
     generator: Generator = GeneratorPart.model_validate(section).build()
     known = TrainingBank(list(bank.values()), torch.stack([told[n] for n in bank]), list(bank))
     with tempfile.TemporaryDirectory() as scratch:
         generator.fit(known, seed=seed, workdir=Path(scratch), progress=lambda _: None)
-    return generator.sample(told[name].unsqueeze(0), seed=0)[0]
+    return generator
+
+
+def _listening(
+    generator: Generator,
+    bank: Mapping[str, LoraAdapter],
+    told: Mapping[str, Tensor],
+    unseen: Mapping[str, Tensor],
+) -> dict[str, float]:
+    """H1: the share of groups of unseen questions whose adapter is nearest to their own set's.
+
+    scrambled: of groups dealt from all sets, whichever set each is taken for. told, chance: as in
+    families of texts.
+    """
+    groups = torch.cat([unseen[name].view(-1, GROUP, WIDTH) for name in bank])
+    tasks = [name for name in bank for _ in range(len(groups) // len(bank))]
+    order = torch.randperm(len(groups) * GROUP, generator=seeding.generator(0, "scrambled"))
+    mixed = groups.flatten(0, 1)[order].view_as(groups)
+    adapters = {name: [adapter] for name, adapter in bank.items()}
+    own, scrambled = (
+        share(nearest_tasks(generator.sample(asked.flatten(1), seed=0), adapters), tasks)
+        for asked in (groups, mixed)
+    )
+    centres = torch.stack([told[name].view(-1, WIDTH).mean(0) for name in bank])
+    nearest = torch.cdist(groups.mean(1), centres).argmin(1).tolist()
+    names = list(bank)
+    return {
+        "own": own,
+        "scrambled": scrambled,
+        "told": share([names[at] for at in nearest], tasks),
+        "chance": 1 / len(bank),
+        "groups": len(groups),
+    }
 
 
 def _judge(

@@ -87,7 +87,7 @@ def _prompted(
         PROMPTED: generator.sample(told, seed=0, rank=rank),
         f"{PROMPTED}, shuffled": generator.sample(told.roll(1, 0), seed=0, rank=rank),
     }
-    return made, costs, _listening(side, generator, deaf)
+    return made, costs, _listening(side, bank, generator, deaf)
 
 
 def prompts(desks: Sequence[Desk], split: str = "train") -> Tensor:
@@ -106,20 +106,26 @@ def scrambled(bank: TrainingBank, seed: int) -> TrainingBank:
     return replace(bank, conditions=every[order].view_as(bank.conditions))
 
 
-def _listening(side: Side, generator: Generator, deaf: Generator) -> dict[str, float]:
+def _listening(
+    side: Side, known: TrainingBank, generator: Generator, deaf: Generator
+) -> dict[str, float]:
     """H1: the share of groups of unseen texts whose adapter is nearest to its own task's.
 
     own: of the bank's tasks, by texts of their test split. scrambled: by a generator that learned
-    from prompts of no task in particular. chance: of one that guesses.
+    from prompts of no task in particular. told: by the encodings alone, of groups whose mean is
+    nearest to the mean of their own task's training texts. chance: of one that guesses.
     """
     bank: dict[str, list[LoraAdapter]] = {}
     for task, adapter in zip(side.bank.tasks, side.bank.adapters, strict=True):
         bank.setdefault(task, []).append(adapter)
     asked = prompts(_desks(side), "test").view(-1, GROUP * WIDTH)
+    centres = known.conditions.view(len(known.tasks), -1, WIDTH).mean(1)
+    nearest = torch.cdist(asked.view(len(asked), -1, WIDTH).mean(1), centres).argmin(1)
     tasks = [task for task in side.bank.tasks for _ in range(PROMPTS.samples // GROUP)]
     return {
         "own": share(nearest_tasks(generator.sample(asked, seed=0), bank), tasks),
         "scrambled": share(nearest_tasks(deaf.sample(asked, seed=0), bank), tasks),
+        "told": share([known.tasks[at] for at in nearest.tolist()], tasks),
         "chance": 1 / len(bank),
         "groups": len(asked),
     }
