@@ -18,19 +18,19 @@ NODE_LOSS = "node_loss"
 TRAINED: tuple[Training, ...] = ("sequential", "batched")
 """How a run trains that loses a machine."""
 
-_FLOWER = ("flower_stock", "flower_cached")
+_RIVALS = ("plain", "pfl", "flower_stock", "flower_cached")
 _OURS = ("inprocess", "batched", "auto", "ray", "ray_batched")
 
 PLAN: dict[str, list[tuple[Workload, tuple[str, ...]]]] = {
     NODE_LOSS: [],
-    "smollm2": [(LANGUAGE, ("plain", "inprocess", "auto", "ray"))],
-    "minilm_100": [(workload, ("plain", "inprocess", "batched", "auto")) for workload in FEW],
-    "tiny_1000": [(TINY_1000, ("plain", "pfl", *_FLOWER, *_OURS))],
-    "minilm_10": [(SECOND, ("plain", "pfl", *_FLOWER, "inprocess", "auto", "ray"))],
+    "smollm2": [(LANGUAGE, (*_RIVALS, "inprocess", "auto", "ray"))],
+    "minilm_100": [(workload, (*_RIVALS, "inprocess", "batched", "auto")) for workload in FEW],
+    "tiny_1000": [(TINY_1000, (*_RIVALS, *_OURS))],
+    "minilm_10": [(SECOND, (*_RIVALS, "inprocess", "auto", "ray"))],
     "tiny_10000": [(workload, ("inprocess", "batched", "ray_batched")) for workload in COLD],
     "cache": [(TOP, ("inprocess", "cached", "disk"))],
     "bf16": [(LARGE, ("inprocess", "bf16"))],
-    "tiny_100": [(TINY_100, ("plain", "pfl", *_FLOWER, *_OURS))],
+    "tiny_100": [(TINY_100, (*_RIVALS, *_OURS))],
     "gpu": [(workload, ("inprocess", "batched")) for workload in GPU],
 }
 """Groups that `--only` names, each with its workloads and the sides that run them."""

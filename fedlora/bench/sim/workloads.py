@@ -118,6 +118,9 @@ class Workload:
         return {"tasks": tasks, "shards": {"per_task": per_task, "min_examples": self.examples}}
 
 
+_FLOWER = {"flower_stock": 2, "flower_cached": 4}
+"""Clients of a timed round, where one takes a second or so."""
+
 SECOND = Workload(
     name="minilm 10 x 64",
     backbone="minilm",
@@ -125,7 +128,7 @@ SECOND = Workload(
     examples=64,
     batch=16,
     length=64,
-    slices={"flower_stock": 2, "plain": 4, "pfl": 4, "flower_cached": 4},
+    slices={"plain": 4, "pfl": 4, **_FLOWER},
     turns=2,
     threads=(1, 2),
 )
@@ -143,7 +146,8 @@ FEW = [
         batch=batch,
         length=length,
         warm_up=GROUP,
-        slices={"plain": 4, "inprocess": 8, "*": GROUP},
+        slices={"plain": 4, "pfl": 4, **_FLOWER, "inprocess": 8, "*": GROUP},
+        turns=2,
     )
     for batch in (1, 4)
     for length in (16, 32)
@@ -180,7 +184,8 @@ LANGUAGE = Workload(
     length=64,
     layers=(26, 27, 28, 29),
     warm_up=2,
-    slices={"plain": 2},
+    slices={"plain": 2, "pfl": 2, "flower_stock": 2, "flower_cached": 2},
+    turns=2,
     threads=(1, 2),
 )
 
