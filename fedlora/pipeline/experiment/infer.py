@@ -34,7 +34,7 @@ def open_model(folder: Path) -> tuple[Generator, TextEncoder]:
             from no prompts.
     """
     folder = folder.resolve()  # its parents tell where it lies
-    if (folder / CONFIG).is_file() and is_run(folder / CONFIG):
+    if (folder / CONFIG).is_file() and _is_run(folder / CONFIG):
         return _of_run(folder), open_encoder()
     root = folder if (folder / CONFIG).is_file() else folder.parent.parent
     model = root / FINAL if root == folder else folder
@@ -52,7 +52,7 @@ def open_model(folder: Path) -> tuple[Generator, TextEncoder]:
     return generator, opened
 
 
-def is_run(file: Path) -> bool:
+def _is_run(file: Path) -> bool:
     """Whether a configuration is a run's or the pipeline's, and not an experiment's."""
     return "checkpoint_dir" not in configuration.merged(file, ())
 
