@@ -42,7 +42,7 @@ def accuracy_claims(rows: Sequence[Row]) -> list[Claim]:
 def _attacked(
     rows: Sequence[Row], attack: str, share: float, defence: str, deal: str
 ) -> list[Claim]:
-    """What is lost, and the backdoor's success; a reason in place of either that is small anyway."""
+    """What is lost, and the backdoor's success; a reason in place of what is small anyway."""
     about = f"{share:.0%} {attack}, defence {defence} ({deal})"
     claims = _losses(
         rows, f"points newcomers lose: {about}", attack, share, defence, deal, ATTACK_COST
