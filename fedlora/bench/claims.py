@@ -16,6 +16,11 @@ def plain_claim(
     return Claim(id=name, what=what, value=value, unit=unit, sense=sense, target=target)
 
 
+def without_value(claim: Claim, reason: str) -> Claim:
+    """A claim that would prove nothing, and why."""
+    return claim.model_copy(update={"value": None, "low": None, "high": None, "reason": reason})
+
+
 def interval_claim(
     name: str,
     what: str,

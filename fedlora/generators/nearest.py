@@ -1,11 +1,16 @@
 """Retrieval: the adapter of the bank's most similar task."""
 
+from dataclasses import replace
+from pathlib import Path
+from typing import Self
+
 import torch
 from torch import Tensor
 from typing_extensions import override
 
 from fedlora.adapter import LoraAdapter
 from fedlora.generators.blend import Blend, distances
+from fedlora.generators.contract import TrainingBank
 from fedlora.section import Section
 
 
@@ -23,6 +28,14 @@ class Nearest(Blend):
         apart, usual = self.apart()
         reach = float(apart.amin(1).max()) / usual if len(apart) > 1 else 1.0
         self.facts |= {"usual": usual, "reach": reach}
+
+    @classmethod
+    def of(cls, bank: TrainingBank, prompts: int, workdir: Path) -> Self:
+        """Fitted to a bank whose task vectors have so many prompts."""
+        self = cls(NearestConfig())
+        seen = replace(bank, conditions=self.sees(bank.conditions, prompts))
+        self.fit(seen, seed=0, workdir=workdir, progress=lambda _: None)
+        return self
 
     def neighbours(self, condition: Tensor, count: int) -> list[tuple[LoraAdapter, float]]:
         """The mean adapters of the nearest tasks, nearest first, with their squared distances.

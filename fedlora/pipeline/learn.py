@@ -8,6 +8,7 @@ from fedlora import seeding
 from fedlora.config import GeneratorPart
 from fedlora.generators import store
 from fedlora.generators.contract import Generator
+from fedlora.generators.nearest import Nearest
 from fedlora.pipeline.workshop import Workshop
 from fedlora.server.in_service import keep_guard
 from fedlora.server.observer import Observer
@@ -68,7 +69,13 @@ def train_generator(
     if alarm := generator.alarm():
         observer.note(alarm)
     generator.save(workshop.generator_folder)
-    keep_guard(workshop.config, workshop.folder, bank, None)
+    prompts, checkpoints = workshop.config.task_vector.prompts, workshop.folder / "checkpoints"
+    keep_guard(
+        workshop.config,
+        workshop.folder,
+        lambda: Nearest.of(bank, prompts, checkpoints / "nearest"),
+        None,
+    )
     return Learned(
         generator=part.name,
         tasks=len(set(bank.tasks)),

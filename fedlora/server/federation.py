@@ -82,11 +82,11 @@ def _live(context: ServerContext) -> Bank:
         learned["grown"] = grown
     serving = method_in_service(context.config, chosen)
     keep_in_service(context.folder, serving, learned.get(serving))
-    keep_guard(context.config, context.folder, known, start)
     arriving = [seat for seat in context.seats if seat.role == "newcomer"]
     newcomers = describe(context, "arrive", arriving) if arriving else []
     candidates = make_candidates(context, learned, start, newcomers) if newcomers else {}
     offering = Offering(context, learned, candidates, known, chosen)
+    keep_guard(context.config, context.folder, lambda: offering.nearest, start)
     reached = serve(context, offering, newcomers, bank)
     write_adapters(context, bank, candidates, newcomers, serving)
     judge(context, candidates, newcomers, reached)

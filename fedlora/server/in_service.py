@@ -1,8 +1,8 @@
 """What a run has for newcomers after its end: what its own newcomers were served by."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
@@ -14,8 +14,8 @@ from fedlora.adoption.chosen import Chosen
 from fedlora.adoption.guarded import Guarded
 from fedlora.config import RunConfig
 from fedlora.errors import FedloraError
-from fedlora.generators.contract import Generator, TrainingBank
-from fedlora.generators.nearest import Nearest, NearestConfig
+from fedlora.generators.contract import Generator
+from fedlora.generators.nearest import Nearest
 from fedlora.generators.saved import load_generator
 from fedlora.server.growing import FOLDER as GROWTH
 from fedlora.server.trial import FILE as TRIAL
@@ -87,9 +87,11 @@ def open_service(config: RunConfig, folder: Path) -> InService:
 
 
 def keep_guard(
-    config: RunConfig, folder: Path, bank: TrainingBank, warm: LoraAdapter | None
+    config: RunConfig, folder: Path, nearest: Callable[[], Nearest], warm: LoraAdapter | None
 ) -> None:
     """Keep what tells a foreign task, where the run's adoption asks for that.
+
+    nearest: of the bank; called in that case alone.
 
     Raises:
         FedloraError: a foreign task is to be given the warm start, and there is none.
@@ -97,13 +99,7 @@ def keep_guard(
     policy = config.adoption.policy.build()
     if not isinstance(policy, Guarded):
         return
-    guard = Nearest(NearestConfig())
-    seen = guard.sees(bank.conditions, config.task_vector.prompts)
-    guard.fit(
-        replace(bank, conditions=seen), seed=0, workdir=folder / "checkpoints" / GUARD,
-        progress=lambda _: None,
-    )  # fmt: skip
-    guard.save(folder / GUARD)
+    nearest().save(folder / GUARD)
     if policy.config.otherwise == "warm":
         if warm is None:
             raise FedloraError(

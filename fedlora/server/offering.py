@@ -1,7 +1,6 @@
 """What the server can offer a newcomer: every method's adapter, and the nearest of the bank."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import cached_property
 
 from fedlora import seeding
@@ -10,7 +9,7 @@ from fedlora.adoption.chosen import CHOSEN
 from fedlora.adoption.contract import Hand, Neighbour, Offer, Policy
 from fedlora.errors import FedloraError
 from fedlora.generators.contract import Generator, TrainingBank
-from fedlora.generators.nearest import Nearest, NearestConfig
+from fedlora.generators.nearest import Nearest
 from fedlora.server.context import ServerContext
 from fedlora.server.describing import Described
 from fedlora.spans import span
@@ -58,17 +57,14 @@ class Offering:
             return generator.sample(asked, seed=seed, rank=rank)[0]
 
         def nearest(count: int) -> list[Neighbour]:
-            asked = self._context.seen_by(self._nearest, newcomer.vector[None])[0]
-            pairs = self._nearest.neighbours(asked, count)
+            asked = self._context.seen_by(self.nearest, newcomer.vector[None])[0]
+            pairs = self.nearest.neighbours(asked, count)
             return [Neighbour(*pair) for pair in pairs]
 
-        return policy.offer(Hand(method, nearest, lambda: self._nearest.facts["reach"]))
+        return policy.offer(Hand(method, nearest, lambda: self.nearest.facts["reach"]))
 
     @cached_property
-    def _nearest(self) -> Nearest:
-        found = Nearest(NearestConfig())
+    def nearest(self) -> Nearest:
+        """What knows how far a task lies from the bank, and which of its tasks are nearest."""
         folder = self._context.folder / "checkpoints" / "nearest"
-        seen = self._context.seen_by(found, self._bank.conditions)
-        bank = replace(self._bank, conditions=seen)
-        found.fit(bank, seed=0, workdir=folder, progress=lambda _: None)
-        return found
+        return Nearest.of(self._bank, self._context.config.task_vector.prompts, folder)

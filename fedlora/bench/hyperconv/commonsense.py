@@ -14,7 +14,7 @@ from fedlora import seeding
 from fedlora.adapter import LoraAdapter
 from fedlora.adapter.product import mean_delta
 from fedlora.bench.claims import interval_claim
-from fedlora.bench.hyperconv.quality import WIDTH, part, prompts
+from fedlora.bench.hyperconv.quality import WIDTH, part, prompts, told_apart
 from fedlora.client.client import Client
 from fedlora.client.trial import score
 from fedlora.client.workplace import Workplace
@@ -108,13 +108,11 @@ def _listening(
         share(nearest_tasks(generator.sample(asked.flatten(1), seed=0), adapters), tasks)
         for asked in (groups, mixed)
     )
-    centres = torch.stack([told[name].view(-1, WIDTH).mean(0) for name in bank])
-    nearest = torch.cdist(groups.mean(1), centres).argmin(1).tolist()
-    names = list(bank)
+    conditions = torch.stack([told[name] for name in bank])
     return {
         "own": own,
         "scrambled": scrambled,
-        "told": share([names[at] for at in nearest], tasks),
+        "told": told_apart(groups, tasks, conditions, list(bank)),
         "chance": 1 / len(bank),
         "groups": len(groups),
     }

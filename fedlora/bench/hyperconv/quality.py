@@ -118,17 +118,28 @@ def _listening(
     bank: dict[str, list[LoraAdapter]] = {}
     for task, adapter in zip(side.bank.tasks, side.bank.adapters, strict=True):
         bank.setdefault(task, []).append(adapter)
-    asked = prompts(_desks(side), "test").view(-1, GROUP * WIDTH)
-    centres = known.conditions.view(len(known.tasks), -1, WIDTH).mean(1)
-    nearest = torch.cdist(asked.view(len(asked), -1, WIDTH).mean(1), centres).argmin(1)
+    groups = prompts(_desks(side), "test").view(-1, GROUP, WIDTH)
     tasks = [task for task in side.bank.tasks for _ in range(PROMPTS.samples // GROUP)]
+    asked = groups.flatten(1)
     return {
         "own": share(nearest_tasks(generator.sample(asked, seed=0), bank), tasks),
         "scrambled": share(nearest_tasks(deaf.sample(asked, seed=0), bank), tasks),
-        "told": share([known.tasks[at] for at in nearest.tolist()], tasks),
+        "told": told_apart(groups, tasks, known.conditions, known.tasks),
         "chance": 1 / len(bank),
         "groups": len(asked),
     }
+
+
+def told_apart(
+    groups: Tensor, tasks: Sequence[str], conditions: Tensor, known: Sequence[str]
+) -> float:
+    """The share of groups of encodings whose mean is nearest to the mean of their own task's.
+
+    groups: (n, group, WIDTH), of `tasks`. conditions: (m, prompts * WIDTH), of `known`.
+    """
+    centres = conditions.view(len(known), -1, WIDTH).mean(1)
+    nearest = torch.cdist(groups.mean(1), centres).argmin(1).tolist()
+    return share([known[at] for at in nearest], tasks)
 
 
 def _desks(side: Side) -> list[Desk]:

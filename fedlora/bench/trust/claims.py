@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fedlora.bench.claims import interval_claim, plain_claim
+from fedlora.bench.claims import interval_claim, plain_claim, without_value
 from fedlora.bench.trust.plan import CLEAN, DEFENCES, SHARE
 from fedlora.results import Claim
 
@@ -66,7 +66,7 @@ def _void(claim: Claim, plain: Claim | None) -> Claim:
     if plain is None or not plain.met:
         return claim
     told = f"{plain.value:.1f} {plain.unit} without defences, so that nothing is shown"
-    return claim.model_copy(update={"value": None, "low": None, "high": None, "reason": told})
+    return without_value(claim, told)
 
 
 def _losses(

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from fedlora.adapter import LoraAdapter, bundle
 from fedlora.bank import Bank
-from fedlora.bench.claims import Sense, interval_claim
+from fedlora.bench.claims import Sense, interval_claim, without_value
 from fedlora.client.client import Client
 from fedlora.client.desk import Desk
 from fedlora.config import RunConfig, from_dict
@@ -347,4 +347,4 @@ def _unless_void(claim: Claim, control: Claim) -> Claim:
     if control.met:
         return claim
     reason = f"proves nothing: {control.value:.3g} {control.what}, less than {control.target:g}"
-    return claim.model_copy(update={"value": None, "low": None, "high": None, "reason": reason})
+    return without_value(claim, reason)
