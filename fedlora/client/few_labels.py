@@ -22,7 +22,7 @@ class FewLabels:
         self._place = place
         count = adoption.labels or place.desk.examples
         desk = place.desk
-        if desk.objective.judges_rows:
+        if desk.objective.spread(desk.train) is desk.train:  # trained and judged by one pass
             desk = replace(desk, train=place.shard())
         self._rows = desk.few(count, place.purpose("evaluate"))
         self._settings = place.config.finetune.model_copy(

@@ -15,6 +15,7 @@ from fedlora.errors import FedloraError
 from fedlora.finetune.activation_cache import ActivationCache
 from fedlora.finetune.job import Job
 from fedlora.finetune.local import spec_of
+from fedlora.finetune.lower_blocks import BELOW
 from fedlora.finetune.objectives import Rows
 from fedlora.spans import span
 from fedlora.wire.codecs.contract import Codec
@@ -73,11 +74,23 @@ class Workplace:
         return self.states.extend(desk.seat.client, desk.objective, desk.train)
 
     def test(self) -> Rows:
-        """The test rows, likewise where `judge` takes them so; clients of a task share them."""
-        desk = self.desk
-        if not desk.objective.judges_rows:
-            return desk.test
-        return self.states.extend(("test", desk.seat.task), desk.objective, desk.test)
+        """The test rows, likewise; clients of a task share them."""
+        return self.judged(("test", self.desk.seat.task), self.desk.test)
+
+    def judged(self, name: object, rows: Rows) -> Rows:
+        """Rows to be scored, with the states below the adapters where `judge` takes these.
+
+        name: rows of the same name are the same.
+        """
+        objective = self.desk.objective
+        passes = objective.spread(rows)
+        if passes is None:
+            return rows
+        states = self.states.extend(name, objective, passes).get(BELOW)
+        if states is None:
+            return rows
+        own = states if passes is rows else states.unflatten(0, (len(rows["labels"]), -1))
+        return rows | {BELOW: own}
 
     def worth(self, adapter: LoraAdapter) -> dict[str, float]:
         """The scores of an adapter on the test rows, on the base model as it came."""

@@ -10,6 +10,7 @@ from fedlora.finetune.activation_cache import ActivationCache
 from fedlora.finetune.batched import train_many
 from fedlora.finetune.local import train
 from fedlora.finetune.lower_blocks import BELOW, lower_blocks
+from fedlora.finetune.objectives import objective_for
 from fedlora.finetune.state_store import StateStore
 from tests.finetune.many import IMAGES, TEXTS, clients, examples, objective, slot
 from tests.finetune.test_batched import apart, turned
@@ -52,8 +53,33 @@ def test_rows_that_are_judged_skip_the_blocks_below(name: str):
     replayed = task.score(rows)
     for hook in hooks:
         hook.remove()
-    assert (not passes) == task.judges_rows
+    assert not passes
     assert replayed == pytest.approx(plain, rel=1e-9)
+
+
+def test_answers_that_are_judged_skip_the_blocks_below_too():
+    where = slot("gpt2", torch.float64, layers=(2,))
+    task = objective_for(where, "multiple-choice", (), False, 16)
+    flat = examples(task, 12, 0)
+    flat["input_ids"][5] *= 0  # a question with two answers only
+    flat["attention_mask"][5] *= 0
+    flat["target"] = flat["attention_mask"].clone()
+    flat["target"][:, 0] = 0
+    rows = {name: column.unflatten(0, (4, 3)) for name, column in flat.items()}
+    rows |= {"labels": torch.tensor([2, 0, 1, 1]), "characters": torch.full((4, 3), 5.0)}
+    plain = task.score(rows)
+    passes = task.spread(rows)
+    states = ActivationCache(where, room(PLENTY)).extend(0, task, passes)[BELOW]
+    below = {BELOW: states.unflatten(0, (4, 3))}
+    seen = []
+    inside = next(iter(lower_blocks(where)[0].children()))
+    hook = inside.register_forward_hook(lambda *_: seen.append(1))
+    replayed = task.score(rows | below)
+    hook.remove()
+    assert not seen
+    assert replayed == pytest.approx(plain, rel=1e-9)
+    other = task.score(rows | {BELOW: below[BELOW] * 2})
+    assert other != pytest.approx(plain, rel=1e-3)
 
 
 def test_the_blocks_below_are_computed_once():

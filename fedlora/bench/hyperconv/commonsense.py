@@ -126,7 +126,8 @@ def _judge(
     generated: LoraAdapter,
 ) -> dict[str, dict[str, float]]:
     """Accuracies and nats of the right answer; validation questions choose the best single."""
-    objective, validation, test = place.desk.objective, place.desk.validation, place.test()
+    objective, test = place.desk.objective, place.test()
+    validation = place.judged(("validation", place.desk.seat.task), place.desk.validation)
     rank = own.spec.layers[0].rank
     average = mean_delta(list(bank.values()), [1 / len(bank)] * len(bank), rank)
     best = min(bank.values(), key=lambda adapter: score(objective, adapter, validation)["loss"])

@@ -22,13 +22,10 @@ class Objective(ABC):
 
     metric: what the task is judged by; accuracy and map (mean average precision) are better
         high, nll (nats a token) better low.
-    judges_rows: whether `judge` is one pass over its rows as they are, as `respond` is, and skips
-        the blocks below the adapters where rows bring `BELOW`.
     """
 
     kind: ClassVar[Kind]
     metric: ClassVar[Metric] = "accuracy"
-    judges_rows: ClassVar[bool] = False
 
     def __init__(self, slot: AdapterSlot, label_names: tuple[str, ...]) -> None:
         self.slot = slot
@@ -63,7 +60,19 @@ class Objective(ABC):
 
     @abstractmethod
     def judge(self, rows: Rows) -> dict[str, Tensor]:
-        """Per-row "loss" (n,) and value of `metric` (n,), without a graph."""
+        """Per-row "loss" (n,) and value of `metric` (n,), without a graph.
+
+        Rows may bring `BELOW` of what `spread` makes of them, (n, ...) or (n, k, ...).
+        """
+
+    @abstractmethod
+    def spread(self, rows: Rows) -> Rows | None:
+        """The passes that `judge` makes of rows, as rows for `respond`: k in turn for each row.
+
+        Returns:
+            (n * k, ...), the rows themselves where k is 1; None where passes over rows are not
+            all that judging takes.
+        """
 
     @abstractmethod
     def hidden(self, rows: Rows) -> tuple[Tensor, Tensor, Tensor]:
@@ -105,7 +114,7 @@ def take(rows: Rows, index: Tensor) -> Rows:
         longest = max(1, int(chosen["attention_mask"].sum(-1).max()))
         for name, column in chosen.items():
             if name == BELOW:
-                chosen[name] = column[:, :longest]
+                chosen[name] = column[..., :longest, :]
             elif column.shape[1:] == rows["attention_mask"].shape[1:]:
                 chosen[name] = column[..., :longest]
     return chosen

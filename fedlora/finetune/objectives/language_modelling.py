@@ -21,7 +21,6 @@ class LanguageModelling(CausalObjective):
 
     kind: ClassVar[Kind] = "language-modelling"
     metric: ClassVar[Metric] = "nll"
-    judges_rows: ClassVar[bool] = True
 
     @override
     def encode(self, examples: Examples) -> Rows:
@@ -37,3 +36,7 @@ class LanguageModelling(CausalObjective):
         likelihood, tokens = target_log_likelihood_in_slices(self.slot, rows)
         nll = -likelihood / tokens.clamp(min=1)
         return {"loss": nll, "nll": nll}
+
+    @override
+    def spread(self, rows: Rows) -> Rows:
+        return rows

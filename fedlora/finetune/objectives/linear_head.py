@@ -2,7 +2,6 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -22,8 +21,6 @@ class LinearHeadObjective(Objective):
             kept frozen, or the start of a head that is trained and sent with the adapter.
         trainable: which of the two.
     """
-
-    judges_rows: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -76,3 +73,7 @@ class LinearHeadObjective(Objective):
             "loss": functional.cross_entropy(logits, labels, reduction="none"),
             "accuracy": (logits.argmax(-1) == labels).to(torch.float32),
         }
+
+    @override
+    def spread(self, rows: Rows) -> Rows:
+        return rows

@@ -8,6 +8,7 @@ from torch.nn.utils.rnn import pad_sequence
 from typing_extensions import override
 
 from fedlora.errors import FedloraError
+from fedlora.finetune.lower_blocks import BELOW
 from fedlora.finetune.objectives.causal import CausalObjective
 from fedlora.finetune.objectives.contract import Rows
 from fedlora.finetune.objectives.tokens import (
@@ -54,8 +55,8 @@ class MultipleChoice(CausalObjective):
     @override
     def judge(self, rows: Rows) -> dict[str, Tensor]:
         n, choices, _ = rows["input_ids"].shape
-        flat = {name: rows[name].flatten(0, 1) for name in TOKENS}
-        scored = target_log_likelihood_in_slices(self.slot, flat)
+        asked = {name: rows[name].flatten(0, 1) for name in (*TOKENS, BELOW) if name in rows}
+        scored = target_log_likelihood_in_slices(self.slot, asked)
         likelihood, tokens = (x.reshape(n, choices) for x in scored)
         absent = tokens == 0  # a question with fewer answers than the widest
         labels = rows["labels"].to(likelihood.device)
@@ -68,6 +69,12 @@ class MultipleChoice(CausalObjective):
             "accuracy": (best == labels).float(),
             "accuracy_norm": (normalised.argmax(1) == labels).float(),
         }
+
+    @override
+    def spread(self, rows: Rows) -> Rows:
+        """Every answer as a question of its own, whose only answer is right."""
+        asked = {name: rows[name].flatten(0, 1).unsqueeze(1) for name in TOKENS}
+        return asked | {"labels": torch.zeros(len(asked["target"]), dtype=torch.int64)}
 
     @override
     def hidden(self, rows: Rows) -> tuple[Tensor, Tensor, Tensor]:

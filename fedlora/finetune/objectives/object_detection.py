@@ -100,6 +100,10 @@ class ObjectDetection(Objective):
                 there += [self.boxes.read(ids) for ids in batch["written"].tolist()]
         return super().score(rows) | average_precision(found, there)
 
+    @override
+    def spread(self, rows: Rows) -> None:
+        return None
+
     def detect(self, rows: Rows) -> list[list[Detected]]:
         """What the model, as it now is, writes for each image; corners in thousandths."""
         model: Any = self.slot.base.model
