@@ -52,6 +52,27 @@ def write_bytes(path: Path, data: bytes) -> None:
         _sync_folder(path.parent)
 
 
+def first_bytes(path: Path, data: bytes) -> bytes:
+    """Make `path` hold `data`, on the disk itself, unless it is there already: what it then holds.
+
+    Of several processes that write at once one is the first, for all of them.
+
+    Raises:
+        FedloraError: the disk is full or the folder cannot be written to.
+    """
+    temporary = _beside(path)
+    write_bytes(temporary, data)
+    with explained(path):
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return path.read_bytes()
+        finally:
+            temporary.unlink()
+        _sync_folder(path.parent)
+    return data
+
+
 def write_text(path: Path, text: str) -> None:
     """`write_bytes` of the text in UTF-8, its line ends as they are."""
     write_bytes(path, text.encode())

@@ -1,9 +1,14 @@
 """Where what was fetched, converted or measured once is kept for the next run."""
 
 import os
+import shutil
+import time
 from pathlib import Path
 
 HERE = Path(".cache/fedlora")
+
+FORGET_AFTER = 30 * 24 * 3600.0
+"""Seconds after which a run that was not touched is no longer gone on with."""
 
 
 def folder() -> Path:
@@ -15,3 +20,11 @@ def folder() -> Path:
     if named:
         return Path(named).expanduser()
     return HERE.absolute() if HERE.is_dir() else Path("~/.cache/fedlora").expanduser()
+
+
+def forget_old(runs: Path) -> None:
+    """Remove the folders of runs, each with files in it, that nobody goes on with any more."""
+    for folder in runs.iterdir() if runs.is_dir() else ():
+        newest = max((file.stat().st_mtime for file in folder.iterdir()), default=0.0)
+        if time.time() - newest > FORGET_AFTER:
+            shutil.rmtree(folder, ignore_errors=True)

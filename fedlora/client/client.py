@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 import torch
 
@@ -14,7 +15,7 @@ from fedlora.client.actions import ACTIONS
 from fedlora.client.desk import Desk, open_desk
 from fedlora.client.encoded_task import TaskCache, encode_task
 from fedlora.client.lessons import LESSONS, Answer
-from fedlora.client.released import Purpose, released
+from fedlora.client.released import released
 from fedlora.client.siege import Siege
 from fedlora.client.workplace import Workplace
 from fedlora.config import RunConfig
@@ -182,11 +183,11 @@ class Client:
             return self.siege.lesson(action, place, message, self.place)
         return LESSONS[action](place, message)
 
-    def _seal(self, purpose: Purpose | None, answer: Message) -> bytes:
+    def _seal(self, purpose: Path | None, answer: Message) -> bytes:
         """What leaves a client."""
         return self.released.keep(purpose, encode(answer))
 
-    def _seal_trained(self, purpose: Purpose | None, client: int, answer: Message) -> bytes:
+    def _seal_trained(self, purpose: Path | None, client: int, answer: Message) -> bytes:
         """What leaves a client that has trained."""
         frame = self._seal(purpose, answer)
         if self.siege and client in self.siege.clients:

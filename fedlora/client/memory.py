@@ -6,17 +6,12 @@ same answer.
 """
 
 import re
-import shutil
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from fedlora import atomic, cache
 from fedlora.adapter import LoraAdapter, bundle
 from fedlora.errors import FedloraError
-
-FORGET_AFTER = 30 * 24 * 3600.0
-"""Seconds after which a run that was not touched is no longer gone on with."""
 
 
 class Memory:
@@ -51,13 +46,7 @@ class Memory:
         for file in self._folder.glob("*.safetensors"):
             if int(file.stem) < since:
                 file.unlink(missing_ok=True)
-        self._forget_old_runs()
-
-    def _forget_old_runs(self) -> None:
-        for folder in self._root.iterdir():
-            newest = max((f.stat().st_mtime for f in folder.iterdir()), default=0.0)
-            if time.time() - newest > FORGET_AFTER:
-                shutil.rmtree(folder, ignore_errors=True)
+        cache.forget_old(self._root)
 
     def _file(self, round: int) -> Path:
         return self._folder / f"{round}.safetensors"

@@ -1,52 +1,78 @@
-"""Noisy answers that this process has given, so that nobody has their noise drawn anew."""
+"""Noisy answers that clients have given, so that nobody has their noise drawn anew."""
 
-from dataclasses import dataclass, field
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
+from fedlora import atomic, cache
+from fedlora.client.tuition import integer
 from fedlora.config import RunConfig
 from fedlora.privacy.chance import repeats
-from fedlora.wire.message import JSON, Message
-
-Purpose = tuple[int, str, JSON]
-"""A client, an action, a round."""
+from fedlora.wire.message import Message
 
 
 @dataclass(frozen=True, eq=False)
 class Released:
-    """The frames that the clients of one run and seed have sent with noise.
+    """The frames that the clients of one run and seed have sent with noise, in files.
 
     A budget pays for one answer to each question of the plan. The mean of many, each with noise of
     its own, would tell what the noise hides, so that whoever asks again gets the same frame,
-    whatever else the question says. Where noise follows from the seed, as in a simulation, nothing
-    is kept.
+    whatever else the question says, from a client that was started anew as well. Where noise
+    follows from the seed, as in a simulation, nothing is kept.
 
-    noisy: the actions that are answered with noise.
+    noisy: the actions that are answered with noise, and the numbers of a message that tell one
+        question of the plan from another.
     """
 
-    noisy: frozenset[str]
-    frames: dict[Purpose, bytes] = field(default_factory=dict)
+    noisy: Mapping[str, tuple[str, ...]]
+    folder: Path
 
-    def purpose(self, client: int, action: str, message: Message) -> Purpose | None:
-        """What an answer is for; None where it has no noise."""
-        return (client, action, message.meta.get("round")) if action in self.noisy else None
+    def purpose(self, client: int, action: str, message: Message) -> Path | None:
+        """Where an answer is kept; None where it has no noise.
 
-    def before(self, purpose: Purpose | None) -> bytes | None:
+        Raises:
+            FedloraError: the message lacks a number.
+        """
+        if action not in self.noisy:
+            return None
+        asked = [int(integer(message, key)) for key in self.noisy[action]]
+        return self.folder / _digest([client, action, *asked])
+
+    def before(self, purpose: Path | None) -> bytes | None:
         """What was sent for a purpose, if anything was."""
-        return self.frames.get(purpose) if purpose else None
+        return purpose.read_bytes() if purpose and purpose.exists() else None
 
-    def keep(self, purpose: Purpose | None, frame: bytes) -> bytes:
-        """What is to be sent: the first frame that there was for its purpose."""
-        return self.frames.setdefault(purpose, frame) if purpose else frame
+    def keep(self, purpose: Path | None, frame: bytes) -> bytes:
+        """What is to be sent: the first frame that there was for its purpose.
 
-
-_OF_RUNS: dict[tuple[str, int], Released] = {}
-"""By configuration and seed, as long as the process lives."""
+        Raises:
+            FedloraError: it cannot be kept, so that nothing is sent.
+        """
+        return atomic.first_bytes(purpose, frame) if purpose else frame
 
 
 def released(config: RunConfig, seed: int) -> Released:
-    """What this process has said of a run and seed."""
+    """What the clients on this machine have said of a run and seed."""
+    root = cache.folder() / "released"
+    cache.forget_old(root)
+    return Released(_noisy(config), root / _digest([config.model_dump_json(), seed]))
+
+
+def _noisy(config: RunConfig) -> Mapping[str, tuple[str, ...]]:
+    if repeats(config):
+        return {}
+    noisy: dict[str, tuple[str, ...]] = {}
     privacy = config.privacy
-    if privacy is None or repeats(config):
-        return Released(frozenset())
-    noisy = {"warm_up", "grow", "finetune"} if privacy.examples else set[str]()
-    noisy |= {"describe"} if privacy.task_vector else set()
-    return _OF_RUNS.setdefault((config.model_dump_json(), seed), Released(frozenset(noisy)))
+    if privacy and privacy.examples:
+        noisy |= {"warm_up": ("round",), "grow": ("round",), "finetune": ()}
+    if privacy and privacy.task_vector:
+        noisy |= {"describe": ()}
+    if config.continual and config.continual.noise:
+        noisy |= {"look": ("task", "transfer")}
+    return noisy
+
+
+def _digest(what: list[str | int]) -> str:
+    return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:32]

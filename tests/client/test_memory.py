@@ -6,8 +6,8 @@ import time
 import pytest
 import torch
 
+from fedlora import cache
 from fedlora.adapter import AdapterSpec, LayerSpec, LoraAdapter
-from fedlora.client import memory
 from fedlora.client.memory import Memory
 from fedlora.errors import FedloraError
 
@@ -52,7 +52,7 @@ def test_a_damaged_file_is_as_good_as_none(tmp_path):
 
 def test_a_run_that_was_left_alone_is_forgotten(tmp_path):
     Memory(RUN, 0).keep(1, {}, since=0)
-    long_ago = time.time() - 2 * memory.FORGET_AFTER
+    long_ago = time.time() - 2 * cache.FORGET_AFTER
     for folder in (tmp_path / "memory" / RUN).iterdir():
         os.utime(folder, (long_ago, long_ago))
     Memory("f" * 16, 0).keep(1, {}, since=0)

@@ -1,9 +1,11 @@
 """A budget pays for one answer to each question of the plan, however often it is asked."""
 
+from types import SimpleNamespace
+
 import pytest
 
+from fedlora import cache
 from fedlora.bench.deploy.newcomers import newcomer_data
-from fedlora.client import released
 from fedlora.client.client import Client
 from fedlora.client.newcomer import Newcomer
 from fedlora.config import RunConfig
@@ -26,44 +28,65 @@ def asking(action: str, **meta) -> bytes:
     return encode(Message("train", {}, {"action": action, **meta}))
 
 
+@pytest.fixture(autouse=True)
+def kept(tmp_path, monkeypatch):
+    """The folder of what clients have said."""
+    own = SimpleNamespace(folder=lambda: tmp_path, forget_old=cache.forget_old)
+    monkeypatch.setattr("fedlora.client.released.cache", own)
+    return tmp_path / "released"
+
+
 @pytest.fixture
-def client(monkeypatch):
-    monkeypatch.setattr(released, "_OF_RUNS", {})
+def client(kept):
     return Client(in_deployment(privacy=PRIVATE), 0)
 
 
 def test_noise_is_drawn_once_for_a_purpose(client):
     vector = client.handle(0, asking("describe"))
-    assert client.handle(0, asking("describe", again=1)) == vector
+    assert client.handle(0, asking("describe", again=1, round=7)) == vector
     assert client.handle(1, asking("describe")) != vector
 
     first = client.handle(0, asking("warm_up", round=1))
     start = decode(first, 1 << 30).tensors["adapter.trained"]
     second = encode(Message("train", {"adapter.start": start}, {"action": "warm_up", "round": 1}))
     assert client.handle(0, second) == first
+    assert client.handle(0, asking("warm_up", round=True)) == first
     assert client.handle(0, asking("warm_up", round=2)) != first
 
-    many = [Request(2, asking("finetune")), Request(2, asking("finetune", again=1))]
+    many = [Request(2, asking("finetune")), Request(2, asking("finetune", round=1))]
     one, other = client.handle_many(many)
     assert one.frame == other.frame is not None
     assert client.handle(2, asking("finetune")) == one.frame
 
 
-def test_what_was_said_stays_said_while_the_process_lives(client):
+def test_what_was_said_stays_said_in_another_process(client, kept):
     vector = client.handle(0, asking("describe"))
     anew = Client(client.config, 0)
     assert anew.handle(0, asking("describe")) == vector
     assert Client(client.config, 1).handle(0, asking("describe")) != vector
+    assert len(list(kept.glob("*/*"))) == 2
 
 
-def test_without_a_budget_clients_answer_what_they_are_asked():
+def test_of_two_processes_that_answer_at_once_one_is_heard(client):
+    purpose = client.released.purpose(0, "describe", Message("train", {}, {}))
+    assert client.released.keep(purpose, b"first") == b"first"
+    assert client.released.keep(purpose, b"second") == b"first"
+    assert list(purpose.parent.iterdir()) == [purpose]
+
+
+def test_what_cannot_be_kept_is_not_said(client, kept):
+    kept.write_text("no folder")
+    with pytest.raises(FedloraError, match="cannot write"):
+        client.handle(0, asking("describe"))
+
+
+def test_without_a_budget_clients_answer_what_they_are_asked(kept):
     plain = Client(in_deployment(), 0)
     one, other = (plain.handle(0, asking("warm_up", round=r)) for r in (1, 2))
     assert one != other
-    assert not plain.released.frames
     simulated = Client(small_config(privacy={"examples": {}}), 0)
     simulated.handle(0, asking("warm_up", round=1))
-    assert not simulated.released.frames
+    assert not kept.exists()
 
 
 @pytest.mark.parametrize(("action", "round"), [

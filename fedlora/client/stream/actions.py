@@ -6,6 +6,7 @@ from dataclasses import asdict
 from torch import Tensor
 
 from fedlora.client.stream.desk import StreamDesk
+from fedlora.client.tuition import integer
 from fedlora.continual import heads as head_tensors
 from fedlora.continual.inputs import widths
 from fedlora.continual.noise import noise_scale, noisy
@@ -85,7 +86,7 @@ def learn(desk: StreamDesk, message: Message) -> Message:
         desk.seed,
     )
     start = desk.start(message, covered)
-    step, round = _integer(message, "step"), _integer(message, "round")
+    step, round = integer(message, "step"), integer(message, "round")
     seed = desk.purpose("study", step, round)
     settings = desk.config.finetune
     trained = study(desk.method, objective, start, desk.frozen(message), rows, settings, seed)
@@ -143,10 +144,3 @@ def _protected(desk: StreamDesk, moments: Statistics, what: str) -> Statistics:
     releases = SURVEYS_A_TASK * len(widths(desk.slot.spec))
     generator = noise_generator(desk.purpose("noise", what), repeats(desk.config))
     return noisy(moments, noise_scale(noise, releases), generator)
-
-
-def _integer(message: Message, key: str) -> int:
-    value = message.meta.get(key)
-    if not isinstance(value, int):
-        raise FedloraError(f"message lacks the number '{key}'")
-    return value

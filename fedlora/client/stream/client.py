@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from fedlora.backbone import open_slot
+from fedlora.client.released import released
 from fedlora.client.stream.actions import ACTIONS
 from fedlora.client.stream.desk import StreamDesk
 from fedlora.client.stream.holdings import Holdings
@@ -19,7 +20,10 @@ ENVELOPE = 8 << 20
 
 
 class StreamClient:
-    """Answers from its shards alone; an answer depends on nothing that was answered before."""
+    """Answers from its shards alone; an answer depends on nothing that was answered before.
+
+    But for noise that no seed repeats: it is drawn once for each purpose.
+    """
 
     def __init__(self, config: RunConfig, continual: ContinualConfig, seed: int) -> None:
         torch.set_num_threads(config.runtime.threads)
@@ -29,6 +33,7 @@ class StreamClient:
         self.holdings = Holdings(config, tuple(tasks), seed)
         self.method = continual.method.build()
         self.codec = config.codec.build()
+        self.released = released(config, seed)
 
     def handle(self, client: int, frame: bytes) -> bytes:
         """Answer one encoded message with another.
@@ -43,7 +48,11 @@ class StreamClient:
         action = str(message.meta.get("action"))
         if action not in ACTIONS:
             raise FedloraError(f"message asks for '{action}': not something a client does")
-        return encode(ACTIONS[action](self._desk(client), message))
+        purpose = self.released.purpose(client, action, message)
+        if (before := self.released.before(purpose)) is not None:
+            return before
+        frame = encode(ACTIONS[action](self._desk(client), message))
+        return self.released.keep(purpose, frame)
 
     def handle_many(self, requests: Sequence[Request]) -> list[Reply]:
         """Answer many requests, one after another; a client that fails costs its own only."""

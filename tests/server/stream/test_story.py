@@ -11,13 +11,13 @@ from fedlora.backbone import open_slot
 from fedlora.bank import Bank
 from fedlora.client.opening import open_clients
 from fedlora.client.stream.holdings import Holdings
-from fedlora.config import from_dict
+from fedlora.config import RuntimeConfig, from_dict
 from fedlora.continual.learner import Learner
 from fedlora.continual.stream import encode_stream
 from fedlora.errors import FedloraError
 from fedlora.runtime.inprocess import InPacks
 from fedlora.wire.exchange import Reply
-from fedlora.wire.message import decode
+from fedlora.wire.message import Message, decode, encode
 
 ALIGNED = {"name": "inflora_ca", "threshold_first": 0.9, "exhausted": "zero"}
 REPLAY = {"name": "replay", "per_class": 5}
@@ -103,8 +103,6 @@ def test_averaging_is_exact_and_down_is_the_servers(stream_config, live, tmp_pat
 
     class Watching:
         def exchange(self, requests):
-            from fedlora.wire.message import decode
-
             carrier = InPacks(open_clients(config, 0).handle_many, 1)
             for reply in carrier.exchange(requests):
                 asked = next(r for r in requests if r.client == reply.client)
@@ -243,6 +241,22 @@ def test_statistics_are_in_the_ledger_and_a_sketch_makes_them_small(stream_confi
     assert payload["whole"] == 2 * 6 * 2 * (24 * 25 // 2) * 4
     assert payload["sketch"] == 2 * 6 * 2 * (12 * 24) * 4
     assert 0 < told["steps"][0]["sketch_lost"] < 0.2
+
+
+def test_in_a_deployment_noise_is_drawn_once_a_survey(stream_config, tmp_path, monkeypatch):
+    monkeypatch.setenv("FEDLORA_DATA", str(tmp_path))
+    simulated = stream_config(noise={"epsilon": 1.0, "clip": 10.0})
+    config = simulated.model_copy(update={"runtime": RuntimeConfig(name="deployment")})
+
+    def look(client, transfer, step):
+        asked = {"action": "look", "task": 1, "inputs": True, "transfer": transfer, "step": step}
+        return client.handle(0, encode(Message("statistics", {}, asked)))
+
+    client = open_clients(config, 0)
+    first = look(client, True, "look/1")
+    assert look(client, True, "another") == first
+    assert look(open_clients(config, 0), True, "look/1") == first
+    assert look(client, False, "look/1") != first
 
 
 def test_noise_moves_the_branch_and_repeats_in_a_simulation(stream_config, live, tmp_path):
