@@ -68,6 +68,9 @@ class FinetuneConfig(TrainSection):
     repeats: int = Field(1, ge=1, description="seeds a client trains with")
 
 
+TaskFeature = Literal["pooled", "early", "moments", "gradient", "inputs", "prompts"]
+
+
 class TaskVectorConfig(Section):
     """What a client says of its task, computed with the base model from its own samples.
 
@@ -76,7 +79,7 @@ class TaskVectorConfig(Section):
     """
 
     samples: int = Field(32, ge=8, le=512)
-    features: tuple[Literal["pooled", "early", "moments", "prompts"], ...] = ("pooled",)
+    features: tuple[TaskFeature, ...] = ("pooled",)
 
     @model_validator(mode="after")
     def _prompts_stand_alone(self) -> Self:

@@ -7,8 +7,10 @@ from torch.nn import functional
 from fedlora.backbone.text_encoder import open_encoder
 from fedlora.config import TaskVectorConfig
 from fedlora.config.privacy import VectorPrivacy
-from fedlora.finetune.objectives import Objective
+from fedlora.finetune.local import fresh, mean_gradient
+from fedlora.finetune.objectives import Objective, Rows
 from fedlora.finetune.objectives.contract import take
+from fedlora.finetune.objectives.pictures import PIXELS, images
 from fedlora.finetune.objectives.tokens import texts
 from fedlora.privacy.accounting import gaussian_scale
 
@@ -16,17 +18,28 @@ from fedlora.privacy.accounting import gaussian_scale
 # something happens, few enough to stay a few kilobytes.
 EARLY_POSITIONS = 20
 
+# Of what has no size of its own: a kilobyte, as the pooled features of a small model take.
+HASHED = 256
+GRID = 14
+GRADIENT_BATCH = 16
+COMMON_START = 0
+"""The seed of the adapter at which every client's gradient is taken."""
+
 
 def task_vector(objective: Objective, rows: dict[str, Tensor], config: TaskVectorConfig) -> Tensor:
     """Mean features of the base model over the first `config.samples` rows, (c,) float32.
 
-    The adapter is switched off, since a newcomer has none. Features, concatenated in the
-    order of the configuration:
+    The adapter is switched off, since a newcomer has none, or changes nothing. Features,
+    concatenated in the order of the configuration:
 
     - pooled: mean of what the task is decided on (ICM-LoRA's task vector, arXiv 2501.17635,
       takes the last position; the pooled features are that for causal models);
     - moments: standard deviation of the same;
     - early: mean of the first block's output at each of the first positions;
+    - gradient: of the loss by `up`, where an adapter that is the same for all starts: what the
+      labels ask for, hashed to `HASHED` values;
+    - inputs: of the data alone, as a control: the mean image on a grid of `GRID` by `GRID`, or
+      how often each token comes, hashed to `HASHED` values;
     - prompts: `config.samples` texts as the sentence encoder sees them, (samples * width,); a
       client with fewer begins again.
 
@@ -38,13 +51,19 @@ def task_vector(objective: Objective, rows: dict[str, Tensor], config: TaskVecto
         chosen = take(rows, torch.arange(config.samples) % n)
         return open_encoder().encode(texts(objective.slot, chosen)).flatten()
     chosen = take(rows, torch.arange(min(n, config.samples)))
-    with torch.inference_mode(), objective.slot.disabled():
-        pooled, early, mask = (part.cpu().double() for part in objective.hidden(chosen))
-    features = {
-        "pooled": pooled.mean(0),
-        "moments": pooled.std(0, correction=0),
-        "early": _early_mean(early, mask),
-    }
+    features: dict[str, Tensor] = {}
+    if set(config.features) - {"gradient", "inputs"}:
+        with torch.inference_mode(), objective.slot.disabled():
+            pooled, early, mask = (part.cpu().double() for part in objective.hidden(chosen))
+        features |= {
+            "pooled": pooled.mean(0),
+            "moments": pooled.std(0, correction=0),
+            "early": _early_mean(early, mask),
+        }
+    if "gradient" in config.features:
+        features["gradient"] = _gradient(objective, chosen)
+    if "inputs" in config.features:
+        features["inputs"] = _inputs(chosen)
     return torch.cat([features[name] for name in config.features]).float().clone()
 
 
@@ -72,6 +91,29 @@ def noisy_task_vector(
     drawn = torch.randn(mean.shape, generator=generator, dtype=torch.float64)
     noisy: Tensor = mean + scale * drawn
     return noisy.float()
+
+
+def _gradient(objective: Objective, rows: Rows) -> Tensor:
+    """(HASHED,): values of the gradient fall into as many sums, each with a sign of its own.
+
+    Inner products of such sums are those of what they sum, in the mean over hashes.
+    """
+    start = fresh(objective, COMMON_START)
+    gradient = mean_gradient(objective, start, rows, GRADIENT_BATCH, None)
+    values = torch.cat([up.flatten() for up in gradient.up.values()]).double()
+    chance = torch.Generator().manual_seed(COMMON_START)
+    place = torch.randint(HASHED, values.shape, generator=chance)
+    sign = torch.randint(2, values.shape, generator=chance) * 2 - 1
+    return torch.zeros(HASHED, dtype=torch.float64).index_add(0, place, values * sign)
+
+
+def _inputs(rows: Rows) -> Tensor:
+    """(channels * GRID * GRID,) of images, (HASHED,) of texts."""
+    if PIXELS in rows:
+        mean = images(rows, torch.device("cpu")).double().mean(0)
+        return functional.adaptive_avg_pool2d(mean, GRID).flatten()
+    read = rows["input_ids"][rows["attention_mask"].bool()] % HASHED
+    return torch.bincount(read, minlength=HASHED).double() / len(read)
 
 
 def _early_mean(states: Tensor, mask: Tensor) -> Tensor:

@@ -245,6 +245,7 @@ def test_speed_is_measured_on_a_bank_from_the_disk():
 def test_a_tiny_bank_is_lived_with_every_method_policy_and_curve(monkeypatch):
     monkeypatch.setattr(curves, "SIZES", (3, 6))
     monkeypatch.setattr(curves, "SAMPLES", (8, 16))
+    monkeypatch.setattr(curves, "FEATURES", (("pooled",), ("gradient", "inputs")))
     monkeypatch.setattr(quality, "AFTER", ("kriging", "top-3"))
     kept = ("mean", "kriging", "cvae", "top-3")
     quick = {name: quality.PARTS[name] for name in kept}
@@ -278,7 +279,11 @@ def test_a_tiny_bank_is_lived_with_every_method_policy_and_curve(monkeypatch):
         ("bank", 6),
         ("vector", 8),
         ("vector", 16),
+        ("features", "pooled"),
+        ("features", "gradient + inputs"),
     }
+    (both, *_) = [row for row in found["curves"] if row["at"] == "gradient + inputs"]
+    assert both["vector bytes"] == 4 * (256 + 3 * 14 * 14)
     assert found["copies"]["top-3"]["nearest"] > 0
 
 

@@ -7,9 +7,9 @@ import torch
 from torch.nn import functional
 
 from fedlora.backbone import AdapterSlot, load_base
-from fedlora.config import BackboneConfig, LoraSection, TaskVectorConfig
+from fedlora.config import BackboneConfig, LoraSection, TaskVectorConfig, TrainSection
 from fedlora.errors import FedloraError
-from fedlora.finetune.local import fresh, put
+from fedlora.finetune.local import fresh, put, train
 from fedlora.finetune.objectives import objective_for
 from fedlora.finetune.objectives.tokens import SLICE, target_log_likelihood
 from fedlora.finetune.task_vector import task_vector
@@ -72,6 +72,40 @@ def test_a_task_vector_depends_on_the_base_and_the_data_alone():
     assert first.shape == (384 + 384 + 20 * 384,)
     other = objective.encode(Examples(TEXTS[::-1][:2], torch.tensor([0, 1]).numpy()))
     assert not torch.allclose(task_vector(objective, other, config), first)
+
+
+def test_the_gradient_tells_what_labels_ask_for_and_inputs_what_the_base_model_does_not_see():
+    objective = text_task()
+    labels = torch.tensor([0, 1, 0])
+    rows = objective.encode(Examples(TEXTS, labels.numpy()))
+    flipped = objective.encode(Examples(TEXTS, (1 - labels).numpy()))
+
+    def described(rows, *features):
+        return task_vector(objective, rows, TaskVectorConfig(features=features))
+
+    assert torch.equal(described(rows, "pooled"), described(flipped, "pooled"))
+    one, other = described(rows, "gradient"), described(flipped, "gradient")
+    assert one.shape == (256,)
+    assert torch.cosine_similarity(one, other, dim=0) < 0
+    settings = TrainSection(epochs=1, batch_size=3, learning_rate=0.1)
+    put(objective, train(objective, fresh(objective, 1), rows, None, settings, 0).adapters[-1])
+    assert torch.equal(described(rows, "gradient"), one)
+
+    words = described(rows, "inputs")
+    assert words.sum() == pytest.approx(1)
+    assert torch.equal(described(flipped, "inputs"), words)
+    both = described(rows, "inputs", "gradient")
+    assert torch.equal(both, torch.cat([words, one]))
+
+
+def test_the_inputs_of_images_are_their_mean_on_a_grid():
+    task = many.objective(many.slot("tiny_vit"))
+    rows = many.examples(task, 9, 0)
+    vector = task_vector(task, rows, TaskVectorConfig(features=("inputs",)))
+    images = rows["pixel_values"]
+    assert vector.shape == (images.shape[1] * 14 * 14,)
+    size = images.shape[-1] // 14
+    assert vector[0] == pytest.approx(images[:, 0, :size, :size].double().mean().item(), rel=1e-6)
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
-"""Quality against the size of the bank and the samples in a task vector, and what these cost."""
+"""Quality against the size of the bank and what a task vector holds, and what these cost."""
 
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from fedlora import seeding
 from fedlora.bench.generator.side import Side
 from fedlora.client.client import Client
 from fedlora.config import RunConfig
+from fedlora.config.clients import TaskFeature
 from fedlora.config.parts import TasksPart
 from fedlora.finetune.task_vector import task_vector
 from fedlora.generators.bank import rows_of
@@ -18,6 +20,14 @@ from fedlora.generators.contract import TrainingBank
 
 SIZES = (8, 16, 32, 48)
 SAMPLES = (8, 32, 128, 512)
+FEATURES: tuple[tuple[TaskFeature, ...], ...] = (
+    ("pooled",),
+    ("pooled", "moments"),
+    ("early",),
+    ("gradient",),
+    ("early", "gradient"),
+    ("inputs",),
+)
 METHODS: dict[str, dict[str, Any]] = {
     "kriging": {"name": "kriging"},
     "top-3": {"name": "topk", "k": 3, "temperature": 1.0},
@@ -27,7 +37,7 @@ Row = dict[str, Any]
 
 
 def measure(side: Side) -> list[Row]:
-    """Every method on every newcomer, on parts of the bank and with shorter and longer vectors.
+    """Every method on every newcomer, on parts of the bank and with other task vectors.
 
     The smaller banks are the first of its tasks in an order that the seed draws; their adapters,
     and the warm start, are those of the whole. `values` are the newcomers', in their order.
@@ -38,9 +48,8 @@ def measure(side: Side) -> list[Row]:
         part = rows_of(bank, order[:size].tolist())
         rows += _measured(side, part, side.vectors, {"curve": "bank", "at": len(part.adapters)})
     newcomers = [newcomer.seat.client for newcomer in side.newcomers]
-    for samples, (vectors, seconds) in _vectors(side.client.config, side.seed).items():
+    for point, vectors in _vectors(side.client.config, side.seed):
         part = replace(bank, conditions=vectors[list(bank.clients or ())])
-        point = {"curve": "vector", "at": samples, "vector seconds": seconds}
         rows += _measured(side, part, vectors[newcomers], point)
     return rows
 
@@ -60,20 +69,24 @@ def _measured(side: Side, bank: TrainingBank, asked: Tensor, point: Row) -> list
     return rows
 
 
-def _vectors(config: RunConfig, seed: int) -> dict[int, tuple[Tensor, float]]:
-    """By samples: the vectors (clients, c) of the same tasks, and seconds for one of them.
+def _vectors(config: RunConfig, seed: int) -> Iterator[tuple[Row, Tensor]]:
+    """Points of the curves of samples and of features, and the vectors (clients, c) of each.
 
-    Where these are more than a client trains on, its task is asked for more examples.
+    Where samples are more than a client trains on, its task is asked for more examples.
     """
     tasks = config.model_dump(mode="json")["tasks"]
     tasks["splits"]["train"] = max(SAMPLES)
     client = Client(config.model_copy(update={"tasks": TasksPart.model_validate(tasks)}), seed)
-    found: dict[int, tuple[list[Tensor], float]] = {count: ([], 0.0) for count in SAMPLES}
-    for seat in client.seats:
-        desk = client.desk(seat.client)
-        for count, (vectors, seconds) in found.items():
-            settings = config.task_vector.model_copy(update={"samples": count})
-            began = time.perf_counter()
-            vectors.append(task_vector(desk.objective, desk.train, settings))
-            found[count] = vectors, seconds + time.perf_counter() - began
-    return {count: (torch.stack(v), seconds / len(v)) for count, (v, seconds) in found.items()}
+    desks = [client.desk(seat.client) for seat in client.seats]
+    changes: dict[tuple[str, int | str], dict[str, Any]] = {
+        **{("vector", count): {"samples": count} for count in SAMPLES},
+        **{("features", " + ".join(names)): {"features": names} for names in FEATURES},
+    }
+    for (curve, at), change in changes.items():
+        settings = config.task_vector.model_copy(update=change)
+        began = time.perf_counter()
+        vectors = torch.stack([task_vector(d.objective, d.train, settings) for d in desks])
+        taken = (time.perf_counter() - began) / len(desks)
+        size = vectors[0].numel() * vectors.element_size()
+        point = {"curve": curve, "at": at, "vector seconds": taken, "vector bytes": size}
+        yield point, vectors

@@ -11,7 +11,7 @@ from fedlora.evaluation.table import interval
 Row = dict[str, Any]
 FACTS = ("seed", "task", "inside")
 """Columns of a newcomer's row that are no method's."""
-SECONDS = ("fit seconds", "generation seconds", "vector seconds", "seconds")
+COSTS = ("fit seconds", "generation seconds", "vector seconds", "vector bytes", "seconds")
 """Of what is measured on a curve; `seconds` is a newcomer's own work."""
 
 
@@ -46,7 +46,7 @@ def _label_rows(family: Family, cases: Mapping[int, Mapping[str, Any]]) -> list[
     return [
         _point(family, "labels", name, at)
         | _interval(inside, method)
-        | _means([case["methods"][method] for case in cases.values()], SECONDS)
+        | _means([case["methods"][method] for case in cases.values()], COSTS)
         for name, at, method in points
     ]
 
@@ -65,12 +65,12 @@ def _measured_rows(family: Family, cases: Mapping[int, Mapping[str, Any]]) -> li
             for row, value in zip(cases[point["seed"]]["newcomers"], point["values"], strict=True)
             if row["inside"]
         ]
-        taken = _interval(known, "here") | _means(found, SECONDS)
+        taken = _interval(known, "here") | _means(found, COSTS)
         rows.append(_point(family, curve, method, at) | taken)
     return rows
 
 
-def _point(family: Family, curve: str, method: str, at: int) -> Row:
+def _point(family: Family, curve: str, method: str, at: int | str) -> Row:
     facts = {"curve": curve, "method": method, "at": at}
     return {"table": "curve", "family": family.name, **facts}
 
