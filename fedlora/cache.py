@@ -3,6 +3,7 @@
 import os
 import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
 
 HERE = Path(".cache/fedlora")
@@ -23,8 +24,9 @@ def folder() -> Path:
 
 
 def forget_old(runs: Path) -> None:
-    """Remove the folders of runs, each with files in it, that nobody goes on with any more."""
+    """Remove the folders of runs that nobody goes on with any more; others may write beside."""
     for folder in runs.iterdir() if runs.is_dir() else ():
-        newest = max((file.stat().st_mtime for file in folder.iterdir()), default=0.0)
-        if time.time() - newest > FORGET_AFTER:
-            shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # no folder, or gone just now
+            newest = max((entry.stat().st_mtime for entry in folder.iterdir()), default=0.0)
+            if time.time() - max(newest, folder.stat().st_mtime) > FORGET_AFTER:
+                shutil.rmtree(folder, ignore_errors=True)

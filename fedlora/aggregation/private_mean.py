@@ -6,6 +6,7 @@ import torch
 
 from fedlora.adapter import LoraAdapter
 from fedlora.adapter.parts import Parts, put_parts, take_parts
+from fedlora.privacy.chance import Chance
 
 
 def private_mean(
@@ -16,7 +17,7 @@ def private_mean(
     asked: int,
     clip: float,
     noise: float,
-    generator: torch.Generator,
+    chance: Chance,
 ) -> tuple[LoraAdapter, int]:
     """W + (sum_i min(1, c / |x_i - W|) (x_i - W) + c z N(0, I)) / n.
 
@@ -33,7 +34,7 @@ def private_mean(
         asked: n.
         clip: c, L2 over all values of the parts.
         noise: z, the standard deviation in units of c.
-        generator: of the noise.
+        chance: of the noise.
 
     Returns:
         The new adapter, and how many changes were longer than the clip.
@@ -45,6 +46,6 @@ def private_mean(
         length = float(torch.linalg.vector_norm(change))
         clipped += length > clip
         total += change * min(1.0, clip / max(length, 1e-300))
-    drawn = torch.randn(total.shape, generator=generator, dtype=torch.float64)
+    drawn = chance.normal(total.shape)
     values = start + (total + clip * noise * drawn) / asked
     return put_parts(before, parts, values.float()), clipped

@@ -26,7 +26,8 @@ def describe(place: Workplace, _message: Message) -> Message:
         "task": desk.seat.task,
         "role": desk.seat.role,
         "examples": desk.examples,
-        "work": _work(desk),
+        # How long texts are tells of single ones.
+        "work": _work(desk) if place.config.privacy is None else float(desk.examples),
         "metric": desk.objective.metric,
         "spec": place.spec().to_json(),
         # A trained head means something only beside the labels of its rows.

@@ -1,12 +1,12 @@
 """A newcomer without a seat in a run: it describes its task, and leaves with an adapter."""
 
-from functools import cached_property
 from pathlib import Path
 
 from fedlora.adapter import AdapterSpec, LoraAdapter, peft_folder
 from fedlora.backbone import open_slot
 from fedlora.client.own_task import OwnTask, open_task
 from fedlora.client.protecting import vector_of
+from fedlora.client.released import released
 from fedlora.client.trial import score
 from fedlora.config import RunConfig
 from fedlora.errors import FedloraError
@@ -54,17 +54,22 @@ class Newcomer:
         message = decode(frame, limit)
         action = message.meta.get("action")
         if action == "describe":
-            return self._description
+            return self._description()
         if action == "take":
             return encode(self._take(message))
         raise FedloraError(f"message asks for '{action!a:.40}': a newcomer describes and takes")
 
-    @cached_property
     def _description(self) -> bytes:
         """The same words as of a run's own clients, less what would tell them apart.
 
-        Said again as they were: noise is drawn once.
+        Said again as they were, after a restart as well: noise is drawn once for these examples.
         """
+        kept = released(self._config, self._seed)
+        who = self._task.digest() if kept.noisy else ""
+        purpose = kept.purpose(who, "describe", Message("task_vector", {}, {}))
+        return kept.before(purpose) or kept.keep(purpose, self._described())
+
+    def _described(self) -> bytes:
         objective = self._task.objective
         vector = vector_of(self._config, objective, self._task.describing, self._seed)
         meta: dict[str, JSON] = {

@@ -1,5 +1,6 @@
 """A task of one's own: a name of the run's family, or a user's own data, by path."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +35,14 @@ class OwnTask:
     objective: Objective
     describing: Rows
     judging: Rows
+
+    def digest(self) -> str:
+        """SHA-256 of the examples that describe the task."""
+        found = hashlib.sha256()
+        for name, column in sorted(self.describing.items()):
+            found.update(f"{name} {column.dtype} {tuple(column.shape)}".encode())
+            found.update(column.contiguous().numpy().data)
+        return found.hexdigest()
 
     def examples_to_judge(self) -> int:
         """How many there are.

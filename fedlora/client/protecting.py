@@ -10,7 +10,7 @@ from fedlora.finetune.objectives import Objective, Rows
 from fedlora.finetune.private import Protection
 from fedlora.finetune.task_vector import noisy_task_vector, task_vector
 from fedlora.privacy.accounting import noise_multiplier
-from fedlora.privacy.chance import noise_generator, repeats
+from fedlora.privacy.chance import chance_of, repeats
 from fedlora.privacy.planning import planned
 
 _multiplier = functools.lru_cache(noise_multiplier)
@@ -33,7 +33,7 @@ def vector_of(config: RunConfig, objective: Objective, rows: Rows, seed: int) ->
     budget = config.privacy.task_vector if config.privacy else None
     if budget is None:
         return task_vector(objective, rows, config.task_vector)
-    chance = noise_generator(seeding.derive(seed, "task vector"), repeats(config))
+    chance = chance_of(seeding.derive(seed, "task vector"), repeats(config))
     releases = len(config.seeds)
     return noisy_task_vector(objective, rows, config.task_vector, budget, chance, releases)
 

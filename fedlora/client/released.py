@@ -23,13 +23,13 @@ class Released:
     follows from the seed, as in a simulation, nothing is kept.
 
     noisy: the actions that are answered with noise, and the numbers of a message that tell one
-        question of the plan from another.
+        question of the plan from another; the action refuses those that the plan has not.
     """
 
     noisy: Mapping[str, tuple[str, ...]]
     folder: Path
 
-    def purpose(self, client: int, action: str, message: Message) -> Path | None:
+    def purpose(self, client: int | str, action: str, message: Message) -> Path | None:
         """Where an answer is kept; None where it has no noise.
 
         Raises:
@@ -55,9 +55,10 @@ class Released:
 
 def released(config: RunConfig, seed: int) -> Released:
     """What the clients on this machine have said of a run and seed."""
-    root = cache.folder() / "released"
-    cache.forget_old(root)
-    return Released(_noisy(config), root / _digest([config.model_dump_json(), seed]))
+    root, noisy = cache.folder() / "released", _noisy(config)
+    if noisy:
+        cache.forget_old(root)
+    return Released(noisy, root / _digest([config.model_dump_json(), seed]))
 
 
 def _noisy(config: RunConfig) -> Mapping[str, tuple[str, ...]]:

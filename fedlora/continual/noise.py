@@ -6,6 +6,7 @@ from torch import Tensor
 from fedlora.config import NoiseConfig
 from fedlora.continual.statistics import Statistics
 from fedlora.privacy.accounting import gaussian_scale
+from fedlora.privacy.chance import Chance
 
 
 def clipped(inputs: Tensor, clip: float) -> Tensor:
@@ -25,12 +26,12 @@ def noise_scale(config: NoiseConfig, releases: int) -> float:
     return gaussian_scale(config, config.clip, releases)
 
 
-def noisy(statistics: Statistics, scale: float, generator: torch.Generator) -> Statistics:
+def noisy(statistics: Statistics, scale: float, chance: Chance) -> Statistics:
     """With symmetric Gaussian noise; every value of the upper triangle gets its own.
 
     The count of tokens stays exact: nothing that is designed depends on it.
     """
-    drawn = torch.randn(statistics.total.shape, generator=generator, dtype=torch.float64) * scale
+    drawn = chance.normal(statistics.total.shape) * scale
     upper = drawn.triu()
     return Statistics(statistics.total + upper + upper.triu(1).T, statistics.count)
 

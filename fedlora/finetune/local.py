@@ -99,7 +99,7 @@ def _private(
     """As `_plain`, with examples drawn by chance, each clipped, and noise on their sum."""
     protection, batch = job.protection, min(job.settings.batch_size, job.examples)
     assert protection is not None
-    chance = protection.generator(job.seed)
+    chance = protection.chance(job.seed)
     steps = job.steps // job.settings.epochs
     while True:
         yield (

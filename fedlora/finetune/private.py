@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from fedlora import seeding
 from fedlora.finetune.objectives import Rows
 from fedlora.finetune.objectives.contract import take
-from fedlora.privacy.chance import noise_generator
+from fedlora.privacy.chance import Chance, chance_of
 
 AT_ONCE = 32
 """Examples whose gradients are held at a time."""
@@ -31,17 +31,15 @@ class Protection:
     noise: float
     repeats: bool
 
-    def generator(self, seed: int) -> torch.Generator:
+    def chance(self, seed: int) -> Chance:
         """Of the draws of examples and of the noise."""
-        return noise_generator(seeding.derive(seed, "privacy"), self.repeats)
+        return chance_of(seeding.derive(seed, "privacy"), self.repeats)
 
 
-def draws(count: int, batch: int, steps: int, generator: torch.Generator) -> list[Tensor]:
+def draws(count: int, batch: int, steps: int, chance: Chance) -> list[Tensor]:
     """For each step the examples that take part: each by chance, `batch` of them on average."""
     rate = min(1.0, batch / count)
-    return [
-        torch.nonzero(torch.rand(count, generator=generator) < rate).flatten() for _ in range(steps)
-    ]
+    return [torch.nonzero(chance.uniform(count) < rate).flatten() for _ in range(steps)]
 
 
 def noisy_gradient(
@@ -51,7 +49,7 @@ def noisy_gradient(
     index: Tensor,
     expected: float,
     protection: Protection,
-    generator: torch.Generator,
+    chance: Chance,
 ) -> Tensor:
     """Leave in the parameters the noisy mean of their examples' clipped gradients.
 
@@ -62,7 +60,7 @@ def noisy_gradient(
         index: those that take part in the step, perhaps none.
         expected: how many take part on average, by which the sum is divided, however many do.
         protection: clipping and noise.
-        generator: of the noise.
+        chance: of the noise.
 
     Returns:
         The mean loss, a scalar; zero where nobody takes part.
@@ -76,7 +74,7 @@ def noisy_gradient(
         clipped = (torch.tensordot(shares.to(g), g, 1) for g in each)
         sums = [total + own for total, own in zip(sums, clipped, strict=True)]
     for parameter, total in zip(trained, sums, strict=True):
-        drawn = torch.randn(total.shape, generator=generator).to(total)
+        drawn = chance.normal(total.shape, torch.float32).to(total)
         parameter.grad = (total + protection.clip * protection.noise * drawn) / expected
     return torch.cat(losses).mean() if losses else torch.zeros(())
 

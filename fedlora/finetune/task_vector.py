@@ -13,6 +13,7 @@ from fedlora.finetune.objectives.contract import take
 from fedlora.finetune.objectives.pictures import PIXELS, images
 from fedlora.finetune.objectives.tokens import texts
 from fedlora.privacy.accounting import gaussian_scale
+from fedlora.privacy.chance import Chance
 
 # Positions of the first block that `early` keeps: enough to tell where in an image or text
 # something happens, few enough to stay a few kilobytes.
@@ -72,7 +73,7 @@ def noisy_task_vector(
     rows: dict[str, Tensor],
     config: TaskVectorConfig,
     budget: VectorPrivacy,
-    generator: torch.Generator,
+    chance: Chance,
     releases: int = 1,
 ) -> Tensor:
     """`task_vector` of pooled features, each of `budget.clip` at most, with Gaussian noise.
@@ -88,7 +89,7 @@ def noisy_task_vector(
     norms = torch.linalg.vector_norm(pooled, dim=1, keepdim=True)
     mean = (pooled * (budget.clip / norms.clamp_min(1e-12)).clamp_max(1.0)).mean(0)
     scale = gaussian_scale(budget, 2 * budget.clip / n, releases)
-    drawn = torch.randn(mean.shape, generator=generator, dtype=torch.float64)
+    drawn = chance.normal(mean.shape)
     noisy: Tensor = mean + scale * drawn
     return noisy.float()
 
@@ -101,9 +102,9 @@ def _gradient(objective: Objective, rows: Rows) -> Tensor:
     start = fresh(objective, COMMON_START)
     gradient = mean_gradient(objective, start, rows, GRADIENT_BATCH, None)
     values = torch.cat([up.flatten() for up in gradient.up.values()]).double()
-    chance = torch.Generator().manual_seed(COMMON_START)
-    place = torch.randint(HASHED, values.shape, generator=chance)
-    sign = torch.randint(2, values.shape, generator=chance) * 2 - 1
+    hashes = torch.Generator().manual_seed(COMMON_START)
+    place = torch.randint(HASHED, values.shape, generator=hashes)
+    sign = torch.randint(2, values.shape, generator=hashes) * 2 - 1
     return torch.zeros(HASHED, dtype=torch.float64).index_add(0, place, values * sign)
 
 

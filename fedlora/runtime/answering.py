@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import sys
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -90,10 +91,7 @@ def start_client(config: str, seed: int) -> "Client | StreamClient":
     with spans.span("import"):
         from fedlora.client.opening import open_clients
 
-    followed = _followed(config)
-    if seed not in followed.seeds:
-        raise FedloraError(f"the server asks for seed {seed}, which its configuration has not")
-    return open_clients(followed, seed)
+    return open_clients(_followed(config, seed), seed)
 
 
 @lru_cache(maxsize=1)
@@ -101,16 +99,32 @@ def start_newcomer(config: str, seed: int, wish: Wish) -> "Newcomer":
     """A newcomer with the task that its command names."""
     from fedlora.client.newcomer import Newcomer
 
-    return Newcomer(_followed(config), seed, Path(wish.out), Path(wish.data), wish.text, wish.label)
+    followed = _followed(config, seed)
+    return Newcomer(followed, seed, Path(wish.out), Path(wish.data), wish.text, wish.label)
 
 
-def _followed(config: str) -> "RunConfig":
-    """The server's configuration as this machine follows it."""
+def _followed(config: str, seed: int) -> "RunConfig":
+    """The server's configuration as this machine follows it.
+
+    Whether it is a simulation, whose noise its seed repeats and whose clients may attack, is not
+    for the server to say.
+    """
     from fedlora.config import from_dict
 
-    asked = from_dict(json.loads(config), origin="the server's configuration")
+    raw = json.loads(config)
+    if not _simulated():
+        raw["runtime"] = {**raw.get("runtime", {}), "name": "deployment"}
+    asked = from_dict(raw, origin="the server's configuration")
+    if seed not in asked.seeds:
+        raise FedloraError(f"the server asks for seed {seed}, which its configuration has not")
     own = own_of_environment()
     return asked if own is None else own.apply(asked)
+
+
+def _simulated() -> bool:
+    """Whether this process is one of Ray's, which no SuperNode is."""
+    ray = sys.modules.get("ray")
+    return ray is not None and ray.is_initialized()
 
 
 def warm_up() -> None:

@@ -18,6 +18,7 @@ from fedlora import config as configuration
 from fedlora import run_folder
 from fedlora.backbone import open_slot
 from fedlora.config import RunConfig
+from fedlora.errors import FedloraError
 from fedlora.runtime import run as running
 from fedlora.runtime.carriers import Carriers
 from fedlora.runtime.deploy.shares import read_shares
@@ -46,12 +47,13 @@ def server_app(live: Live = live) -> ServerApp:
         counters = context.run_config.get("counters")
         meter = Meter(Path(str(counters))) if counters else None
 
-        config, folder = open_run(dict(context.run_config))
+        simulated = isinstance(grid, InMemoryGrid)
+        config, folder = open_run(dict(context.run_config), simulated)
         if not context.run_config["folder"]:
             say(f"run folder: {folder}; for its table and page: fedlora report {folder}")
 
         def serve(config: RunConfig, seed: int, story: Story) -> None:
-            if isinstance(grid, InMemoryGrid):
+            if simulated:
                 story(FlowerTransport(carriers, config, seed, PACK_SECONDS, meter))
             else:
                 # Each message costs a poll of some seconds, so all of a node's go into one.
@@ -69,7 +71,7 @@ def origin_of(config: RunConfig, folder: Path) -> Origin:
     return Origin(folder.name, version("fedlora"), base)
 
 
-def open_run(run_config: dict[str, Any]) -> tuple[RunConfig, Path]:
+def open_run(run_config: dict[str, Any], simulated: bool) -> tuple[RunConfig, Path]:
     """The run that a Flower run config describes, and its folder.
 
     config: a path inside the app's bundle or on this machine, or a whole configuration as JSON.
@@ -77,18 +79,34 @@ def open_run(run_config: dict[str, Any]) -> tuple[RunConfig, Path]:
     folder: of a run that was begun, whose own configuration then counts; made under runs/ when
         empty.
 
+    Args:
+        run_config: these.
+        simulated: whether all clients live on this machine, in processes of Flower's simulation.
+
     Raises:
         FedloraError: the configuration is wrong, or the folder holds no run.
     """
     if run_config["folder"]:
         folder = Path(run_config["folder"])
-        return run_folder.resume(folder), folder
+        config = run_folder.resume(folder)
+        _check_runtime(config, simulated)
+        return config, folder
     text = str(run_config["config"])
     if text.startswith("{"):
         config = configuration.from_dict(json.loads(text), origin="run config")
     else:
         config = configuration.load(_find(text), str(run_config["overrides"]).split())
+    _check_runtime(config, simulated)
     return config, run_folder.create(config, Path("runs").absolute())
+
+
+def _check_runtime(config: RunConfig, simulated: bool) -> None:
+    """Refuse to tell clients of other machines that they are simulated, with noise of a seed."""
+    if not simulated and config.runtime.name != "deployment":
+        raise FedloraError(
+            f"runtime.name={config.runtime.name}: these clients are on machines of their own;"
+            " set runtime.name=deployment, or submit the run with `fedlora deploy run`"
+        )
 
 
 def _find(path: str) -> Path:

@@ -11,7 +11,7 @@ from fedlora.aggregation.private_mean import private_mean
 from fedlora.config import RunConfig
 from fedlora.config.privacy import ClientPrivacy
 from fedlora.privacy.accounting import Steps, epsilon, noise_multiplier
-from fedlora.privacy.chance import noise_generator, repeats
+from fedlora.privacy.chance import chance_of, repeats
 
 
 class Shield:
@@ -54,7 +54,8 @@ class Shield:
             asked=asked,
             clip=self._budget.clip,
             noise=self.noise,
-            generator=noise_generator(seed, repeats(self._config)),
+            chance=chance_of(seed, repeats(self._config)),
         )
-        spent = epsilon(self.noise, [Steps(1.0, number)], self._budget.delta)
+        earlier = self._config.seeds.index(self._seed) * self._config.warm_start.rounds
+        spent = epsilon(self.noise, [Steps(1.0, earlier + number)], self._budget.delta)
         return replace(before, common=common, report={"clipped": clipped, "epsilon": spent})

@@ -9,6 +9,7 @@ from flwr.supercore.differential_privacy import compute_clip_model_update, compu
 from fedlora.adapter import AdapterSpec, LayerSpec, LoraAdapter
 from fedlora.adapter.parts import take_parts
 from fedlora.aggregation.private_mean import private_mean
+from fedlora.privacy.chance import Seeded
 from tests.adapters import random_adapter
 
 LAYERS = (LayerSpec("a", 9, 80, 2), LayerSpec("b", 8, 100, 2))
@@ -18,8 +19,7 @@ BEFORE = random_adapter(SPEC, 99)
 
 
 def moved(sent, *, asked=None, clip=1e9, noise=0.0, seed=0) -> tuple[LoraAdapter, int]:
-    chance = torch.Generator().manual_seed(seed)
-    settings = {"asked": asked or len(sent), "clip": clip, "noise": noise, "generator": chance}
+    settings = {"asked": asked or len(sent), "clip": clip, "noise": noise, "chance": Seeded(seed)}
     return private_mean(BEFORE, sent, PARTS, **settings)
 
 

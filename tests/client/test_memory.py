@@ -53,8 +53,10 @@ def test_a_damaged_file_is_as_good_as_none(tmp_path):
 def test_a_run_that_was_left_alone_is_forgotten(tmp_path):
     Memory(RUN, 0).keep(1, {}, since=0)
     long_ago = time.time() - 2 * cache.FORGET_AFTER
-    for folder in (tmp_path / "memory" / RUN).iterdir():
+    run = tmp_path / "memory" / RUN
+    for folder in (*run.iterdir(), run):
         os.utime(folder, (long_ago, long_ago))
+    (tmp_path / "memory" / ".DS_Store").touch()
     Memory("f" * 16, 0).keep(1, {}, since=0)
 
     assert not (tmp_path / "memory" / RUN).exists()

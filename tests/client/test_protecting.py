@@ -10,6 +10,7 @@ from fedlora.finetune.local import fresh, put, train
 from fedlora.finetune.objectives.contract import take
 from fedlora.finetune.private import Protection, draws, noisy_gradient, one_by_one
 from fedlora.finetune.task_vector import task_vector
+from fedlora.privacy.chance import Seeded
 from fedlora.privacy.planning import planned
 from fedlora.server.federation import federate
 from fedlora.server.observer import Silent
@@ -64,7 +65,7 @@ def test_without_noise_an_unclipped_step_is_that_of_the_mean(desk):
         index,
         4,
         Protection(1e9, 0.0, True),
-        torch.Generator(),
+        Seeded(0),
     )
     assert loss == pytest.approx(float(whole), rel=1e-5)
     assert all(torch.allclose(p.grad, e, atol=1e-7) for p, e in zip(up, expected, strict=True))
@@ -76,7 +77,7 @@ def test_without_noise_an_unclipped_step_is_that_of_the_mean(desk):
         index,
         4,
         Protection(1e-3, 0.0, True),
-        torch.Generator(),
+        Seeded(0),
     )
     size = torch.linalg.vector_norm(torch.stack([p.grad.norm() for p in up]))
     assert 0 < size <= 1.001e-3  # four examples of a thousandth each, divided by four
@@ -85,7 +86,7 @@ def test_without_noise_an_unclipped_step_is_that_of_the_mean(desk):
 def test_noise_is_there_even_where_nobody_takes_part(desk):
     up = [p for n, p in desk.objective.slot.by_name().items() if n.endswith(".up")]
     nobody = torch.empty(0, dtype=torch.int64)
-    chance = torch.Generator().manual_seed(0)
+    chance = Seeded(0)
     noisy_gradient(
         lambda _: pytest.fail("nobody"),
         up,
@@ -100,7 +101,7 @@ def test_noise_is_there_even_where_nobody_takes_part(desk):
 
 
 def test_each_example_takes_part_by_chance():
-    drawn = draws(100, 10, 2000, torch.Generator().manual_seed(0))
+    drawn = draws(100, 10, 2000, Seeded(0))
     sizes = torch.tensor([float(len(index)) for index in drawn])
     assert float(sizes.mean()) == pytest.approx(10, rel=0.05)
     assert float(sizes.var()) == pytest.approx(100 * 0.1 * 0.9, rel=0.15)

@@ -1,5 +1,6 @@
 """A budget pays for one answer to each question of the plan, however often it is asked."""
 
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -108,7 +109,32 @@ def test_seeds_that_the_run_has_not_are_refused():
         start_client(text, 1)
 
 
-def test_a_newcomer_describes_its_task_once(tmp_path):
+def test_a_newcomer_describes_its_examples_once(tmp_path):
+    config = in_deployment(privacy=PRIVATE)
     data = newcomer_data(tmp_path / "mine")
-    newcomer = Newcomer(in_deployment(privacy=PRIVATE), 0, tmp_path / "out", data)
-    assert newcomer.handle(0, asking("describe")) == newcomer.handle(0, asking("describe", again=1))
+    newcomer = Newcomer(config, 0, tmp_path / "out", data)
+    first = newcomer.handle(0, asking("describe"))
+    assert newcomer.handle(0, asking("describe", again=1)) == first
+    started_anew = Newcomer(config, 0, tmp_path / "out", data)
+    assert started_anew.handle(0, asking("describe")) == first
+    rows = started_anew._task.describing
+    rows["pixel_values"][0] = 0.5
+    assert started_anew.handle(0, asking("describe")) != first
+
+
+def test_whether_noise_follows_from_a_seed_is_not_for_the_server_to_say(monkeypatch):
+    lenient = small_config(task_vector={"features": ["pooled"]}, privacy=PRIVATE)
+    text = lenient.model_dump_json()
+    start_client.cache_clear()
+    assert start_client(text, 0).config.runtime.name == "deployment"
+    start_client.cache_clear()
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(is_initialized=lambda: True))
+    assert start_client(text, 0).config.runtime.name == "inprocess"
+    start_client.cache_clear()
+
+
+def test_a_server_cannot_have_real_clients_attack():
+    attacked = small_config(attackers={"share": 0.5, "attack": {"name": "sign_flip"}})
+    start_client.cache_clear()
+    with pytest.raises(FedloraError, match="attackers: for simulations"):
+        start_client(attacked.model_dump_json(), 0)

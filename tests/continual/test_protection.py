@@ -10,6 +10,7 @@ from fedlora.continual.noise import clipped, noise_scale, noisy, possible
 from fedlora.continual.sketch import sketch, unsketch
 from fedlora.continual.statistics import nothing
 from fedlora.errors import FedloraError
+from fedlora.privacy.chance import Seeded
 
 
 def some(width=10):
@@ -62,7 +63,7 @@ def test_the_scale_spends_the_budget_and_no_more():
 
 def test_noise_is_symmetric_of_the_stated_size_and_leaves_a_possible_sum():
     statistics = some(60)
-    loud = noisy(statistics, 5.0, torch.Generator().manual_seed(1))
+    loud = noisy(statistics, 5.0, Seeded(1))
     drawn = loud.total - statistics.total
     assert torch.allclose(drawn, drawn.T)
     upper = drawn[tuple(torch.triu_indices(60, 60))]

@@ -1,4 +1,5 @@
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -13,8 +14,8 @@ def elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def open_with(**run_config):
-    return open_run({"config": "", "overrides": "", "folder": ""} | run_config)
+def open_with(simulated=True, **run_config):
+    return open_run({"config": "", "overrides": "", "folder": ""} | run_config, simulated)
 
 
 def test_a_path_is_found_in_the_bundle(tmp_path, monkeypatch):
@@ -57,3 +58,13 @@ def test_what_is_wrong_is_said_in_one_line(run_config, words):
         open_with(**run_config)
 
     assert "\n" not in str(error.value)
+
+
+def test_clients_of_other_machines_are_no_simulation():
+    for _ in range(2):
+        with pytest.raises(FedloraError, match=r"runtime\.name=inprocess: these clients are on"):
+            open_with(simulated=False, config=tiny_run().model_dump_json())
+    assert not Path("runs").exists()
+    _, folder = open_with(config=tiny_run().model_dump_json())
+    with pytest.raises(FedloraError, match="on machines of their own"):
+        open_with(simulated=False, folder=str(folder))

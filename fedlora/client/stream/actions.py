@@ -15,7 +15,7 @@ from fedlora.continual.statistics import Statistics, pack
 from fedlora.continual.stream import recalled_rows, size
 from fedlora.continual.study import Split, features_of, judge, nearest_mean, study, survey
 from fedlora.errors import FedloraError
-from fedlora.privacy.chance import noise_generator, repeats
+from fedlora.privacy.chance import chance_of, repeats
 from fedlora.wire.message import JSON, Message
 
 SURVEYS_A_TASK = 2
@@ -50,7 +50,9 @@ def look(desk: StreamDesk, message: Message) -> Message:
     task, frozen = desk.holdings.tasks[number], desk.frozen(message)
     rows = _some(desk, number)
     noise = desk.continual.noise
-    inputs, features = (bool(message.meta.get(key)) for key in ("inputs", "features"))
+    inputs, features, transfer = (_flag(message, key) for key in ("inputs", "features", "transfer"))
+    if features and noise is not None:
+        raise FedloraError("message asks for features of classes, which noise does not cover")
     tensors: dict[str, Tensor] = {}
     meta: dict[str, JSON] = {"task": number, "examples": size(rows)}
     if inputs or features:
@@ -66,7 +68,7 @@ def look(desk: StreamDesk, message: Message) -> Message:
     if features:
         meta["class_counts"] = [one.count for one in found.classes]
         tensors |= {f"class.{label}": pack(one) for label, one in enumerate(found.classes)}
-    if message.meta.get("transfer"):
+    if transfer:
         judged = desk.holdings.judged(desk.client, number, "test")
         right = [nearest_mean(task.objective, rows, judged, f) for f in (frozen, None)]
         meta["transfer"] = [*right, size(judged)] if size(judged) else [0, 0, 0]
@@ -136,11 +138,18 @@ def _packed(desk: StreamDesk, moments: Statistics) -> tuple[Tensor, float]:
     return (pack(moments), 0.0) if rank is None else sketch(moments, rank)
 
 
+def _flag(message: Message, key: str) -> bool:
+    value = message.meta.get(key)
+    if not isinstance(value, bool):
+        raise FedloraError(f"message lacks the word '{key}', yes or no")
+    return value
+
+
 def _protected(desk: StreamDesk, moments: Statistics, what: str) -> Statistics:
     """With noise, where the config asks for it."""
     noise = desk.continual.noise
     if noise is None:
         return moments
     releases = SURVEYS_A_TASK * len(widths(desk.slot.spec))
-    generator = noise_generator(desk.purpose("noise", what), repeats(desk.config))
-    return noisy(moments, noise_scale(noise, releases), generator)
+    chance = chance_of(desk.purpose("noise", what), repeats(desk.config))
+    return noisy(moments, noise_scale(noise, releases), chance)

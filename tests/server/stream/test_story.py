@@ -248,15 +248,21 @@ def test_in_a_deployment_noise_is_drawn_once_a_survey(stream_config, tmp_path, m
     simulated = stream_config(noise={"epsilon": 1.0, "clip": 10.0})
     config = simulated.model_copy(update={"runtime": RuntimeConfig(name="deployment")})
 
-    def look(client, transfer, step):
-        asked = {"action": "look", "task": 1, "inputs": True, "transfer": transfer, "step": step}
-        return client.handle(0, encode(Message("statistics", {}, asked)))
+    def look(client, transfer, step, **more):
+        asked = {"action": "look", "task": 1, "transfer": transfer, "step": step, "inputs": True}
+        message = Message("statistics", {}, {"features": False, **asked, **more})
+        return client.handle(0, encode(message))
 
     client = open_clients(config, 0)
     first = look(client, True, "look/1")
     assert look(client, True, "another") == first
     assert look(open_clients(config, 0), True, "look/1") == first
     assert look(client, False, "look/1") != first
+    for wrong in (2, None, 1.0):
+        with pytest.raises(FedloraError, match=r"lacks the .* 'transfer'"):
+            look(client, wrong, "look/1")
+    with pytest.raises(FedloraError, match="features of classes"):
+        look(client, True, "look/1", task=2, features=True)
 
 
 def test_noise_moves_the_branch_and_repeats_in_a_simulation(stream_config, live, tmp_path):
