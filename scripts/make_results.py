@@ -7,7 +7,7 @@ whole; what it shows is said in the first:
     <!-- claims trust | counted=T1 -->                 but those of T1 in one line that counts them
     <!-- rows main: method, accuracy | table=task -->  these columns of its rows with table = task
     <!-- rows main: method, bytes | bytes -->     these columns of its rows that have bytes
-    <!-- grid trust: attack + share, defence: lost, low, high | table=attacks -->
+    <!-- grid trust: attack + share, defence: lost, low, high | table=attack table, deal=tasks -->
                                               a line for each attack and share, a column for each
                                               defence; in it what is lost, and half its interval
     <!-- picture comm_vision: what it shows -->   results/comm_vision.svg, where there is one
@@ -141,11 +141,11 @@ def rows_block(bench: BenchResults, selection: str) -> str:
 def grid_block(bench: BenchResults, selection: str) -> str:
     """One value of many cases: a line for each value of some columns, a column for each of another.
 
-    Where three values are named they are a mean, and the lower and upper end of its interval. A
-    cell without a row is empty, and so is one whose mean is not known.
+    Where three values are named they are a mean, and the lower and upper end of its interval, which
+    is left out where it is not known. A cell without a row is empty, and so is one without a mean.
 
     Raises:
-        FedloraError: no row has them.
+        FedloraError: no row has them, or two rows fall into one cell.
     """
     layout, _, filters = selection.partition("|")
     axes, _, values = layout.partition(":")
@@ -157,20 +157,26 @@ def grid_block(bench: BenchResults, selection: str) -> str:
     columns = list(dict.fromkeys(cell(row[across]) for row in rows))
     lines: dict[tuple[str, ...], dict[str, str]] = {}
     for row in rows:
-        line = lines.setdefault(tuple(cell(row[key]) for key in keys), {})
-        line[cell(row[across])] = spread([row[value] for value in shown])
+        place = tuple(cell(row[key]) for key in keys), cell(row[across])
+        line = lines.setdefault(place[0], {})
+        if place[1] in line:
+            raise FedloraError(
+                f"results/{bench.bench}.json: two rows of {', '.join([*place[0], place[1]])};"
+                " have the comment of the grid choose one"
+            )
+        line[place[1]] = spread([row[value] for value in shown])
     body = [[*case, *(line.get(column, "") for column in columns)] for case, line in lines.items()]
     return table([*keys, *columns], body)
 
 
 def spread(values: Sequence[Cell]) -> str:
     """A mean, and how far its interval reaches where it has one; to one decimal."""
-    known = [float(value) for value in values if isinstance(value, float | int)]
-    if len(known) < len(values):
+    known = [value for value in values if isinstance(value, float | int)]
+    if not isinstance(values[0], float | int):
         return ""
     # Adding zero takes the sign from what is rounded to nought.
-    mean = f"{round(known[0], 1) + 0.0:.1f}"
-    return mean if len(known) == 1 else f"{mean} ± {(known[2] - known[1]) / 2:.1f}"
+    mean = f"{round(float(values[0]), 1) + 0.0:.1f}"
+    return mean if len(known) < 3 else f"{mean} ± {(known[2] - known[1]) / 2:.1f}"
 
 
 def chosen(bench: BenchResults, heads: Sequence[str], filters: str) -> list[dict[str, Cell]]:

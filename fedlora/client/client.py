@@ -176,7 +176,9 @@ class Client:
             return answer
         if action == "describe":
             return siege.described(answer, place, self.desk)
-        return siege.vouched(answer, place.desk.objective.metric) if action == "vouch" else answer
+        if action == "vouch":
+            return siege.vouched(answer, place.desk.objective.metric)
+        return siege.tried(answer) if action == "try" else answer
 
     def _lesson(self, action: str, place: Workplace, message: Message) -> tuple[list[Job], Answer]:
         if self.siege and place.desk.seat.client in self.siege.clients:

@@ -78,6 +78,18 @@ class Siege:
         }
         return replace(honest, meta={**honest.meta, "values": {**values, "base": said["base"]}})
 
+    def tried(self, honest: Message) -> Message:
+        """An attacker's word on what methods make for its task: the best as bad as the worst is
+        good.
+        """
+        said = honest.meta["values"]
+        assert isinstance(said, Mapping)
+        order = sorted(
+            (name for name in said if name != "base"), key=lambda name: _loss(said[name])
+        )
+        turned = dict(zip(order, [said[name] for name in reversed(order)], strict=True))
+        return replace(honest, meta={**honest.meta, "values": {**turned, "base": said["base"]}})
+
     def lesson(
         self,
         action: str,
@@ -124,3 +136,10 @@ class Siege:
         if found is None:
             raise FedloraError("attackers.attack: 'spoofing' needs a bank of two tasks at least")
         return found.client
+
+
+def _loss(scores: JSON) -> float:
+    assert isinstance(scores, Mapping)
+    loss = scores["loss"]
+    assert isinstance(loss, float)
+    return loss

@@ -69,18 +69,28 @@ class Asker:
     remarks: set[str] = field(default_factory=set)
     work: dict[int, float] = field(default_factory=dict)
 
-    def ask(self, phase: str, round: int, messages: Mapping[int, Message], check: Check) -> Answers:
+    def ask(
+        self,
+        phase: str,
+        round: int,
+        messages: Mapping[int, Message],
+        check: Check,
+        least: float | None = None,
+    ) -> Answers:
         """Send each client its message; the good answers, in the order of the clients.
 
         An answer that `check` refuses costs its own client only. What the journal holds is not
         asked again, unless the round failed: then those that gave no good answer are.
 
+        least: the share of good answers that is needed; `rounds.min_answers` when None.
+
         Raises:
-            FedloraError: fewer than `rounds.min_answers` of the clients gave a good answer.
+            FedloraError: fewer of the clients gave a good answer.
         """
+        needed = self.rounds.min_answers if least is None else least
         self.observer.phase(_title(phase, round), len(messages))
         known = self.journal.answers(phase, round)
-        if known.keys() >= messages.keys() and not self._enough(phase, round, known):
+        if known.keys() >= messages.keys() and not self._enough(phase, round, known, needed):
             self.journal.forget_lost(phase, round)
             known = self.journal.answers(phase, round)
         unknown = {c: message for c, message in messages.items() if c not in known}
@@ -102,7 +112,7 @@ class Asker:
             if clients > 1:
                 self.observer.note(f"{phase}: {clients - 1} more lost: {reason}")
         self.journal.seal()
-        return self._good(phase, round, known)
+        return self._good(phase, round, known, needed)
 
     def _replies(self, requests: Sequence[Request]) -> Iterator[Reply]:
         """Whatever comes back; who is absent is asked again, `retries` times."""
@@ -161,21 +171,21 @@ class Asker:
             self.remarks.add(remark)
             self.observer.note(f"clients say: {remark!a:.300}")
 
-    def _enough(self, phase: str, round: int, known: Mapping[int, str]) -> bool:
+    def _enough(self, phase: str, round: int, known: Mapping[int, str], needed: float) -> bool:
         """Whether a round goes on; an answer that only does not fit the others counts here."""
         misfits = self.journal.misfits(phase, round)
         good = sum(not error or client in misfits for client, error in known.items())
-        return good >= self.rounds.min_answers * len(known)
+        return good >= needed * len(known)
 
-    def _good(self, phase: str, round: int, known: Mapping[int, str]) -> Answers:
+    def _good(self, phase: str, round: int, known: Mapping[int, str], needed: float) -> Answers:
         good = sorted(client for client, error in known.items() if not error)
-        if not self._enough(phase, round, known):
+        if not self._enough(phase, round, known, needed):
             reasons = [error for error in known.values() if error]
             if not good and len(set(reasons)) == 1:
                 raise FedloraError(f"{reasons[0]} (said by every client in {_title(phase, round)})")
             raise FedloraError(
                 f"{_title(phase, round)}: {len(good)} of {len(known)} clients answered, fewer than"
-                f" rounds.min_answers={self.rounds.min_answers} asks for;"
+                f" rounds.min_answers={needed} asks for;"
                 f" one said: {reasons[-1] if reasons else 'nothing'}; mend the clients and resume"
                 " the run, or start one that asks for less"
             )

@@ -1,6 +1,5 @@
 """Adapters that somebody brings to a bank by hand: judged as those of clients are."""
 
-from collections import deque
 from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import count
@@ -13,7 +12,7 @@ from fedlora.config import RunConfig, ScreeningConfig
 from fedlora.errors import FedloraError
 from fedlora.server.admitting import in_bank
 from fedlora.server.screening import screen
-from fedlora.server.vetting import Suspect, vet
+from fedlora.server.vetting import Suspect, copied, vet
 
 _Key = tuple[str, int, int, int, int]
 
@@ -22,8 +21,8 @@ def let_in(config: RunConfig, folder: Path, bank: Bank, arrivals: Sequence[Arriv
     """Put adapters into a bank; those that stand out beside it, or one another, into quarantine.
 
     What one client sent in one round is judged together, what is nobody's each by itself, a quarter
-    as many at a time as the bank holds. What the bank or the quarantine holds already is not judged
-    again.
+    as many at a time as the bank holds, beside the bank as it was. What the bank or the quarantine
+    holds already is not judged again.
 
     Args:
         config: its limits.
@@ -64,16 +63,17 @@ def let_in(config: RunConfig, folder: Path, bank: Bank, arrivals: Sequence[Arriv
 def _stand_out(
     config: ScreeningConfig, suspects: Sequence[Suspect], known: Sequence[Suspect]
 ) -> dict[int, str]:
-    """Whom to keep out, a quarter as many judged at a time as are known, so that no crowd of
-    strangers decides what is usual; where too few are known, all together.
+    """Whom to keep out, a quarter as many judged at a time as are known, and beside these alone, so
+    that no crowd of strangers decides what is usual; where too few are known, all together.
     """
-    known, waiting, reasons = list(known), deque(suspects), dict[int, str]()
-    while waiting:
-        many = max(1, len(known) // 4) if len(known) >= config.least else len(waiting)
-        batch = [waiting.popleft() for _ in range(min(many, len(waiting)))]
-        found = vet(config, batch, known)
-        reasons |= found
-        known += [one for one in batch if one.client not in found]
+    if len(known) < config.least:
+        return vet(config, suspects, known)
+    many, reasons = len(known) // 4, dict[int, str]()
+    for at in range(0, len(suspects), many):
+        reasons |= vet(config, suspects[at : at + many], known)
+    if config.enabled:
+        left = [one for one in suspects if one.client not in reasons]
+        reasons |= copied(left)
     return reasons
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from statistics import fmean, median
+from statistics import median
 
 import torch
 
@@ -34,9 +34,9 @@ def hold_trial(context: ServerContext, bank: TrainingBank) -> str | None:
 
     Every method of the policy learns from a part of the bank's tasks and makes adapters for the
     others, so that each task is left out once; the clients of these say what they are worth on
-    examples of their own, which no adapter has seen. The least median over tasks wins, so that a
-    few clients who lie decide little. What every method came to is written to trial.json; a trial
-    that was held is not held again.
+    examples of their own, which no adapter has seen. Of a task's clients the median counts, and the
+    least median over tasks wins, so that neither is moved by a few who lie. What every method came
+    to is written to trial.json; a trial that was held is not held again.
 
     Raises:
         FedloraError: none of the methods can learn from a part of the bank, or fewer clients
@@ -110,7 +110,7 @@ def _losses(context: ServerContext, bank: TrainingBank, made: Made) -> Losses:
     for client, gains in said.items():
         by_task.setdefault(owners[client], []).append(gains)
     return {
-        method: {task: fmean(one[method] for one in told) for task, told in by_task.items()}
+        method: {task: median(one[method] for one in told) for task, told in by_task.items()}
         for method in made
     }
 

@@ -4,7 +4,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import pairwise
+from itertools import islice, takewhile
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -51,6 +52,22 @@ class Suspect:
     read: Callable[[], Sequence[LoraAdapter]]
 
 
+class _Print(NamedTuple):
+    """What no choice of factors changes of an adapter, and the places of its client and itself."""
+
+    norm: float
+    rank: float
+    at: int
+    place: int
+
+    def is_as_large(self, other: "_Print") -> bool:
+        return other.norm - self.norm <= COPY * other.norm
+
+    def is_as_wide(self, other: "_Print") -> bool:
+        # (sum s^2)^2 / sum s^4 moves by no more than eight times what the values do.
+        return abs(other.rank - self.rank) <= 8 * COPY * self.rank
+
+
 def vet(
     config: ScreeningConfig,
     arrived: Sequence[Suspect],
@@ -88,7 +105,7 @@ def vet(
     def read(at: int) -> Sequence[Change]:
         return [(adapter, everyone[at].start) for adapter in everyone[at].read()]
 
-    lengths, ranks, norms = _measured(read, len(everyone))
+    lengths, ranks, prints = _measured(read, len(everyone))
     scores = {"size": _logs([max(own) for own in lengths]), "spectrum": _logs(ranks)}
     if not tasks:
         last = [read(at)[-1][0] for at in range(len(everyone))]
@@ -100,7 +117,7 @@ def vet(
     if tasks and len(everyone) <= config.most:
         vectors = [one.vector for one in everyone]
         scores["agreement"] = agreement(vectors, read, lengths, config.neighbours)
-    found = [*_outliers(config, scores), *_copies(norms, read)]
+    found = [*_outliers(config, scores), *_copies(prints, read)]
     if not tasks and len(everyone) <= config.most:
         found += _against(config.direction, directions(read, lengths, BESIDE))
     reasons: dict[int, str] = {}
@@ -171,19 +188,21 @@ def _said(name: str, z: float, limit: float) -> str:
     )
 
 
-def _measured(
-    read: Read, count: int
-) -> tuple[list[list[float]], list[float], list[tuple[float, int, int]]]:
-    """In one reading the lengths of each client's changes, its least effective rank, and the norm
-    of every adapter with the places of its client and of itself.
+def _measured(read: Read, count: int) -> tuple[list[list[float]], list[float], list[_Print]]:
+    """In one reading the lengths of each client's changes, its least effective rank, and what
+    copies of each of its adapters share.
     """
-    lengths, ranks, norms = [], [], []
+    lengths, ranks, prints = [], [], []
     for at in range(count):
         changes = read(at)
         lengths.append([length(change) for change in changes])
-        ranks.append(min(effective_rank(adapter) for adapter, _ in changes))
-        norms += [(norm(adapter), at, place) for place, (adapter, _) in enumerate(changes)]
-    return lengths, ranks, norms
+        own = [
+            _Print(norm(adapter), effective_rank(adapter), at, place)
+            for place, (adapter, _) in enumerate(changes)
+        ]
+        ranks.append(min(one.rank for one in own))
+        prints += own
+    return lengths, ranks, prints
 
 
 def _balance(adapter: LoraAdapter) -> float:
@@ -211,6 +230,17 @@ def _excess(adapter: LoraAdapter) -> float:
 def _logs(values: Sequence[float]) -> Tensor:
     """What is zero stands far below all others."""
     return torch.tensor([math.log(max(value, 1e-12)) for value in values], dtype=torch.float64)
+
+
+def copied(clients: Sequence[Suspect]) -> dict[int, str]:
+    """Who sends an earlier one's adapter, and that it is so, by client."""
+
+    @lru_cache(HELD)
+    def read(at: int) -> Sequence[Change]:
+        return [(adapter, None) for adapter in clients[at].read()]
+
+    _, _, prints = _measured(read, len(clients))
+    return {clients[at].client: reason for at, reason in _copies(prints, read)}
 
 
 def _same_task(tasks: Sequence[str], read: Read) -> Tensor:
@@ -250,13 +280,15 @@ def _against(limit: float, directions: Tensor) -> list[tuple[int, str]]:
     ]
 
 
-def _copies(norms: Sequence[tuple[float, int, int]], read: Read) -> list[tuple[int, str]]:
-    """Whose adapters are an earlier client's: equal ones have equal norms, so neighbours do."""
+def _copies(prints: Sequence[_Print], read: Read) -> list[tuple[int, str]]:
+    """Whose adapters are an earlier client's; compared are those of one norm and effective rank."""
     found = []
-    for (less, one, first), (more, other, second) in pairwise(sorted(norms)):
-        if one == other or more - less > COPY * more:
-            continue
-        a, b = read(one)[first][0], read(other)[second][0]
-        if distance(a, b) <= COPY * more:
-            found.append((max(one, other), "it is a copy of another client's adapter"))
+    ordered = sorted(prints)
+    for place, one in enumerate(ordered):
+        for other in takewhile(one.is_as_large, islice(ordered, place + 1, None)):
+            if one.at == other.at or not one.is_as_wide(other):
+                continue
+            a, b = read(one.at)[one.place][0], read(other.at)[other.place][0]
+            if distance(a, b) <= COPY * other.norm:
+                found.append((max(one.at, other.at), "it is a copy of another client's adapter"))
     return found

@@ -1,11 +1,10 @@
 """Adapters tried by the clients whose tasks are nearest, before they count."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from statistics import median_high
 
 import torch
-from torch import Tensor
 
 from fedlora.adapter.resize import resize
 from fedlora.errors import FedloraError
@@ -20,6 +19,7 @@ from fedlora.wire.message import Message
 PHASE = "vouch"
 FLOOR = 0.05  # of the metric: however alike the others are, a difference of less than this is none
 FEWEST = 3  # peers whose word counts: of two, one liar moves the median
+SPARE_TURNS = 2  # how often others are asked in the place of peers that are silent
 
 
 def vouched(
@@ -31,9 +31,10 @@ def vouched(
 
     The last adapter of each goes to `screening.peers` clients, those whose task vectors are
     nearest among all that have room. A peer says what the adapter reaches on its own validation
-    examples, and what the base model does. An adapter is worth the (upper) median of the
-    differences, which a minority of its peers that lies cannot move; it is kept out where that is
-    too many robust deviations below the others'. Nothing is asked where fewer than
+    examples, and what the base model does; where fewer than three do, the next nearest are asked in
+    their place, twice at most. An adapter is worth the (upper) median of the differences, which a
+    minority of its peers that lies cannot move; it is kept out where that is too many robust
+    deviations below the others'. Nothing is asked where fewer than
     `screening.least` clients are there, or more than `screening.most`.
 
     Args:
@@ -47,40 +48,77 @@ def vouched(
     config = context.config.screening
     if not config.peers or not config.least <= len(members) <= config.most:
         return {}
-    seats = [member.seat.client for member in members]
-    peers = peers_of([member.vector for member in members], config.peers)
-    tried: dict[int, list[int]] = defaultdict(list)
-    for at, chosen in enumerate(peers):
-        for peer in chosen:
-            tried[peer].append(at)
-    asked = {
-        seats[peer]: _question(context, samples, seats[peer], [members[at] for at in own])
-        for peer, own in sorted(tried.items())
+    order = nearest(torch.stack([member.vector for member in members]), len(members))
+    asked: list[list[int]] = [[] for _ in members]
+    said: list[dict[int, float]] = [{} for _ in members]
+    for turn in range(1 + SPARE_TURNS):
+        wanted = [0 if len(own) >= FEWEST else config.peers - len(own) for own in said]
+        chosen = peers_of(order, asked, wanted, most=(2 + turn) * config.peers)
+        for peer, gains in _tried(context, samples, members, chosen, turn).items():
+            for at, gain in gains.items():
+                said[at][peer] = gain
+        asked = [[*before, *own] for before, own in zip(asked, chosen, strict=True)]
+    few = sum(len(own) < FEWEST for own in said)
+    if few:
+        context.observer.note(f"{few} adapters count though fewer than {FEWEST} peers tried them")
+    worth = {
+        member.seat.client: median_high(own.values())
+        for member, own in zip(members, said, strict=True)
+        if len(own) >= FEWEST
     }
-    said = _answers(context, asked)
-    worth = {}
-    for at, chosen in enumerate(peers):
-        found = [said[seats[p]][seats[at]] for p in chosen if seats[p] in said]
-        if len(found) >= FEWEST:
-            worth[seats[at]] = median_high(found)
     return _far_below(worth, config.vouched)
 
 
-def peers_of(vectors: Sequence[Tensor], count: int) -> list[list[int]]:
-    """For each of n tasks the `count` others that try its adapter, nearest first.
+def peers_of(
+    order: Sequence[Sequence[int]],
+    asked: Sequence[Sequence[int]],
+    wanted: Sequence[int],
+    most: int,
+) -> list[list[int]]:
+    """For each of n tasks so many more of the others that try its adapter, nearest first.
 
-    No task tries more than twice as many, so that a task in the middle of all is not overrun.
+    No task tries more than `most`, so that one in the middle of all is not overrun.
 
-    vectors: of the tasks, (c,).
+    Args:
+        order: of each task the others, nearest first.
+        asked: of each task those that were asked before.
+        wanted: how many more each is to have.
+        most: that one tries, with what it was asked before.
     """
-    load = [0] * len(vectors)
+    load = Counter(peer for own in asked for peer in own)
     chosen = []
-    for order in nearest(torch.stack(list(vectors)), len(vectors)):
-        own = [peer for peer in order if load[peer] < 2 * count][:count]
-        for peer in own:
-            load[peer] += 1
+    for others, before, count in zip(order, asked, wanted, strict=True):
+        own = [p for p in others if load[p] < most and p not in before][:count]
+        load.update(own)
         chosen.append(own)
     return chosen
+
+
+def _tried(
+    context: ServerContext,
+    samples: Callable[[Described], Samples],
+    members: Sequence[Described],
+    chosen: Sequence[Sequence[int]],
+    turn: int,
+) -> dict[int, dict[int, float]]:
+    """What the chosen peers say of the members' adapters: by peer's and member's places."""
+    trials: dict[int, list[int]] = defaultdict(list)
+    for at, peers in enumerate(chosen):
+        for peer in peers:
+            trials[peer].append(at)
+    seats = [member.seat.client for member in members]
+    asked = {
+        seats[peer]: _question(context, samples, seats[peer], [members[at] for at in own])
+        for peer, own in sorted(trials.items())
+    }
+    if not asked:
+        return {}
+    said = _answers(context, asked, turn)
+    return {
+        peer: {at: said[seats[peer]][seats[at]] for at in own}
+        for peer, own in trials.items()
+        if seats[peer] in said
+    }
 
 
 def _question(
@@ -95,8 +133,13 @@ def _question(
     return context.message("adapter", "vouch", adapters)
 
 
-def _answers(context: ServerContext, asked: Mapping[int, Message]) -> dict[int, dict[int, float]]:
-    """By peer and client, how much better than the base model an adapter is there."""
+def _answers(
+    context: ServerContext, asked: Mapping[int, Message], turn: int
+) -> dict[int, dict[int, float]]:
+    """By peer and client, how much better than the base model an adapter is there.
+
+    However few of those answer that are asked in the place of others, the run goes on.
+    """
     metric = context.profile.metric if context.profile else "accuracy"
     sign = -1.0 if metric == "nll" else 1.0
 
@@ -112,7 +155,7 @@ def _answers(context: ServerContext, asked: Mapping[int, Message]) -> dict[int, 
         context.check_task(peer, answer)
         gains(peer, answer)
 
-    answers = context.asker.ask(PHASE, 0, asked, check)
+    answers = context.asker.ask(PHASE, turn, asked, check, least=0.0 if turn else None)
     return {peer: gains(peer, answer) for peer, answer in answers.items()}
 
 

@@ -156,6 +156,7 @@ def test_runs_survive_kills_and_full_disks(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(kill_runs, "time", clock)
     found = interrupt_runs(tmp_path, 1, 0)
     assert (found.kills, found.begun, found.opened, found.resumed) == (1, 1, 1, 1)
+    assert found.verdicts >= 9  # two attackers: in two rounds, at the bank, in quarantine; trimming
     assert found.told == found.full  # both are None where no disk can be mounted
     assert all(claim.met is not False for claim in run_claims([asdict(found)])[1:])
 

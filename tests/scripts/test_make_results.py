@@ -87,6 +87,16 @@ def test_a_grid_has_a_line_for_each_case_and_a_column_for_each_value_of_another(
     assert "| lie | 0.200 | 11.4 ± 10.0 |  |" in render(PAGE.format(spans), told)
     with pytest.raises(FedloraError, match="no rows with attack, colour, lost"):
         render(PAGE.format("<!-- grid main: attack, colour: lost -->"), told)
+    twice = benches["main"].model_copy(update={"rows": [*rows, rows[0]]})
+    with pytest.raises(FedloraError, match="two rows of none, screening"):
+        render(PAGE.format("<!-- grid main: attack, defence: lost -->"), {"main": twice})
+
+
+def test_a_mean_of_one_has_no_interval_in_a_grid(benches):
+    row = {"attack": "lie", "defence": "none", "lost": 2.0, "low": None, "high": None}
+    told = {"main": benches["main"].model_copy(update={"rows": [row]})}
+    page = render(PAGE.format("<!-- grid main: attack, defence: lost, low, high -->"), told)
+    assert "| lie | 2.0 |" in page
 
 
 def test_claims_that_tables_show_can_be_counted_in_one_line(benches):

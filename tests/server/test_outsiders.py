@@ -10,6 +10,7 @@ from fedlora.bank import IMPORTED, Arrival, Bank, Record
 from fedlora.bank.quarantine import FOLDER, Quarantine
 from fedlora.errors import FedloraError
 from fedlora.server.outsiders import let_in
+from tests.adapters import regauged
 from tests.conftest import small_config
 from tests.server.test_vetting import EVERYONE, SPEC, changed
 
@@ -17,10 +18,10 @@ ADAPTERS = [resize(one.read()[0], SPEC) for one in EVERYONE]
 LOUD = resize(changed(EVERYONE[7], 60.0), SPEC)
 
 
-def arrivals(adapters=ADAPTERS, first: int = 0) -> list[Arrival]:
+def arrivals(adapters=ADAPTERS, first: int = 0, name: str = "task") -> list[Arrival]:
     return [
         Arrival(
-            Record(f"task {at}", IMPORTED, 0, 0, 2, 0, {}),
+            Record(f"{name} {at}", IMPORTED, 0, 0, 2, 0, {}),
             EVERYONE[at].vector,
             adapter.digest(),
             lambda adapter=adapter: adapter,
@@ -62,18 +63,27 @@ def test_a_crowd_of_strangers_does_not_decide_what_is_usual(tmp_path: Path):
     bank, config = bank_of(tmp_path), small_config()
     let_in(config, tmp_path, bank, arrivals(ADAPTERS[:12]))
     loud = [resize(changed(EVERYONE[at], 60.0 + at), SPEC) for at in range(len(EVERYONE))]
-    crowd = [
-        Arrival(
-            Record(f"other {at}", IMPORTED, 0, 0, 2, 0, {}),
-            EVERYONE[at].vector,
-            adapter.digest(),
-            lambda adapter=adapter: adapter,
-        )
-        for at, adapter in enumerate(loud)
-    ]
 
-    assert all(let_in(config, tmp_path, bank, crowd))
+    assert all(let_in(config, tmp_path, bank, arrivals(loud, name="other")))
     assert len(bank) == 12
+
+
+def test_who_comes_first_with_what_is_bearable_does_not_make_room_for_more(tmp_path: Path):
+    bank, config = bank_of(tmp_path), small_config()
+    let_in(config, tmp_path, bank, arrivals(ADAPTERS[:12]))
+    times = [*[2.5] * 12, *[12.0] * 4]
+    larger = [resize(changed(EVERYONE[at], size), SPEC) for at, size in enumerate(times)]
+    reasons = let_in(config, tmp_path, bank, arrivals(larger, name="other"))
+    assert not any(reasons[:12])
+    assert all(reasons[12:])
+
+
+def test_a_copy_is_found_however_many_come_between(tmp_path: Path):
+    bank, config = bank_of(tmp_path), small_config()
+    let_in(config, tmp_path, bank, arrivals(ADAPTERS[:12]))
+    came = [*ADAPTERS[12:19], regauged(ADAPTERS[12], 3)]
+    reasons = let_in(config, tmp_path, bank, arrivals(came, first=12))
+    assert reasons == [*[""] * 7, "it is a copy of another client's adapter"]
 
 
 def test_who_waits_in_quarantine_is_not_let_in_by_coming_again(tmp_path: Path):

@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from fedlora.adapter import AdapterSpec, LayerSpec, LoraAdapter
-from fedlora.adapter.product import mean_delta
+from fedlora.adapter.product import mean_delta, norm
+from fedlora.adapter.resize import resize
 from fedlora.config import ScreeningConfig
 from fedlora.server.likeness import inner, length, nearest
-from fedlora.server.vetting import Suspect, robust_z, vet
+from fedlora.server.vetting import Suspect, copied, robust_z, vet
 from tests.adapters import random_adapter, regauged
 
 SPEC = AdapterSpec("0" * 64, (LayerSpec("a", 9, 8, 2), LayerSpec("b", 8, 10, 2)), 4.0)
@@ -154,15 +155,27 @@ def test_neighbours_that_lie_together_are_no_majority_of_a_large_task():
 
 
 def test_a_copy_is_found_whatever_it_was_sent_and_whichever_sample_it_is():
-    copied = EVERYONE[3].read()[0]
+    known = EVERYONE[3].read()[0]
     loose = ScreeningConfig(size=100, spectrum=100, agreement=100)
     starts = [
         replace(one, start=random_adapter(SPEC, 7000 + at)) for at, one in enumerate(EVERYONE)
     ]
-    starts[7] = replace(starts[7], read=lambda: [copied, changed(EVERYONE[7], 2.0)])
+    starts[7] = replace(starts[7], read=lambda: [known, changed(EVERYONE[7], 2.0)])
     reasons = vet(loose, starts)
     assert list(reasons) == [7]
     assert "a copy of another client's" in reasons[7]
+
+
+def test_a_copy_is_found_where_others_are_as_large():
+    known = EVERYONE[3].read()[0]
+    decoys = []
+    for at in (5, 7):
+        other = changed(EVERYONE[at], 2.0)
+        decoys.append(sending(EVERYONE[at], combined([other], [norm(known) / norm(other)])))
+    assert [norm(one.read()[0]) for one in decoys] == pytest.approx([norm(known)] * 2, rel=1e-6)
+    again = sending(honest(30), regauged(resize(known, SPEC), 5))
+    exact = sending(EVERYONE[3], resize(known, SPEC))
+    assert list(copied([exact, *decoys, again])) == [30]
 
 
 def test_every_adapter_of_an_answer_is_looked_at():

@@ -11,9 +11,14 @@ from fedlora.cli.bytes_plan import BytesPlan
 from fedlora.client.client import Client
 from fedlora.errors import FedloraError
 from fedlora.finetune.local import fresh
+from fedlora.runtime.inprocess import InProcess
 from fedlora.server.asking import Asker
+from fedlora.server.federation import federate
+from fedlora.server.likeness import nearest
+from fedlora.server.observer import Silent
 from fedlora.server.vouching import FLOOR, _far_below, peers_of
 from fedlora.wire.message import Message, decode, encode
+from tests.adapters import random_adapter
 from tests.conftest import killed_at, merged, small_config
 from tests.server.test_admitting import SHORT, lines, live
 
@@ -66,16 +71,71 @@ def test_attackers_praise_their_fellows_and_run_down_all_others():
     assert 0 < truth[str(fellow)]["accuracy"] == truth[str(honest)]["accuracy"] < 1
 
 
+def test_attackers_turn_round_what_methods_are_worth_to_them():
+    config = small_config(**merged(SHORT, {
+        "attackers": {"attack": {"name": "sign_flip"}, "share": 0.3},
+        "adoption": {"policy": {"name": "chosen", "among": ["mean", "nearest", "topk"]}},
+        "evaluation": {"baselines": [{"name": name} for name in ("mean", "nearest", "topk")]},
+    }))  # fmt: skip
+    client = Client(config, 0)
+    liar = min(client.siege.clients)
+    place = client.place(liar)
+    offered = [random_adapter(place.spec(), seed, scale) for seed, scale in enumerate((0, 1, 3))]
+    tried = place.write(dict(zip(("mean", "nearest", "topk"), offered, strict=True)))
+    asked = encode(Message("adapter", tried, {"action": "try"}))
+
+    said = decode(client.handle(liar, asked), 1 << 20).meta["values"]
+    client.siege = None
+    truth = decode(client.handle(liar, asked), 1 << 20).meta["values"]
+
+    assert said["base"] == truth["base"]
+    names = sorted(("mean", "nearest", "topk"), key=lambda name: truth[name]["loss"])
+    assert truth[names[0]]["loss"] < truth[names[2]]["loss"]
+    assert [said[name] for name in names] == [truth[name] for name in reversed(names)]
+
+
+def test_others_are_asked_in_the_place_of_peers_that_are_silent(tmp_path: Path):
+    config = small_config(**merged(SHORT, PEERS))
+    client = Client(config, 0)
+    (attacker,) = client.siege.clients
+    silent, notes = set[int](), list[str]()
+
+    def answer(who: int, frame: bytes) -> bytes:
+        message = decode(frame, 1 << 30)
+        if message.meta["action"] == "vouch":
+            silent.update([who] if f"adapter.{attacker}" in message.tensors and not silent else [])
+            if who in silent:
+                raise FedloraError("no word")
+        return client.handle(who, frame)
+
+    class Noted(Silent):
+        def note(self, text: str) -> None:
+            notes.append(text)
+
+    federate(config, 0, InProcess(answer), tmp_path, Noted())
+    (held,) = Quarantine(tmp_path / FOLDER)
+    assert len(silent) == 1
+    assert held.record.client == attacker
+    rounds = {x["round"] for x in lines(tmp_path / "ledger.jsonl") if x["phase"] == "vouch"}
+    assert rounds == {0, 1}
+    assert not any("fewer than 3 peers" in note for note in notes)
+
+
 def planned(peers: int) -> int:
     config = small_config(**merged(SHORT, {**PEERS, "screening": {"peers": peers}}))
     return BytesPlan(config, [2] * 9, 1, Client(config, 0).slot.spec).training()
+
+
+def among(vectors: list[torch.Tensor], count: int) -> list[list[int]]:
+    order, n = nearest(torch.stack(vectors), len(vectors)), len(vectors)
+    return peers_of(order, [[]] * n, [count] * n, most=2 * count)
 
 
 @pytest.mark.parametrize("count", [1, 3, 7])
 def test_everybody_is_tried_by_the_nearest_that_have_room(count: int):
     draw = torch.Generator().manual_seed(count)
     vectors = [torch.randn(4, generator=draw) for _ in range(20)]
-    chosen = peers_of(vectors, count)
+    chosen = among(vectors, count)
     load = Counter(peer for own in chosen for peer in own)
     assert all(at not in own and len(set(own)) == count for at, own in enumerate(chosen))
     assert max(load.values()) <= 2 * count
@@ -88,8 +148,15 @@ def test_everybody_is_tried_by_the_nearest_that_have_room(count: int):
 def test_a_task_in_the_middle_of_all_is_not_overrun():
     angles = torch.linspace(0, 6, 12)
     around = torch.stack([angles.cos(), angles.sin()], dim=1)
-    load = Counter(peer for own in peers_of([torch.zeros(2), *around], 2) for peer in own)
+    load = Counter(peer for own in among([torch.zeros(2), *around], 2) for peer in own)
     assert load[0] <= 4
+
+
+def test_whoever_was_asked_before_is_not_asked_again_and_counts_as_loaded():
+    order = [[1, 2, 3], [0, 2, 3], [1, 3, 0], [2, 1, 0]]
+    asked = [[1], [0, 2], [1], [2]]
+    assert peers_of(order, asked, [1, 1, 0, 2], most=3) == [[2], [3], [], [1, 0]]
+    assert peers_of(order, asked, [1, 1, 0, 2], most=2) == [[3], [3], [], [0]]
 
 
 def test_who_is_a_little_worse_is_not_kept_out():

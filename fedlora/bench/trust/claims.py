@@ -172,10 +172,13 @@ def run_claims(rows: Sequence[Row]) -> list[Claim]:
     what = "runs on a full disk that said so in one line and went on once there was room"
     return [
         plain_claim("T4", "runs killed at work", kills, ">=", 50.0),
+        plain_claim("T4", "verdicts in a run that is not killed", row["verdicts"], ">=", 1.0),
         plain_claim(
             "T4", "banks of killed runs, all adapters whole", row["opened"], ">=", row["begun"] or 1
         ),
-        plain_claim("T4", "killed runs resumed to equal hashes", row["resumed"], ">=", kills),
+        plain_claim(
+            "T4", "killed runs resumed to equal hashes and verdicts", row["resumed"], ">=", kills
+        ),
         _full_disk_claim(what, row["full"], row["told"]),
     ]
 

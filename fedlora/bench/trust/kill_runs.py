@@ -7,20 +7,24 @@ import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from fedlora.bank import Bank
+from fedlora.bank.quarantine import FOLDER
 from fedlora.bench.trust.disk import disk, full_disk_said, make_room
 from fedlora.client.client import Client
 from fedlora.config import RunConfig, from_dict
 from fedlora.errors import FedloraError
 from fedlora.runtime.inprocess import InProcess
 from fedlora.server.federation import federate
+from fedlora.server.hardening import PHASE as TRIMMING
 from fedlora.server.observer import Silent
 
 SHARES = (0.2, 0.4, 0.6, 0.8, 0.95)
 """Of the room that a whole run takes, what a full disk has."""
+Outcome = tuple[object, list[str]]
 _TOLD = 3  # a child's exit status where it says that the disk is full
 
 
@@ -29,8 +33,8 @@ class Interrupted:
     """Of runs that were stopped and went on.
 
     kills: of a run that was still at work. begun: how often it had a bank by then. opened: how
-    often that bank was whole. resumed: how often the run went on to the same hashes as one that
-    was left alone.
+    often that bank was whole. resumed: how often the run went on to the same hashes, and the same
+    verdicts, as one that was left alone. verdicts: of screening and trimming in that one.
     full: disks that ran full under a run. told: how often it ended in an error of one line, and
     went on to the same hashes once there was room. None where no disk could be mounted.
     """
@@ -39,13 +43,14 @@ class Interrupted:
     begun: int
     opened: int
     resumed: int
+    verdicts: int
     full: int | None
     told: int | None
 
 
-def tiny_run() -> RunConfig:
-    """Every phase of a federation, in seconds."""
-    raw = {
+def tiny_run(**sections: Any) -> RunConfig:
+    """Every phase of a federation, in seconds; some sections may be others, key by key."""
+    raw: dict[str, Any] = {
         "name": "killed",
         "backbone": {"name": "tiny_vit"},
         "lora": {"rank": 2, "alpha": 4},
@@ -60,7 +65,19 @@ def tiny_run() -> RunConfig:
         "generator": {"name": "mean"},
         "evaluation": {"baselines": [], "one_epoch": False, "few_labels": 8},
     }
+    for name, section in sections.items():
+        raw[name] = {**raw.get(name, {}), **section}
     return from_dict(raw, "bench trust")
+
+
+def guarded_run() -> RunConfig:
+    """With verdicts to remember: in rounds, before the bank, and before what learns from it."""
+    return tiny_run(
+        tasks={"bank": 10},
+        screening={"rounds": True},
+        learning={"trim": 0.2, "folds": 2},
+        attackers={"share": 0.2, "attack": {"name": "scaling", "boost": 30.0}},
+    )
 
 
 def interrupt_runs(folder: Path, count: int, seed: int) -> Interrupted:
@@ -69,10 +86,10 @@ def interrupt_runs(folder: Path, count: int, seed: int) -> Interrupted:
     Then fill a disk under one run for each of `SHARES`, where this process may mount one.
     """
     torch.set_num_threads(1)  # children are forked, and threads are not
-    config, draw = tiny_run(), random.Random(seed)
+    config, draw = guarded_run(), random.Random(seed)
     began = time.perf_counter()
     assert _live(config, folder / "whole") == 0
-    seconds, expected = time.perf_counter() - began, _hashes(folder / "whole")
+    seconds, expected = time.perf_counter() - began, _outcome(folder / "whole")
     kills = begun = opened = resumed = turn = 0
     while kills < count:
         place, turn = folder / f"run-{turn}", turn + 1
@@ -86,12 +103,13 @@ def interrupt_runs(folder: Path, count: int, seed: int) -> Interrupted:
         there = _is_begun(place / "bank")
         begun += there
         opened += there and _is_whole(place / "bank")
-        resumed += _live(config, place) == 0 and _hashes(place) == expected
+        resumed += _live(config, place) == 0 and _outcome(place) == expected
     room = sum(file.stat().st_size for file in (folder / "whole").rglob("*") if file.is_file())
     filled = [_fill(config, folder / "disk", int(share * room), expected) for share in SHARES]
     if None in filled:
-        return Interrupted(kills, begun, opened, resumed, None, None)
-    return Interrupted(kills, begun, opened, resumed, len(filled), sum(map(bool, filled)))
+        return Interrupted(kills, begun, opened, resumed, len(expected[1]), None, None)
+    told = sum(map(bool, filled))
+    return Interrupted(kills, begun, opened, resumed, len(expected[1]), len(filled), told)
 
 
 def _begin(config: RunConfig, place: Path) -> int:
@@ -115,8 +133,14 @@ def _live(config: RunConfig, place: Path) -> int:
     return os.waitstatus_to_exitcode(status)
 
 
-def _hashes(place: Path) -> object:
-    return json.loads((place / "facts.json").read_bytes())["fingerprint"]
+def _outcome(place: Path) -> Outcome:
+    """A run's hashes, and its verdicts: who was lost and why, what waits, and what was left out."""
+    lost = (place / "lost.jsonl").read_text().splitlines()
+    waiting = [file.name for file in (place / FOLDER).iterdir()]
+    metrics = (place / "metrics.jsonl").read_text().splitlines()
+    trimmed = [line for line in metrics if json.loads(line).get("phase") == TRIMMING]
+    hashes = json.loads((place / "facts.json").read_bytes())["fingerprint"]
+    return hashes, sorted([*lost, *waiting, *trimmed])
 
 
 def _is_begun(bank: Path) -> bool:
@@ -132,7 +156,7 @@ def _is_whole(bank: Path) -> bool:
     return True
 
 
-def _fill(config: RunConfig, place: Path, room: int, expected: object) -> bool | None:
+def _fill(config: RunConfig, place: Path, room: int, expected: Outcome) -> bool | None:
     """Whether a run on a full disk says so, and goes on; None where none can be mounted."""
     place.mkdir(exist_ok=True)
     with disk(place, room) as mounted:
@@ -142,4 +166,4 @@ def _fill(config: RunConfig, place: Path, room: int, expected: object) -> bool |
         if _live(config, place / "run") != _TOLD or (_is_begun(bank) and not _is_whole(bank)):
             return False
         make_room(place)
-        return _live(config, place / "run") == 0 and _hashes(place / "run") == expected
+        return _live(config, place / "run") == 0 and _outcome(place / "run") == expected
