@@ -40,6 +40,8 @@ def write_bytes(path: Path, data: bytes) -> None:
     path = Path(path)
     temporary = _beside(path)
     with explained(path):
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise FedloraError(f"cannot write '{path}': a pipe or a device: choose another name")
         _make(path.parent)
         try:
             with temporary.open("xb") as file:

@@ -1,6 +1,7 @@
 """What is written is there whole or not at all."""
 
 import contextlib
+import os
 import resource
 import subprocess
 import sys
@@ -18,6 +19,20 @@ def test_a_written_file_replaces_the_old_one_and_leaves_nothing_else(tmp_path: P
 
     assert (tmp_path / "a" / "file.txt").read_bytes() == "né".encode()
     assert [p.name for p in (tmp_path / "a").iterdir()] == ["file.txt"]
+
+
+def test_a_pipe_or_a_device_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(FedloraError, match="a pipe or a device: choose another name"):
+        atomic.write_text(tmp_path / "pipe", "new")
+    assert (tmp_path / "pipe").is_fifo()
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_of_those_who_write_first_one_is_first(tmp_path: Path) -> None:
+    assert atomic.first_bytes(tmp_path / "new" / "file", b"one") == b"one"
+    assert atomic.first_bytes(tmp_path / "new" / "file", b"two") == b"one"
+    assert [p.read_bytes() for p in (tmp_path / "new").iterdir()] == [b"one"]
 
 
 def test_a_folder_appears_only_when_its_block_succeeds(tmp_path: Path) -> None:

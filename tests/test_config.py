@@ -36,6 +36,18 @@ def test_what_is_dumped_loads_as_the_same_configuration(file: Path, tmp_path: Pa
     [
         ("lora.rnak=8", r"lora\.rnak: unknown key; did you mean 'rank'\?"),
         ("privacy.examples.epsilonn=1", r"privacy\.examples\.epsilonn: .*did you mean 'epsilon'"),
+        (
+            "privacy.examples.delta=0.999",
+            r"\.delta: .*less than or equal to 0\.01",
+        ),
+        (
+            "privacy.examples.clip=1e300",
+            r"\.clip: .*less than or equal to 1000000",
+        ),
+        (
+            "screening={enabled: false, peers: 3}",
+            r": screening: enabled=false leaves rounds and peers without effect: leave them out",
+        ),
         ("privacy.clients.foo=1", r"choose one of clip, delta, epsilon"),
         ("privacy.examples.epsilon=.inf", r"epsilon: must be a finite number \(got inf\)"),
         ("evaluation.baselines=[mean]", r"baselines\.0: takes keys, .* write \{name: mean\}"),

@@ -30,7 +30,7 @@ def check_named_base(folder: Path, own: BackboneConfig, base: BaseModel) -> None
     if named in (None, "", own.name, base.reference):
         return
     told = f"'{folder / CONFIG}': base_model_name_or_path is {named!a:.200}"
-    if not isinstance(named, str) or not (named in EMBEDDED or Path(named).is_dir()):
+    if not isinstance(named, str) or not (named in EMBEDDED or _is_folder(named)):
         raise FedloraError(
             f"{told}, which is not here to be compared with '{own.name}'; if they are the same,"
             f" write '{own.name}' there"
@@ -41,3 +41,10 @@ def check_named_base(folder: Path, own: BackboneConfig, base: BaseModel) -> None
             f"{told}, another model than '{own.name}': load the base model that the adapter was"
             " trained on"
         )
+
+
+def _is_folder(name: str) -> bool:
+    try:
+        return Path(name).is_dir()
+    except (OSError, ValueError):  # too long, or with a zero in it
+        return False

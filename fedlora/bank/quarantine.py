@@ -1,9 +1,11 @@
 """Adapters that were not let into a bank, each with the reason, until somebody decides."""
 
 import hashlib
+import itertools
 import json
+import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +98,8 @@ class Quarantine:
     def release(self, name: str, bank: Bank) -> str:
         """Let an adapter into the bank after all.
 
+        Where another has its number by now, it gets the next sample that is free.
+
         Returns:
             Its digest there.
 
@@ -103,7 +107,12 @@ class Quarantine:
             FedloraError: there is no such adapter, or the bank refuses it.
         """
         held = self.find(name)
-        digest = bank.add(held.record, held.adapter, held.vector)
+        there = {record.key: record.digest for record in bank.records()}
+        samples = itertools.chain([held.record.sample], itertools.count())
+        records = (replace(held.record, sample=sample) for sample in samples)
+        own = held.adapter.digest()
+        record = next(one for one in records if there.get(one.key, own) == own)
+        digest = bank.add(record, held.adapter, held.vector)
         self._path(held.name).unlink()
         return digest
 
@@ -117,7 +126,10 @@ class Quarantine:
             FedloraError: there is no such adapter.
         """
         file = self._file(name)
-        file.unlink()
+        if file.is_dir() and not file.is_symlink():
+            shutil.rmtree(file)
+        else:
+            file.unlink()
         return file.stem
 
     def _file(self, name: str) -> Path:

@@ -74,9 +74,7 @@ class Bank:
         """
         check_place(adapter.spec, self.spec)
         adapter = LoraAdapter.from_tensors(adapter.spec, adapter.tensors())
-        rank = max(layer.rank for layer in adapter.spec.layers)
-        if record.rank != rank:
-            raise FedloraError(f"adapter of rank {rank} under a record of rank {record.rank}")
+        self.check_rank(record, adapter)
         digest = adapter.digest()
         with self._index.adding(record, digest, _vector_bytes(vector)):
             path = self._path(digest)
@@ -85,6 +83,19 @@ class Bank:
                     path, frame.pack(adapter.tensors(), _SPEC, adapter.spec.to_json())
                 )
         return digest
+
+    @staticmethod
+    def check_rank(record: Record, adapter: LoraAdapter) -> None:
+        """Refuse a record of another rank than its adapter's.
+
+        Raises:
+            FedloraError: it is.
+        """
+        rank = max(layer.rank for layer in adapter.spec.layers)
+        if record.rank != rank:
+            raise FedloraError(
+                f"adapter of rank {rank} under a record of rank {record.rank}: write {rank} there"
+            )
 
     def check_vector(self, vector: Tensor) -> None:
         """Refuse a task vector that cannot stand beside those of the bank.

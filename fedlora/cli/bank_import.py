@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedlora.cli.options import AsJson, BankPlace, DataOption, SeedOption, TaskOption, VectorOption
+from fedlora.cli.options import AsJson, DataOption, Grown, SeedOption, TaskOption, VectorOption
 from fedlora.cli.output import show
-from fedlora.cli.place import folder_of, settings_of
+from fedlora.cli.place import settings_of, settled
 from fedlora.errors import FedloraError
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def import_adapters(
-    place: BankPlace,
+    place: Grown,
     source: Annotated[
         Path,
         typer.Argument(
@@ -49,53 +49,60 @@ def import_adapters(
     from fedlora.backbone.named_base import check_named_base
     from fedlora.bank import IMPORTED, Record, peft_arrivals, peft_folders, plain_arrivals
     from fedlora.client.own_task import describe
+    from fedlora.pipeline.workshop import Workshop
     from fedlora.server.outsiders import let_in
 
-    settings, bank = _open(place, config, seed)
+    if config is not None:
+        Workshop.begin(settings_of(config), place)
+    settings = settings_of(place)
     folders = peft_folders(source)
-    before = len(bank)
     if task is None and (data is not None or task_vector is not None or rename):
         raise FedloraError("--task: name the task that the adapters are of")
     for folder in folders:
         if not (folder / peft_folder.SIDECAR).exists():  # which tells the base by its digest
             slot = open_slot(settings.backbone, settings.lora, settings.runtime.device)
             check_named_base(folder, settings.backbone, slot.base)
-    if task is None:
-        arrivals = peft_arrivals(bank, source)
-    else:
-        own = task if data is None and task_vector is None else None
-        vector = describe(settings, own, data, vector=task_vector)
-        if folders:
-            arrivals = []
-            for sample, folder in _samples(folders):
-                rank = max(s.rank for s in peft_folder.load(folder, bank.spec.base).spec.layers)
-                record = Record(task, IMPORTED, 0, sample, rank, 0, {})
-                arrivals += peft_arrivals(bank, folder, record, vector)
+    with settled(place, seed) as home:
+        bank = _open(place, home, settings)
+        before = len(bank)
+        if task is None:
+            arrivals = peft_arrivals(bank, source)
         else:
-            arrivals = plain_arrivals(bank, source, task, vector, _renamed(rename or []))
-    reasons = let_in(settings, folder_of(place, seed), bank, arrivals)
+            own = task if data is None and task_vector is None else None
+            vector = describe(settings, own, data, vector=task_vector)
+            if folders:
+                arrivals = []
+                for sample, folder in _samples(folders):
+                    rank = max(s.rank for s in peft_folder.load(folder, bank.spec.base).spec.layers)
+                    record = Record(task, IMPORTED, 0, sample, rank, 0, {})
+                    arrivals += peft_arrivals(bank, folder, record, vector)
+            else:
+                arrivals = plain_arrivals(bank, source, task, vector, _renamed(rename or []))
+        reasons = let_in(settings, home, bank, arrivals)
     judged = zip(arrivals, reasons, strict=True)
     show([{"digest": one.digest, "quarantine": reason} for one, reason in judged], json)
     new, held = len(bank) - before, sum(map(bool, reasons))
     typer.echo(f"{new} added, {len(arrivals) - new - held} there already", err=True)
+    least = settings.screening.least
+    if settings.screening.enabled and new and len(bank) < least:
+        typer.echo(
+            f"screening compared nobody: {len(bank)} are in the bank, and screening.least={least}",
+            err=True,
+        )
     if held:
         typer.echo(f"{held} kept out: see fedlora bank quarantine list {place}", err=True)
 
 
-def _open(place: Path, config: Path | None, seed: int | None) -> "tuple[RunConfig, Bank]":
-    """The settings and the bank; a new bank takes adapters of what the settings adapt."""
+def _open(place: Path, home: Path, settings: "RunConfig") -> "Bank":
+    """The bank in its folder; a new one takes adapters of what the settings adapt."""
     from fedlora.backbone import open_slot
     from fedlora.bank import Bank
-    from fedlora.pipeline.workshop import Workshop, is_workshop
+    from fedlora.pipeline.workshop import is_workshop
 
-    if config is not None:
-        Workshop.begin(settings_of(config), place)
-    settings = settings_of(place)
-    folder = folder_of(place, seed) / "bank"
     if not is_workshop(place):
-        return settings, Bank.open(folder)
+        return Bank.open(home / "bank")
     slot = open_slot(settings.backbone, settings.lora, settings.runtime.device)
-    return settings, Bank.open(folder, slot.spec, create=True)
+    return Bank.open(home / "bank", slot.spec, create=True)
 
 
 def _samples(folders: Sequence[Path]) -> list[tuple[int, Path]]:

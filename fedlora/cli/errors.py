@@ -24,6 +24,10 @@ def one_line_errors() -> Iterator[None]:
         console.print(f"error: {' '.join(str(error).split())}", style="red", markup=False)
         sys.exit(2)
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            text = f"error: a name of {len(str(error.filename))} characters is too long for a file"
+            console.print(text, style="red", markup=False)
+            sys.exit(2)
         if error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
             raise
         where = f" '{error.filename}'" if error.filename else ""

@@ -11,6 +11,7 @@ Place = Annotated[
 BankPlace = Annotated[
     Path, typer.Argument(help="A run's folder, one of the pipeline's, or a bank's own.")
 ]
+Grown = Annotated[Path, typer.Argument(help="A run's folder, or one of the pipeline's.")]
 RunDir = Annotated[Path, typer.Argument(help="A run folder, such as runs/quickstart_...")]
 SeedOption = Annotated[
     int | None, typer.Option("--seed", help="Which of the run's seeds; the first when absent.")

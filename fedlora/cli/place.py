@@ -1,9 +1,11 @@
 """What commands work in: a run's folder, one of the pipeline's, or a bank alone."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fedlora import run_folder
+from fedlora import atomic, run_folder
 from fedlora.config import RunConfig
 from fedlora.config import load as load_config
 from fedlora.errors import FedloraError
@@ -46,6 +48,26 @@ def folder_of(place: Path, seed: int | None) -> Path:
     if chosen not in seeds or not folder.is_dir():
         raise FedloraError(f"{place}: no seed {chosen}; it has {', '.join(map(str, seeds))}")
     return folder
+
+
+@contextmanager
+def settled(place: Path, seed: int | None) -> Iterator[Path]:
+    """`folder_of` what nobody else works in while the block runs, and whose bank may grow.
+
+    Raises:
+        FedloraError: a run that has not ended, whose numbers would be others once it is resumed,
+            or another process is at work there.
+    """
+    from fedlora.pipeline.workshop import is_workshop
+
+    folder = folder_of(place, seed)
+    with atomic.alone(place):
+        if not is_workshop(place) and not (folder / "facts.json").is_file():
+            raise FedloraError(
+                f"{folder}: not finished, and its bank is not to change; end it first with"
+                f" fedlora run --resume {place}"
+            )
+        yield folder
 
 
 def find_record(bank: "Bank", digest: str) -> "StoredRecord":

@@ -5,10 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedlora.cli.options import AsJson, BankPlace, SeedOption
+from fedlora.cli.options import AsJson, Grown, SeedOption
 from fedlora.cli.output import show
-from fedlora.cli.place import folder_of
-from fedlora.errors import FedloraError
+from fedlora.cli.place import folder_of, settled
 
 if TYPE_CHECKING:
     from fedlora.bank.quarantine import Quarantine
@@ -21,7 +20,7 @@ Name = Annotated[str, typer.Argument(help="The beginning of its name in the list
 
 
 @app.command("list")
-def list_held(place: BankPlace, seed: SeedOption = None, json: AsJson = False) -> None:
+def list_held(place: Grown, seed: SeedOption = None, json: AsJson = False) -> None:
     """List every adapter in quarantine: its name, its task, its client, and why it is there."""
     readable, damaged = _open(folder_of(place, seed)).contents()
     rows: list[dict[str, object]] = [
@@ -44,21 +43,21 @@ def list_held(place: BankPlace, seed: SeedOption = None, json: AsJson = False) -
 
 
 @app.command("release")
-def release(place: BankPlace, name: Name, seed: SeedOption = None, json: AsJson = False) -> None:
-    """Let an adapter into the bank of a finished run; train its generator anew to learn from it."""
+def release(place: Grown, name: Name, seed: SeedOption = None, json: AsJson = False) -> None:
+    """Let an adapter into the bank after all.
+
+    In a folder of the pipeline `fedlora generator train` learns from it; a run has ended, and what
+    it learned stays: export its bank into a folder of the pipeline.
+    """
     from fedlora.bank import Bank
 
-    folder = folder_of(place, seed)
-    if not (folder / "facts.json").is_file():
-        raise FedloraError(
-            f"{folder}: not finished, and its bank is not to change; resume it first"
-        )
-    digest = _open(folder).release(name, Bank.open(folder / "bank"))
+    with settled(place, seed) as folder:
+        digest = _open(folder).release(name, Bank.open(folder / "bank"))
     show([{"released": digest}], json)
 
 
 @app.command("drop")
-def drop(place: BankPlace, name: Name, seed: SeedOption = None, json: AsJson = False) -> None:
+def drop(place: Grown, name: Name, seed: SeedOption = None, json: AsJson = False) -> None:
     """Throw an adapter away."""
     show([{"dropped": _open(folder_of(place, seed)).drop(name)}], json)
 

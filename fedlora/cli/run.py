@@ -72,6 +72,11 @@ def _settings(
             raise FedloraError(
                 "--resume takes its configuration from the run folder; name no other"
             )
+        if (resume / "bank").exists():
+            raise FedloraError(
+                f"{resume}: a folder of the pipeline, and no run; go on with fedlora adapters train"
+                " or fedlora generator train"
+            )
         return run_folder.resume(resume), resume / run_folder.CONFIG
     if config is None:
         raise FedloraError(

@@ -16,8 +16,10 @@ class Budget(Section):
     key: ClassVar[str] = "privacy"
 
     epsilon: float = Field(8.0, gt=0)
-    delta: float = Field(1e-5, gt=0, lt=1)
-    clip: float = Field(1.0, gt=0)
+    delta: float = Field(
+        1e-5, gt=0, le=1e-2, description="well below one over the number of what is protected"
+    )
+    clip: float = Field(1.0, gt=0, le=1e6)
 
 
 class ExamplePrivacy(Budget):

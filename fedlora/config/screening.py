@@ -1,6 +1,8 @@
 """What an adapter must be like before it enters the bank."""
 
-from pydantic import Field, field_validator
+from typing import Self
+
+from pydantic import Field, field_validator, model_validator
 
 from fedlora.section import Section
 
@@ -49,6 +51,12 @@ class ScreeningConfig(Section):
     vouched: float = Field(
         6.0, gt=0, description="limit for how much less than others' it is worth to its peers"
     )
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if not self.enabled and (self.rounds or self.peers):
+            raise ValueError("enabled=false leaves rounds and peers without effect: leave them out")
+        return self
 
     @field_validator("peers")
     @classmethod

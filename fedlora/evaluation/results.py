@@ -100,7 +100,7 @@ def _read(path: Path) -> Any:
         if path.suffix == ".jsonl":
             return [json.loads(line) for line in text.splitlines()]
         return json.loads(text)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise FedloraError(
             f"{path}: missing or damaged ({error}); delete facts.json beside it and resume the run,"
             " which writes both again"

@@ -76,7 +76,7 @@ def _is_whole(place: Path) -> bool:
     """Whether a seed has ended, and its generator and table are as they were then."""
     try:
         then = json.loads((place / "facts.json").read_bytes())["fingerprint"]
-    except (FileNotFoundError, ValueError, TypeError, KeyError):
+    except (FileNotFoundError, ValueError, TypeError, KeyError, RecursionError):
         return False
     now = {"generator": folder_digest(place / "generator"), "table": _hash(place / "table.json")}
     return all(then.get(name, found) == found for name, found in now.items())
@@ -97,6 +97,6 @@ def _written(folder: Path) -> dict[str, Any] | None:
     """What results.json holds; None where it is missing or damaged, to be compiled anew."""
     try:
         results: dict[str, Any] = json.loads((folder / "results.json").read_bytes())
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, RecursionError):
         return None
     return results

@@ -89,8 +89,10 @@ def _check(
                 raise FedloraError(f"a task vector of {len(one.vector)} values, unlike the first")
             if keys.setdefault(one.record.key, one.digest) != one.digest:
                 raise FedloraError("another adapter of the same number: give it another name")
+            adapter = one.read()
+            bank.check_rank(one.record, adapter)
             if config.screening.enabled:
-                screen(one.read(), bank.spec, config.rounds.max_norm)
+                screen(adapter, bank.spec, config.rounds.max_norm)
         except FedloraError as error:
             raise FedloraError(f"{_name(one)}: {error}") from None
 

@@ -217,6 +217,7 @@ def test_a_malformed_adapter_is_refused(tmp_path: Path) -> None:
         ("round", 1.0),
         ("seed", True),
         ("metrics", {"loss": float("nan")}),
+        ("metrics", {"loss": 10**400}),
         ("metrics", {"loss": "low"}),
         ("metrics", [1]),
     ],

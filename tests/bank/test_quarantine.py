@@ -40,6 +40,26 @@ def test_release_is_what_the_bank_would_have_had(tmp_path: Path) -> None:
     assert list(quarantine) == []
 
 
+def test_what_is_released_late_gets_a_number_that_is_free(tmp_path: Path) -> None:
+    bank, quarantine = Bank.open(tmp_path / "bank", SPEC, create=True), Quarantine(tmp_path / "in")
+    name = quarantine.hold(record(), adapter(0), vector(), "odd")
+    bank.add(record(), adapter(1), vector())
+    assert quarantine.release(name, bank) == adapter(0).digest()
+    assert [(r.client, r.digest) for r in bank.records()] == [
+        (record().client, adapter(1).digest()), (record().client, adapter(0).digest())
+    ]  # fmt: skip
+    assert len({r.sample for r in bank.records()}) == 2
+    assert list(quarantine) == []
+
+
+def test_a_folder_in_the_place_of_a_file_can_be_dropped(tmp_path: Path) -> None:
+    (tmp_path / "abcdef.safetensors" / "inside").mkdir(parents=True)
+    _, damaged = Quarantine(tmp_path).contents()
+    assert "drop it" in damaged["abcdef"]
+    assert Quarantine(tmp_path).drop("abc") == "abcdef"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_dropped_is_gone_and_twice_is_refused(tmp_path: Path) -> None:
     quarantine = Quarantine(tmp_path)
     name = quarantine.hold(record(), adapter(), vector(), "odd")

@@ -88,12 +88,18 @@ def test_a_plain_adapter_goes_in_once_and_only_if_it_is_of_this_base_model(
     tensors = load_file(other / "model.safetensors")
     next(iter(tensors.values())).add_(0.01)
     save_file(tensors, other / "model.safetensors", {"format": "pt"})
-    for name, says in ((str(other), "another model than"), ("org/base", "which is not here to be")):
+    long = "x" * 150 + "/" + "y" * 300
+    for name, says in (
+        (str(other), "another model than"),
+        ("org/base", "which is not here to be"),
+        (long, "which is not here to be"),
+    ):
         text = json.dumps(config | {"base_model_name_or_path": name})
         (plain / "adapter_config.json").write_text(text)
         refused = fedlora(*command)
         assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
-        assert f"base_model_name_or_path is '{name}', {says}" in refused.stderr
+        shown = f"'{name}'"[:200]
+        assert f"base_model_name_or_path is {shown}, {says}" in refused.stderr
         judged = fedlora("evaluate", place, "--adapter", plain, "--task", command[-1])
         assert judged.returncode == 2
 
@@ -131,6 +137,41 @@ def test_what_is_in_quarantine_is_listed_released_and_dropped(run: Path):
     assert json.loads(fedlora("bank", "quarantine", "list", run, "--json").stdout) == []
     again = fedlora("bank", "quarantine", "drop", run, rows[1]["name"])
     assert (again.returncode, again.stderr.count("\n")) == (2, 1)
+
+
+def test_the_bank_of_a_run_that_has_not_ended_does_not_change(run: Path, tmp_path: Path):
+    place = tmp_path / "run"
+    shutil.copytree(run, place)
+    assert fedlora("bank", "export", place, tmp_path / "out").returncode == 0
+    (place / "seed-0" / "facts.json").unlink()
+    for command in (("import", place, tmp_path / "out"), ("quarantine", "release", place, "a")):
+        refused = fedlora("bank", *command)
+        assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+        assert "not finished, and its bank is not to change" in refused.stderr
+
+
+@pytest.mark.parametrize("file", ["results.json", "seed-0/facts.json", "seed-0/ledger.jsonl",
+                                  "seed-0/metrics.jsonl"])  # fmt: skip
+@pytest.mark.parametrize("command", [("report",), ("run", "--resume")], ids=lambda c: c[0])
+def test_json_that_is_nested_without_end_is_no_traceback(run, tmp_path, file, command):
+    place = tmp_path / "run"
+    shutil.copytree(run, place)
+    (place / file).write_text("[" * 50_000)
+    done = fedlora(*command, place)
+    assert done.returncode in (0, 2)
+    assert "Traceback" not in done.stderr
+
+
+def test_names_too_long_for_a_file_are_refused_in_one_line(run: Path):
+    long = "x" * 300
+    for command in (
+        ("bank", "list", long),
+        ("bank", "import", run, long),
+        ("run", "configs/quickstart.yaml", f"backbone.name={long}", "--dry-run"),
+    ):
+        refused = fedlora(*command)
+        assert refused.returncode == 2
+        assert "too long" in refused.stderr.strip().splitlines()[-1]
 
 
 def test_sigterm_ends_a_command_as_ctrl_c_does():

@@ -1,6 +1,8 @@
 """The pipeline as a user types it."""
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from fedlora.adapter import peft_folder
+from fedlora.bank import Bank, Record
+from fedlora.bank.quarantine import FOLDER, Quarantine
 from fedlora.cli import app
 from fedlora.config import dump
 from fedlora.errors import FedloraError
@@ -47,6 +51,21 @@ def test_a_task_vector_in_a_file_says_what_the_task_itself_says(place: Path, tmp
     by_task = fedlora("generate", place, "--task", newcomer(), "--out", tmp_path / "b")
 
     assert by_vector[0]["digest"] == by_task[0]["digest"]
+
+
+def test_what_waits_in_a_folder_of_the_pipeline_is_released_there(place: Path, tmp_path: Path):
+    home = tmp_path / "home"
+    shutil.copytree(place, home)
+    bank = Bank.open(home / "bank")
+    one, *_ = bank.records()
+    held = replace(Record(*one.key, one.seed, one.metrics), task="another")
+    name = Quarantine(home / FOLDER).hold(held, bank.load(one.digest), bank.vector(one), "odd")
+
+    assert fedlora("bank", "quarantine", "release", home, name[:9]) == [{"released": one.digest}]
+    assert len(Bank.open(home / "bank")) == 9
+    with pytest.raises(FedloraError, match="a folder of the pipeline, and no run"):
+        fedlora("run", "--resume", home)
+    assert not list(home.glob("seed-*"))
 
 
 def test_a_generated_adapter_of_another_rank_is_evaluated_beside_the_base(

@@ -10,7 +10,7 @@ from fedlora.runtime.pack import RequestPack
 from fedlora.wire.exchange import Answer, Reply, Request, Transport, one_by_one
 
 
-def small_config(nodes: int = 2, timeout: float = 60.0) -> RunConfig:
+def small_config(nodes: int = 2, timeout: float = 60.0, name: str = "ray") -> RunConfig:
     """Real, and as small as a configuration can be."""
     return from_dict(
         {
@@ -19,7 +19,7 @@ def small_config(nodes: int = 2, timeout: float = 60.0) -> RunConfig:
             "tasks": {"name": "image_domains", "bank": 5, "held_out": 2},
             "generator": {"name": "mean"},
             "rounds": {"timeout": timeout},
-            "runtime": {"name": "ray", "nodes": nodes},
+            "runtime": {"name": name, "nodes": nodes},
         },
         origin="a test",
     )

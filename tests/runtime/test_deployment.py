@@ -36,7 +36,7 @@ ECHO = {
 def prepare(folder, questions):
     """A run folder whose story is to ask these questions."""
     folder.mkdir()
-    (folder / "config.yaml").write_text(dump(small_config()))
+    (folder / "config.yaml").write_text(dump(small_config(name="deployment")))
     (folder / "questions.json").write_text(json.dumps(questions))
     app = folder / "app"
     write_app(app, {"config": "", "overrides": "", "folder": str(folder)}, ECHO)
@@ -76,7 +76,7 @@ def test_the_ledger_of_a_deployment_is_what_its_relays_counted(tmp_path):
     (tmp_path / "home").mkdir()
     run = tmp_path / "run"
     run.mkdir()
-    (run / "config.yaml").write_text(dump(small_config(nodes=1, timeout=300.0)))
+    (run / "config.yaml").write_text(dump(small_config(nodes=1, timeout=300.0, name="deployment")))
     counters = tmp_path / "home" / COUNTERS
     where = {"config": "", "overrides": "", "folder": str(run), "counters": str(counters)}
     write_app(run / "app", where, LEDGER)
@@ -100,7 +100,7 @@ def test_the_ledger_of_a_deployment_is_what_its_relays_counted(tmp_path):
 
 def test_a_superlink_that_cannot_be_reached_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("FLWR_HOME", str(tmp_path / "home"))
-    config = small_config()
+    config = small_config(name="deployment")
     runtime = config.runtime.model_copy(update={"address": "elsewhere"})
     folder = run_folder.create(config, tmp_path)
 

@@ -1,5 +1,6 @@
 """What is brought to a bank by hand is judged as what clients send."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,14 @@ def test_without_screening_all_come_in(tmp_path: Path):
     config = small_config(screening={"enabled": False})
     assert not any(let_in(config, tmp_path, bank, arrivals([*ADAPTERS[:19], LOUD])))
     assert len(bank) == 20
+
+
+def test_a_record_that_lies_about_a_rank_is_refused_before_anything_is_added(tmp_path: Path):
+    bank, came = bank_of(tmp_path), arrivals(ADAPTERS[:3])
+    came[2] = replace(came[2], record=replace(came[2].record, rank=99))
+    with pytest.raises(FedloraError, match="rank 2 under a record of rank 99: write 2 there"):
+        let_in(small_config(), tmp_path, bank, came)
+    assert len(bank) == 0
 
 
 def test_what_no_bank_holds_is_refused_before_anything_is_added(tmp_path: Path):
