@@ -3,12 +3,14 @@
 import pytest
 import torch
 
-from fedlora.bench.trust import privacy
-from fedlora.bench.trust.privacy import (
+from fedlora.bench.trust import privacy, privacy_plan
+from fedlora.bench.trust.privacy import live_private
+from fedlora.bench.trust.privacy_claims import privacy_claims
+from fedlora.bench.trust.privacy_plan import (
+    CLIENTS,
     FIXED,
     PrivateCase,
-    live_private,
-    privacy_claims,
+    config_of,
     private_cases,
 )
 from fedlora.client.client import Client
@@ -116,14 +118,14 @@ def test_an_adapter_of_one_step_gives_its_image_away(desk):
 
 
 def test_a_federation_becomes_a_row(monkeypatch):
-    small = {**privacy._TASKS["vision"]}
+    small = {**privacy_plan._TASKS["vision"]}
     small["tasks"] = {
         **small["tasks"],
         "bank": 4,
         "held_out": 1,
         "splits": {"train": 30, "validation": 8, "test": 20},
     }
-    monkeypatch.setitem(privacy._TASKS, "vision", small)
+    monkeypatch.setitem(privacy_plan._TASKS, "vision", small)
 
     seen = []
 
@@ -188,7 +190,7 @@ def test_what_attacks_do_not_find_without_protection_proves_nothing_of_it():
 
 
 def test_a_row_without_noise_differs_from_protected_ones_by_noise_alone():
-    bare, fixed, noisy = (privacy.config_of(PrivateCase("text", e, 0)) for e in (None, FIXED, 8.0))
+    bare, fixed, noisy = (config_of(PrivateCase("text", e, 0)) for e in (None, FIXED, 8.0))
     assert bare.privacy is None
     assert fixed.privacy.task_vector is None
     assert protection_of(fixed, 120).noise < 0.01 < 1 < protection_of(noisy, 120).noise
@@ -197,19 +199,19 @@ def test_a_row_without_noise_differs_from_protected_ones_by_noise_alone():
 
 
 def test_whole_clients_are_protected_in_the_common_adapter(monkeypatch):
-    small = {**privacy._TASKS[privacy.CLIENTS]}
+    small = {**privacy_plan._TASKS[CLIENTS]}
     small["tasks"] = {
         **small["tasks"],
         "bank": 4,
         "held_out": 1,
         "splits": {"train": 16, "validation": 4, "test": 20},
     }
-    monkeypatch.setitem(privacy._TASKS, privacy.CLIENTS, small)
-    config = privacy.config_of(PrivateCase(privacy.CLIENTS, 8.0, 0))
+    monkeypatch.setitem(privacy_plan._TASKS, CLIENTS, small)
+    config = config_of(PrivateCase(CLIENTS, 8.0, 0))
     assert config.privacy is not None
     assert config.privacy.clients is not None
 
-    row = live_private(PrivateCase(privacy.CLIENTS, 8.0, 0))
+    row = live_private(PrivateCase(CLIENTS, 8.0, 0))
 
     assert row.keys() == {"family", "epsilon", "together", "seed", "accuracy", "base"}
     assert row["together"] == 8.0

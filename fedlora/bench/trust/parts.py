@@ -27,7 +27,9 @@ from fedlora.bench.trust.kills import kill_writers
 from fedlora.bench.trust.lives import live
 from fedlora.bench.trust.plan import PARTS as FEDERATIONS
 from fedlora.bench.trust.plan import Case, cases
-from fedlora.bench.trust.privacy import PrivateCase, live_private, privacy_claims, private_cases
+from fedlora.bench.trust.privacy import live_private
+from fedlora.bench.trust.privacy_claims import privacy_claims
+from fedlora.bench.trust.privacy_plan import PrivateCase, private_cases
 from fedlora.bench.trust.tricks import play
 from fedlora.results import Claim
 from fedlora.server.observer import Observer
