@@ -373,6 +373,7 @@ def test_tables_are_means_over_seeds_and_count_a_shared_federation_once():
     assert (attacked["lost"], attacked["seeds"]) == (pytest.approx(5.0), 2)
     assert attacked["low"] < 5 < attacked["high"]
     assert (attacked["caught"], attacked["wronged"], attacked["backdoor"]) == (3, 1, 25.0)
+    assert "success" not in attacked
 
     told = {"family": "text", "base": 0.25, "membership": 0.6}
     lived = ((None, None, 0.9), (8.0, 16.0, 0.5), (8.0, 16.0, 0.7))

@@ -30,8 +30,10 @@ def attack_table(rows: Sequence[Row]) -> list[Row]:
     """A row for each deal, attack, share of attackers and defence, means over seeds.
 
     Accuracy is in percent; `lost` is in points below the clean, undefended federation of the same
-    seed and deal, with its interval; `caught` and `wronged` are the attackers and the others that
-    did not count, in a federation; `ended` are the seeds that came to no end.
+    seed and deal, with its interval; `backdoor` is the percentage of marked images that are taken
+    for the target, and so is `success` where that is what attackers want; `caught` and `wronged`
+    are the attackers and the others that did not count, in a federation; `ended` are the seeds
+    that came to no end.
 
     rows: of federations, several of the same where parts of the bench share it.
     """
@@ -41,12 +43,14 @@ def attack_table(rows: Sequence[Row]) -> list[Row]:
         own = of_case(rows, attack, share, defence, deal)
         clean = {row["seed"]: row for row in of_case(rows, CLEAN, 0.0, "none", deal)}
         ended = {row["seed"] for row in rows if "reason" in row and _is_of(row, case)}
+        taken = _mean(own, "backdoor", POINTS)
         found.append(
             {
                 **dict(zip(_CASE, case, strict=True)),
                 "accuracy": _mean(own, "accuracy", POINTS),
                 **_lost(lost_points(clean, own)),
-                "backdoor": _mean(own, "backdoor", POINTS),
+                "backdoor": taken,
+                **({"success": taken} if "backdoor" in attack else {}),
                 "attackers": _mean(own, "attackers"),
                 "caught": _mean(own, "kept_out"),
                 "wronged": _mean(own, "honest_kept_out"),
