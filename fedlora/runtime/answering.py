@@ -32,6 +32,8 @@ OUTBOX = "FEDLORA_OUTBOX"
 NOT_ANSWERED = "not answered: "
 """What a client's own line begins with when it could not do what the server asked."""
 
+THEIRS = "the server's configuration"
+
 NO_NEWCOMER = "this client is no newcomer"
 """What a client with a share says to a standing server."""
 
@@ -111,10 +113,11 @@ def _followed(config: str, seed: int) -> "RunConfig":
     """
     from fedlora.config import from_dict
 
-    raw = json.loads(config)
+    asked = from_dict(json.loads(config), origin=THEIRS)
     if not _simulated():
-        raw["runtime"] = {**raw.get("runtime", {}), "name": "deployment"}
-    asked = from_dict(raw, origin="the server's configuration")
+        raw = asked.model_dump(mode="json")
+        raw["runtime"]["name"] = "deployment"
+        asked = from_dict(raw, origin=THEIRS)
     if seed not in asked.seeds:
         raise FedloraError(f"the server asks for seed {seed}, which its configuration has not")
     own = own_of_environment()
