@@ -283,7 +283,7 @@ def test_a_tiny_bank_is_lived_with_every_method_policy_and_curve(monkeypatch):
         ("features", "gradient + inputs"),
     }
     (both, *_) = [row for row in found["curves"] if row["at"] == "gradient + inputs"]
-    assert both["vector bytes"] == 4 * (256 + 3 * 14 * 14)
+    assert both["vector bytes"] == 4 * (256 + 14 * 14)
     assert found["copies"]["top-3"]["nearest"] > 0
 
 

@@ -209,12 +209,14 @@ def test_a_trick_is_seen_to_work(tmp_path: Path, monkeypatch):
 
 
 def test_a_run_that_did_not_come_back_is_a_missed_claim():
-    row = {"kills": 50, "begun": 40, "opened": 40, "resumed": 49, "full": None, "told": None}
+    row = {"kills": 50, "begun": 40, "opened": 40, "resumed": 49, "verdicts": 9}
+    row |= {"full": None, "told": None}
     claims = run_claims([row])
-    assert [claim.met for claim in claims] == [True, True, False, None]
+    assert [claim.met for claim in claims] == [True, True, True, False, None]
     assert "root" in claims[-1].reason
     assert run_claims([row | {"full": 5, "told": 4}])[-1].met is False
-    assert run_claims([row | {"opened": 39}])[1].met is False
+    assert run_claims([row | {"opened": 39}])[2].met is False
+    assert run_claims([row | {"verdicts": 0}])[1].met is False
 
 
 def test_findings_are_explained_by_kind_and_place():
