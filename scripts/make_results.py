@@ -109,10 +109,10 @@ def claims_block(bench: BenchResults, selection: str = "") -> str:
         for claim in bench.claims
         if claim.id != counted
     ]
-    told = [claim for claim in bench.claims if claim.id == counted]
+    told = [claim for claim in bench.claims if claim.id == counted and claim.value is not None]
     if told:
         met = sum(bool(claim.met) for claim in told)
-        what, wanted = "claims that are met, of those in the tables below", f"all {len(told)}"
+        what, wanted = "claims met, of those that the tables below can show", f"all {len(told)}"
         lines.insert(0, [counted, what, str(met), "", "", wanted, verdict(met == len(told))])
     head = ["claim", "what", "measured", "95% interval", "unit", "target", ""]
     return f"{origin}\n\n{table(head, lines)}"

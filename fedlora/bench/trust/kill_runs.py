@@ -136,7 +136,8 @@ def _live(config: RunConfig, place: Path) -> int:
 def _outcome(place: Path) -> Outcome:
     """A run's hashes, and its verdicts: who was lost and why, what waits, and what was left out."""
     lost = (place / "lost.jsonl").read_text().splitlines()
-    waiting = [file.name for file in (place / FOLDER).iterdir()]
+    # What a killed writer left half-written is there under another name, and counts for nothing.
+    waiting = [file.name for file in (place / FOLDER).glob("*.safetensors")]
     metrics = (place / "metrics.jsonl").read_text().splitlines()
     trimmed = [line for line in metrics if json.loads(line).get("phase") == TRIMMING]
     hashes = json.loads((place / "facts.json").read_bytes())["fingerprint"]
