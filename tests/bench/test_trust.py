@@ -13,6 +13,7 @@ import torch
 
 from fedlora import results
 from fedlora.bank import Bank
+from fedlora.bank.quarantine import FOLDER
 from fedlora.bench.trust import audit, bench, full_disks, fuzz_bank, guided, kill_runs, tricks
 from fedlora.bench.trust.audit import Audited, counted, explained, unexplained, unhashed
 from fedlora.bench.trust.bench import bench_trust
@@ -159,6 +160,18 @@ def test_runs_survive_kills_and_full_disks(tmp_path: Path, monkeypatch):
     assert found.verdicts >= 9  # two attackers: in two rounds, at the bank, in quarantine; trimming
     assert found.told == found.full  # both are None where no disk can be mounted
     assert all(claim.met is not False for claim in run_claims([asdict(found)])[1:])
+
+
+def test_what_a_killed_writer_leaves_is_no_verdict(tmp_path: Path):
+    (tmp_path / FOLDER).mkdir()
+    (tmp_path / FOLDER / "held.safetensors").touch()
+    (tmp_path / "lost.jsonl").write_text('{"phase": "finetune", "client": 3}\n')
+    (tmp_path / "metrics.jsonl").write_text('{"phase": "trimming"}\n{"phase": "adopt"}\n')
+    (tmp_path / "facts.json").write_text('{"fingerprint": {"bank": "b"}}')
+    before = kill_runs._outcome(tmp_path)
+    assert len(before[1]) == 3
+    (tmp_path / FOLDER / ".held.safetensors.0123.part").touch()
+    assert kill_runs._outcome(tmp_path) == before
 
 
 def test_a_bank_survives_full_disks(tmp_path: Path, monkeypatch):
