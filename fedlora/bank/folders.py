@@ -1,6 +1,5 @@
 """The bank as PEFT folders, out and in again."""
 
-import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -14,7 +13,7 @@ from fedlora.adapter import peft_folder
 from fedlora.adapter.place import check_place
 from fedlora.bank.arrival import Arrival
 from fedlora.bank.naming import folder_name
-from fedlora.bank.record import IMPORTED, Record, StoredRecord
+from fedlora.bank.record import IMPORTED, Record, StoredRecord, with_free_sample
 from fedlora.bank.store import Bank
 from fedlora.errors import FedloraError
 
@@ -114,8 +113,7 @@ def _beside(held: Mapping[_Key, str], record: Record, digest: str) -> Record:
     """
     if held.get(record.key, digest) == digest:
         return record
-    own = (replace(record, client=IMPORTED, sample=sample) for sample in itertools.count())
-    return next(other for other in own if held.get(other.key, digest) == digest)
+    return with_free_sample(replace(record, client=IMPORTED, sample=0), held, digest)
 
 
 def record_folder(record: StoredRecord) -> str:

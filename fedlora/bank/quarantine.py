@@ -1,11 +1,10 @@
 """Adapters that were not let into a bank, each with the reason, until somebody decides."""
 
 import hashlib
-import itertools
 import json
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from fedlora import atomic, frame
 from fedlora.adapter import AdapterSpec, LoraAdapter
-from fedlora.bank.record import Record
+from fedlora.bank.record import Record, with_free_sample
 from fedlora.bank.store import Bank
 from fedlora.errors import FedloraError
 
@@ -108,10 +107,7 @@ class Quarantine:
         """
         held = self.find(name)
         there = {record.key: record.digest for record in bank.records()}
-        samples = itertools.chain([held.record.sample], itertools.count())
-        records = (replace(held.record, sample=sample) for sample in samples)
-        own = held.adapter.digest()
-        record = next(one for one in records if there.get(one.key, own) == own)
+        record = with_free_sample(held.record, there, held.adapter.digest())
         digest = bank.add(record, held.adapter, held.vector)
         self._path(held.name).unlink()
         return digest

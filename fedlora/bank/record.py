@@ -1,8 +1,9 @@
 """What the bank knows about an adapter besides its values."""
 
+import itertools
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fedlora.errors import FedloraError
@@ -61,6 +62,18 @@ class StoredRecord(Record):
     """A record in the bank; `digest` names its adapter."""
 
     digest: str
+
+
+def with_free_sample(
+    record: Record, held: Mapping[tuple[str, int, int, int, int], str], digest: str
+) -> Record:
+    """The record, or with the first sample under which no other adapter is held.
+
+    held: digests by key.
+    """
+    samples = itertools.chain([record.sample], itertools.count())
+    records = (replace(record, sample=sample) for sample in samples)
+    return next(one for one in records if held.get(one.key, digest) == digest)
 
 
 def _is_text(value: Any) -> bool:

@@ -106,10 +106,9 @@ def interrupt_runs(folder: Path, count: int, seed: int) -> Interrupted:
         resumed += _live(config, place) == 0 and _outcome(place) == expected
     room = sum(file.stat().st_size for file in (folder / "whole").rglob("*") if file.is_file())
     filled = [_fill(config, folder / "disk", int(share * room), expected) for share in SHARES]
-    if None in filled:
-        return Interrupted(kills, begun, opened, resumed, len(expected[1]), None, None)
-    told = sum(map(bool, filled))
-    return Interrupted(kills, begun, opened, resumed, len(expected[1]), len(filled), told)
+    mounted = None not in filled
+    full, told = (len(filled), sum(map(bool, filled))) if mounted else (None, None)
+    return Interrupted(kills, begun, opened, resumed, len(expected[1]), full, told)
 
 
 def _begin(config: RunConfig, place: Path) -> int:
