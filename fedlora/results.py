@@ -178,6 +178,11 @@ def this_commit() -> str:
     return f"{commit}+" if changed else commit
 
 
+def is_known(commit: str) -> bool:
+    """Whether a commit says which code it was: one of changed code, or of none, does not."""
+    return commit.isalnum() and commit != "unknown"
+
+
 def _git(folder: Path, *words: str) -> str:
     """What a git command prints; nothing when it fails or there is no git."""
     try:

@@ -46,7 +46,7 @@ def test_what_is_dumped_loads_as_the_same_configuration(file: Path, tmp_path: Pa
         ),
         (
             "screening={enabled: false, peers: 3}",
-            r": screening: enabled=false leaves rounds and peers without effect: leave them out",
+            r": screening: enabled=false leaves peers without effect: leave one of them out",
         ),
         ("privacy.clients.foo=1", r"choose one of clip, delta, epsilon"),
         ("privacy.examples.epsilon=.inf", r"epsilon: must be a finite number \(got inf\)"),

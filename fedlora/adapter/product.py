@@ -4,24 +4,18 @@ An adapter stands for its DeltaW = scaling * up @ down, layer by layer, and for 
 computed from the factors, in float64; no DeltaW is ever formed.
 """
 
-import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from fedlora.adapter.grams import Grams
 from fedlora.adapter.lora import LoraAdapter
 from fedlora.adapter.span import AdapterSpan, check_same_place, stack_heads, stack_layer
 from fedlora.errors import FedloraError
 
-
-def layer_inner(down_a: Tensor, up_a: Tensor, down_b: Tensor, up_b: Tensor) -> Tensor:
-    """Inner product of two updates of one layer, without their scalings.
-
-    <up_a down_a, up_b down_b> = tr((up_b^T up_a) (down_a down_b^T)),
-    at a cost of (d_in + d_out) r_a r_b. The ranks may differ: down (r, d_in), up (d_out, r).
-    """
-    return torch.sum((up_a.T @ up_b) * (down_a @ down_b.T))
+BLOCK = 32
+"""Rows whose products with all columns are in memory at once."""
 
 
 def product_inner(a: LoraAdapter, b: LoraAdapter) -> float:
@@ -35,21 +29,7 @@ def product_inner(a: LoraAdapter, b: LoraAdapter) -> float:
 
 def norm(a: LoraAdapter) -> float:
     """Frobenius norm over all layers and the head."""
-    squares = [torch.sum(tensor.double() ** 2) for tensor in a.head.values()]
-    return math.sqrt(max(float(sum([*squares, *_layer_squares(a)])), 0.0))
-
-
-def layer_norms(a: LoraAdapter) -> Tensor:
-    """Frobenius norm of each layer's DeltaW, (l,) float64, in the order of the spec."""
-    return torch.stack(_layer_squares(a)).clamp_min(0.0).sqrt()
-
-
-def _layer_squares(a: LoraAdapter) -> list[Tensor]:
-    squares = []
-    for layer in a.spec.layers:
-        down, up = a.down[layer.name].double(), a.up[layer.name].double()
-        squares.append(a.spec.scaling(layer) ** 2 * layer_inner(down, up, down, up))
-    return squares
+    return Grams.of(a).norm()
 
 
 def distance(a: LoraAdapter, b: LoraAdapter) -> float:
@@ -87,12 +67,14 @@ def _products(rows: Sequence[LoraAdapter], columns: Sequence[LoraAdapter], half:
     for index in range(len(columns[0].spec.layers)):
         ups, downs, owner = stack_layer(columns, index)
         first = torch.searchsorted(owner, torch.arange(len(columns))).tolist()
-        for i, row in enumerate(rows):
-            up, down, _ = stack_layer([row], index)
-            rest = slice(first[i] if half else 0, None)
-            # sum over the ranks of the row, then over the ranks of each column
-            inner = ((up.T @ ups[:, rest]) * (down @ downs[rest].T)).sum(0)
-            out[i].index_add_(0, owner[rest], inner)
+        for start in range(0, len(rows), BLOCK):
+            block = slice(start, start + BLOCK)
+            up, down, own = stack_layer(rows[block], index)
+            rest = slice(first[start] if half else 0, None)
+            inner = (up.T @ ups[:, rest]) * (down @ downs[rest].T)
+            # summed over the ranks of each row, then over those of each column
+            summed = inner.new_zeros(len(out[block]), inner.shape[1]).index_add_(0, own, inner)
+            out[block].index_add_(1, owner[rest], summed)
     return out
 
 

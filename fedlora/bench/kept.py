@@ -7,7 +7,7 @@ from typing import Generic, Self, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from fedlora import atomic, cache
-from fedlora.results import this_commit
+from fedlora.results import is_known, this_commit
 
 T = TypeVar("T")
 
@@ -27,8 +27,8 @@ class Kept(Generic[T]):
     def of_bench(cls, name: str, kind: type[T]) -> Self:
         """Of the code as it is committed; nothing is kept of code that was changed since."""
         commit = this_commit()
-        whole = commit.isalnum() and commit != "unknown"
-        return cls(cache.folder() / f"bench-{name}" / commit[:12] if whole else None, kind)
+        folder = cache.folder() / f"bench-{name}" / commit[:12]
+        return cls(folder if is_known(commit) else None, kind)
 
     def get(self, part: str) -> T | None:
         """What a part came to before; None if that is not known."""

@@ -239,7 +239,7 @@ def _misfit_of_client_privacy(config: RunConfig) -> str | None:
         )
     if rounds.weights != "equal":
         return "privacy.clients: counts every client alike; set warm_start.weights=equal"
-    if config.screening.rounds:
+    if config.screening.of_rounds:
         return (
             "privacy.clients: what screening keeps out tells of clients; set screening.rounds=false"
         )

@@ -15,7 +15,7 @@ class ScreeningConfig(Section):
 
     enabled: bool = True
     rounds: bool = Field(
-        False, description="norm, rank, ratio of factors, copies, direction in warm_start as well"
+        True, description="norm, rank, ratio of factors, copies, direction in warm_start as well"
     )
     least: int = Field(8, ge=4, description="clients that a comparison needs; with fewer, none")
     size: float = Field(6.0, gt=0, description="limit for the norm of DeltaW's change, in log")
@@ -54,9 +54,14 @@ class ScreeningConfig(Section):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        if not self.enabled and (self.rounds or self.peers):
-            raise ValueError("enabled=false leaves rounds and peers without effect: leave them out")
+        if not self.enabled and self.peers:
+            raise ValueError("enabled=false leaves peers without effect: leave one of them out")
         return self
+
+    @property
+    def of_rounds(self) -> bool:
+        """Whether the answers of rounds are compared."""
+        return self.enabled and self.rounds
 
     @field_validator("peers")
     @classmethod

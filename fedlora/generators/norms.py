@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from fedlora.adapter import LoraAdapter
-from fedlora.adapter.product import layer_norms
+from fedlora.adapter.grams import Grams
 from fedlora.generators.bank import task_shares
 from fedlora.generators.linear import best_penalty, ridge_weights
 
@@ -39,7 +39,7 @@ class Norms:
     ) -> "Norms":
         """From adapters beside their conditions (n, c); those of a group are averaged first."""
         shares = task_shares(groups)
-        found = torch.stack([layer_norms(adapter) for adapter in adapters])
+        found = torch.stack([Grams.of(adapter).layer_norms() for adapter in adapters])
         least = found.amax(0) * 1e-6
         logs = shares @ torch.where(least > 0, found.clamp_min(least), 1.0).log()
         means = (shares @ conditions.double()).float()
@@ -55,7 +55,7 @@ class Norms:
 
     def factors(self, adapters: Sequence[LoraAdapter], conditions: Tensor) -> Tensor:
         """By how much to stretch each layer of each adapter, (m, l); 1 where a layer is zero."""
-        found = torch.stack([layer_norms(adapter) for adapter in adapters])
+        found = torch.stack([Grams.of(adapter).layer_norms() for adapter in adapters])
         wanted = self.foretold(conditions) / found
         return torch.where(found > 0, wanted, 1.0).clamp(1 / MOST, MOST)
 

@@ -111,7 +111,7 @@ def _outliers(
     number: int,
 ) -> dict[int, str]:
     """Whose change stands out among the others', if the run looks for them; they are lost."""
-    if not context.config.screening.rounds:
+    if not context.config.screening.of_rounds:
         return {}
 
     def judge() -> dict[int, str]:

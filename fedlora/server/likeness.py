@@ -1,12 +1,13 @@
 """How like an adapter's change is to those of similar tasks, in product space."""
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from fedlora.adapter import LoraAdapter
-from fedlora.adapter.product import cross_gram, distance, norm
+from fedlora.adapter.product import BLOCK, cross_gram, norm
 
 Change = tuple[LoraAdapter, LoraAdapter | None]
 """An adapter and what it was trained from; None for a start of zero."""
@@ -28,16 +29,36 @@ def agreement(
         lengths: of what `read` gives for each client.
         neighbours: how many of the nearest by task vector.
     """
-    return _cosines(nearest(torch.stack(list(vectors)), neighbours), read, lengths)
+    found = []
+    for at, near in enumerate(nearest(torch.stack(list(vectors)), neighbours)):
+        sizes = torch.tensor([lengths[other][-1] for other in near], dtype=torch.float64)
+        own = torch.tensor(lengths[at], dtype=torch.float64)
+        products = inner(read(at), [read(other)[-1] for other in near])
+        found.append(_cosines(products, own, sizes).mean(1).min())
+    return torch.stack(found)
 
 
 def directions(read: Read, lengths: Sequence[Sequence[float]], count: int) -> Tensor:
     """Mean cosine of each client's change with those of `count` others, (n,); the least of its own.
 
-    As `agreement`.
+    The others are the same ones for all, which read them once. As `agreement`.
     """
     n = len(lengths)
-    return _cosines([spread(n, at, count) for at in range(n)], read, lengths)
+    beside = sorted([0, *spread(n, 0, count)])
+    others = [read(at)[-1] for at in beside]
+    theirs = torch.tensor([lengths[at][-1] for at in beside], dtype=torch.float64)
+    found: list[float] = []
+    for block in torch.arange(n).split(BLOCK):
+        changes = [(at, change) for at in block.tolist() for change in read(at)]
+        products = inner([change for _, change in changes], others)
+        own = [size for at in block.tolist() for size in lengths[at]]
+        cosines = _cosines(products, torch.tensor(own, dtype=torch.float64), theirs)
+        least: dict[int, float] = {}
+        for (at, _), row in zip(changes, cosines, strict=True):
+            strangers = torch.tensor([other != at for other in beside])
+            least[at] = min(least.get(at, math.inf), float(row[strangers].mean()))
+        found += least.values()
+    return torch.tensor(found, dtype=torch.float64)
 
 
 def spread(n: int, at: int, count: int) -> list[int]:
@@ -46,24 +67,6 @@ def spread(n: int, at: int, count: int) -> list[int]:
     """
     count = min(count, n - 1)
     return [(at + step * n // (count + 1)) % n for step in range(1, count + 1)]
-
-
-def _cosines(
-    beside: Sequence[Sequence[int]], read: Read, lengths: Sequence[Sequence[float]]
-) -> Tensor:
-    """Mean cosine of each client's change with those of others, (n,); the least of its own."""
-    out = []
-    for at, near in enumerate(beside):
-        others = [read(other)[-1] for other in near]
-        theirs = torch.tensor([lengths[other][-1] for other in near], dtype=torch.float64)
-        own = zip(read(at), lengths[at], strict=True)
-        out.append(
-            min(
-                float((inner(change, others) / (size * theirs).clamp_min(1e-300)).mean())
-                for change, size in own
-            )
-        )
-    return torch.tensor(out, dtype=torch.float64)
 
 
 def remoteness(vectors: Tensor) -> list[float]:
@@ -96,24 +99,37 @@ def nearest(vectors: Tensor, count: int) -> list[list[int]]:
     return found
 
 
-def inner(one: Change, others: Sequence[Change]) -> Tensor:
-    """Inner products of a change in product space with several, (k,) float64."""
-    adapter, start = one
-    rows = [adapter] if start is None else [adapter, start]
-    starts = {id(its): its for _, its in others if its is not None}
-    columns = [*(its for its, _ in others), *starts.values()]
-    products = cross_gram(rows, columns)
-    towards = products[0] if start is None else products[0] - products[1]
-    column = {key: len(others) + at for at, key in enumerate(starts)}
-    return torch.stack(
-        [
-            towards[at] - (0 if its is None else towards[column[id(its)]])
-            for at, (_, its) in enumerate(others)
-        ]
-    )
+def inner(rows: Sequence[Change], columns: Sequence[Change]) -> Tensor:
+    """Inner products in product space of every change with every other, (n, m) float64."""
+    left, left_signs = _terms(rows)
+    right, right_signs = _terms(columns)
+    return left_signs @ cross_gram(left, right) @ right_signs.T
 
 
-def length(change: Change) -> float:
-    """Its Frobenius norm over all layers and the head."""
-    adapter, start = change
-    return norm(adapter) if start is None else distance(adapter, start)
+def _terms(changes: Sequence[Change]) -> tuple[list[LoraAdapter], Tensor]:
+    """Adapters and starts, each once, and with which sign each is in a change, (n, terms)."""
+    starts = {id(start): start for _, start in changes if start is not None}
+    place = {key: len(changes) + at for at, key in enumerate(starts)}
+    signs = torch.eye(len(changes), len(changes) + len(starts), dtype=torch.float64)
+    for at, (_, start) in enumerate(changes):
+        if start is not None:
+            signs[at, place[id(start)]] = -1.0
+    return [*(adapter for adapter, _ in changes), *starts.values()], signs
+
+
+def lengths_of(changes: Sequence[Change]) -> list[float]:
+    """The Frobenius norm of each over all layers and the head; to 1e-8 of its adapter's own."""
+    squares = torch.tensor([norm(adapter) ** 2 for adapter, _ in changes], dtype=torch.float64)
+    starts = list({id(start): start for _, start in changes if start is not None}.values())
+    if starts:
+        products = cross_gram([adapter for adapter, _ in changes], starts)
+        places = {id(start): at for at, start in enumerate(starts)}
+        for at, (_, start) in enumerate(changes):
+            if start is not None:
+                squares[at] += norm(start) ** 2 - 2 * products[at, places[id(start)]]
+    return squares.clamp_min(0.0).sqrt().tolist()
+
+
+def _cosines(products: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """From inner products (n, m) and the lengths of rows and columns; 0 where one is zero."""
+    return products / (rows[:, None] * columns).clamp_min(1e-300)

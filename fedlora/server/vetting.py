@@ -11,19 +11,18 @@ import torch
 from torch import Tensor
 
 from fedlora.adapter import LoraAdapter
-from fedlora.adapter.product import distance, layer_norms, norm
-from fedlora.adapter.spectrum import effective_rank
+from fedlora.adapter.grams import Grams
+from fedlora.adapter.product import BLOCK, distance
 from fedlora.config import ScreeningConfig
 from fedlora.server.likeness import (
     Change,
     Read,
     agreement,
     directions,
-    length,
+    lengths_of,
     remoteness,
     spread,
 )
-from fedlora.server.screening import squared
 
 # However alike the others are, a difference of less than this is none: in log, and in cosine.
 FLOORS = {
@@ -53,12 +52,19 @@ class Suspect:
 
 
 class _Print(NamedTuple):
-    """What no choice of factors changes of an adapter, and the places of its client and itself."""
+    """The figures of an adapter, and the places of its client and itself.
+
+    norm, rank: no choice of factors changes them.
+    balance: norm of all `up` over that of all `down`, which DeltaW does not tell.
+    excess: of its factors beside their product (`Grams.excess`).
+    """
 
     norm: float
     rank: float
     at: int
     place: int
+    balance: float
+    excess: float
 
     def is_as_large(self, other: "_Print") -> bool:
         return other.norm - self.norm <= COPY * other.norm
@@ -105,12 +111,14 @@ def vet(
     def read(at: int) -> Sequence[Change]:
         return [(adapter, everyone[at].start) for adapter in everyone[at].read()]
 
-    lengths, ranks, prints = _measured(read, len(everyone))
-    scores = {"size": _logs([max(own) for own in lengths]), "spectrum": _logs(ranks)}
+    lengths, prints = _measured(read, len(everyone))
+    scores = {
+        "size": _logs([max(own) for own in lengths]),
+        "spectrum": _logs([min(one.rank for one in own) for own in prints]),
+    }
     if not tasks:
-        last = [read(at)[-1][0] for at in range(len(everyone))]
-        scores["balance"] = _logs([_balance(adapter) for adapter in last])
-        scores["excess"] = _logs([_excess(adapter) for adapter in last])
+        scores["balance"] = _logs([own[-1].balance for own in prints])
+        scores["excess"] = _logs([own[-1].excess for own in prints])
     if tasks:
         scores["vector"] = _logs(remoteness(torch.stack([one.vector for one in everyone])))
         scores["same_task"] = _same_task([one.task for one in everyone], read)
@@ -188,43 +196,27 @@ def _said(name: str, z: float, limit: float) -> str:
     )
 
 
-def _measured(read: Read, count: int) -> tuple[list[list[float]], list[float], list[_Print]]:
-    """In one reading the lengths of each client's changes, its least effective rank, and what
-    copies of each of its adapters share.
-    """
-    lengths, ranks, prints = [], [], []
-    for at in range(count):
-        changes = read(at)
-        lengths.append([length(change) for change in changes])
-        own = [
-            _Print(norm(adapter), effective_rank(adapter), at, place)
-            for place, (adapter, _) in enumerate(changes)
-        ]
-        ranks.append(min(one.rank for one in own))
-        prints += own
-    return lengths, ranks, prints
+def _measured(read: Read, count: int) -> tuple[list[list[float]], list[list[_Print]]]:
+    """In one reading the lengths of each client's changes, and what its adapters are like."""
+    lengths, prints = list[list[float]](), list[list[_Print]]()
+    for start in range(0, count, BLOCK):
+        block = [read(at) for at in range(start, min(start + BLOCK, count))]
+        found = iter(lengths_of([change for changes in block for change in changes]))
+        lengths += [[next(found) for _ in changes] for changes in block]
+        prints += [_prints(start + at, changes) for at, changes in enumerate(block)]
+    return lengths, prints
 
 
-def _balance(adapter: LoraAdapter) -> float:
-    """Norm of all `up` over that of all `down`, which DeltaW does not tell."""
-    up, down = squared(adapter.up), squared(adapter.down)
-    return math.sqrt(up / down) if down else math.inf
-
-
-def _excess(adapter: LoraAdapter) -> float:
-    """The most that |up| |down| is of |up down| in any layer: 1 to sqrt(rank) in balanced factors.
-
-    (up G, G^-1 down) has the same product for every G, and this tells any G but a multiple of a
-    rotation, which `_balance` tells.
-    """
-    factors = [
-        adapter.spec.scaling(layer)
-        * float(adapter.up[layer.name].double().norm() * adapter.down[layer.name].double().norm())
-        for layer in adapter.spec.layers
-    ]
-    products = layer_norms(adapter).tolist()
-    pairs = zip(factors, products, strict=True)
-    return max((apart / whole for apart, whole in pairs if whole), default=1.0)
+def _prints(at: int, changes: Sequence[Change]) -> list[_Print]:
+    """Of the adapters of the client at a place."""
+    found = []
+    for place, (adapter, _) in enumerate(changes):
+        grams = Grams.of(adapter)
+        up, down = grams.factor_norms()
+        balance = up / down if down else math.inf
+        size, rank = grams.norm(), grams.effective_rank()
+        found.append(_Print(size, rank, at, place, balance, grams.excess()))
+    return found
 
 
 def _logs(values: Sequence[float]) -> Tensor:
@@ -239,7 +231,7 @@ def copied(clients: Sequence[Suspect]) -> dict[int, str]:
     def read(at: int) -> Sequence[Change]:
         return [(adapter, None) for adapter in clients[at].read()]
 
-    _, _, prints = _measured(read, len(clients))
+    prints = [_prints(at, read(at)) for at in range(len(clients))]
     return {clients[at].client: reason for at, reason in _copies(prints, read)}
 
 
@@ -280,10 +272,10 @@ def _against(limit: float, directions: Tensor) -> list[tuple[int, str]]:
     ]
 
 
-def _copies(prints: Sequence[_Print], read: Read) -> list[tuple[int, str]]:
+def _copies(prints: Sequence[Sequence[_Print]], read: Read) -> list[tuple[int, str]]:
     """Whose adapters are an earlier client's; compared are those of one norm and effective rank."""
     found = []
-    ordered = sorted(prints)
+    ordered = sorted(one for own in prints for one in own)
     for place, one in enumerate(ordered):
         for other in takewhile(one.is_as_large, islice(ordered, place + 1, None)):
             if one.at == other.at or not one.is_as_wide(other):

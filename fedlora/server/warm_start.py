@@ -118,7 +118,7 @@ def _believable(round: Round, gathered: "_Gathered", answers: Answers, group: Gr
     """Those of a group who answered, without those who stand out, if the run looks for them."""
     members = [client for client in group.members if client in answers]
     context = round.context
-    if not context.config.screening.rounds:
+    if not context.config.screening.of_rounds:
         return members
 
     def judge() -> dict[int, str]:

@@ -11,7 +11,6 @@ from fedlora.adapter.product import (
     cross_gram,
     distance,
     gram,
-    layer_inner,
     mean_delta,
     norm,
     product_inner,
@@ -47,16 +46,6 @@ def best_of_rank(matrix: Tensor, rank: int) -> Tensor:
     svd = torch.linalg.svd(matrix, full_matrices=False)
     best: Tensor = svd.U[:, :rank] * svd.S[:rank] @ svd.Vh[:rank]
     return best
-
-
-def test_layer_inner_is_the_trace_of_the_dense_product() -> None:
-    generator = torch.Generator().manual_seed(0)
-    down_a, up_a, down_b, up_b = (
-        torch.randn(shape, generator=generator, dtype=torch.float64)
-        for shape in ((3, 12), (9, 3), (5, 12), (9, 5))
-    )
-    expected = torch.trace((up_a @ down_a).T @ (up_b @ down_b))
-    assert torch.allclose(layer_inner(down_a, up_a, down_b, up_b), expected, atol=1e-12)
 
 
 def test_inner_products_equal_the_dense_ones_whatever_the_ranks() -> None:

@@ -105,8 +105,9 @@ def test_the_fuzzer_sees_memory_that_one_input_takes_and_lets_go():
         raise FedloraError("refused, too late")
 
     bytearray(300 << 20)  # what was taken before does not hide it
-    found = fuzz(Target("hungry", [b"1"], hungry), 3, 0)
-    assert found.growth is None or found.growth > 90 << 20
+    # A kernel that takes pages of this process back meanwhile makes it look smaller: not each time.
+    found = [fuzz(Target("hungry", [b"1"], hungry), 3, 0).growth for _ in range(8)]
+    assert None in found or max(found) > 90 << 20
 
 
 def test_a_federation_that_came_to_no_end_is_claimed_as_such():
@@ -405,7 +406,7 @@ def test_an_unknown_part_is_refused(tmp_path: Path):
         bench_trust(tmp_path / "trust.json", ["kils"], Silent())
 
 
-def test_a_part_measured_alone_leaves_the_others_of_the_same_code(tmp_path: Path, monkeypatch):
+def test_a_part_measured_alone_leaves_the_others_with_their_commits(tmp_path: Path, monkeypatch):
     def part(name: str) -> Part:
         def claims(rows):
             what = f"{name} of {len(rows)}"
@@ -433,7 +434,9 @@ def test_a_part_measured_alone_leaves_the_others_of_the_same_code(tmp_path: Path
     assert measure("one", seeds=(0,)) == ("fedlora bench trust --only one --seeds 1", [0.5])
     measure()
     commit[0] = "b" * 40
-    assert measure("one") == ("fedlora bench trust --only one", [0.5])
+    assert measure("one") == ("fedlora bench trust --only one --only two", [0.5, 3.0])
+    spent = [row["commit"] for row in results.read(out).rows if row["table"] == bench.SPENT]
+    assert spent == ["b" * 40, "a" * 40]
     commit[0] = "b" * 40 + "+"  # of changed code nobody knows what it was
-    measure("one")
+    assert measure("one")[1] == [0.5, 3.0]
     assert measure("two") == ("fedlora bench trust --only two", [3.0])

@@ -83,7 +83,11 @@ def test_seeds_share_a_budget_and_one_that_is_finished_has_spent_its_part():
 
 def test_rounds_that_shield_clients_spend_by_their_number():
     rounds = {"rounds": 2, "weights": "equal", "aggregation": {"name": "ffa"}}
-    config = small_config(warm_start=rounds, privacy={"clients": {"epsilon": 3.0}})
+    config = small_config(
+        warm_start=rounds,
+        privacy={"clients": {"epsilon": 3.0}},
+        screening={"rounds": False},
+    )
     (found,) = spent(config, [([], [])])
     assert found["protects"] == "clients"
     assert 0.98 * 3.0 < found["epsilon"] <= 3.0

@@ -41,7 +41,7 @@ def test_a_clean_run_loses_nothing(tmp_path: Path):
 
 
 def test_an_attacker_waits_in_quarantine_and_a_kill_on_the_way_changes_nothing(tmp_path: Path):
-    config = small_config(**SHORT, attackers=ATTACK)
+    config = small_config(**SHORT, attackers=ATTACK, screening={"rounds": False})
     (attacker,) = Client(config, 0).siege.clients
     whole = live(config, tmp_path / "whole")
 

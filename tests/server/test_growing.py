@@ -130,7 +130,7 @@ def test_who_stands_out_in_a_round_changes_nothing(tmp_path, monkeypatch):
 
     quiet = drawn
     monkeypatch.setattr("tests.server.test_growing.drawn", loud)
-    options = {"screening": {"rounds": True, "least": 4}}
+    options = {"screening": {"least": 4}}
     *_, without = grown(tmp_path / "without", lost=((1, 1),), **options)
     context, *_, kept_out = grown(tmp_path / "out", **options)
     *_, unscreened = grown(tmp_path / "in")

@@ -1,4 +1,4 @@
-"""With `screening.rounds`, who stands out in a round does not count in it."""
+"""Who stands out in a round does not count in it."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ from tests.server.test_admitting import ATTACK, SHORT, lines
 
 
 def test_an_attacker_is_lost_in_its_round_and_a_kill_changes_nothing(tmp_path: Path):
-    changes = merged(SHORT, {"attackers": ATTACK, "screening": {"rounds": True}})
+    changes = merged(SHORT, {"attackers": ATTACK})
     config = small_config(**changes)
     (attacker,) = Client(config, 0).siege.clients
 

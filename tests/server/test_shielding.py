@@ -21,6 +21,7 @@ from tests.server.test_admitting import SHORT, lines
 PRIVATE = {
     "warm_start": {"rounds": 2, "weights": "equal", "aggregation": {"name": "ffa"}},
     "privacy": {"clients": {"epsilon": 4.0, "clip": 0.5}},
+    "screening": {"rounds": False},
 }
 
 

@@ -9,7 +9,7 @@ from fedlora.adapter import AdapterSpec, LayerSpec, LoraAdapter
 from fedlora.adapter.product import mean_delta, norm
 from fedlora.adapter.resize import resize
 from fedlora.config import ScreeningConfig
-from fedlora.server.likeness import inner, length, nearest
+from fedlora.server.likeness import inner, lengths_of, nearest
 from fedlora.server.vetting import Suspect, copied, robust_z, vet
 from tests.adapters import random_adapter, regauged
 
@@ -206,9 +206,10 @@ def test_inner_products_and_lengths_are_those_of_the_dense_changes():
 
     change = dense(a) - dense(START)
     expected = [float(change @ (dense(b) - dense(START))), float(change @ dense(c))]
-    assert inner((a, START), [(b, START), (c, None)]).tolist() == pytest.approx(expected, rel=1e-5)
-    assert length((a, START)) == pytest.approx(float(change.norm()), rel=1e-5)
-    assert length((a, None)) == pytest.approx(float(dense(a).norm()), rel=1e-5)
+    found = inner([(a, START)], [(b, START), (c, None)])
+    assert found[0].tolist() == pytest.approx(expected, rel=1e-5)
+    whole = [float(change.norm()), float(dense(a).norm())]
+    assert lengths_of([(a, START), (a, None)]) == pytest.approx(whole, rel=1e-5)
 
 
 def test_a_client_with_little_data_may_change_little():

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from fedlora.adapter import LoraAdapter
+from fedlora.adapter.grams import Grams
 from fedlora.adapter.product import cross_gram, norm
-from fedlora.adapter.spectrum import effective_rank
 
 Copies = dict[str, dict[str, float | None]]
 
@@ -31,15 +31,16 @@ def copies(
         trained: the newcomers' own, m.
     """
     usual = float(_nearest(bank, bank, itself=True).mean())
-    size, spread = [norm(a) for a in trained], [effective_rank(a) for a in trained]
+    size, spread = [norm(a) for a in trained], [Grams.of(a).effective_rank() for a in trained]
     found: list[Copies] = [{} for _ in trained]
     for method, adapters in made.items():
         nearest = (_nearest(adapters, bank) / usual).tolist()
         for place, adapter in enumerate(adapters):
+            rank = Grams.of(adapter).effective_rank()
             found[place][method] = {
                 "nearest": nearest[place],
                 "norm": norm(adapter) / size[place] if size[place] else None,
-                "rank": effective_rank(adapter) / spread[place] if spread[place] else None,
+                "rank": rank / spread[place] if spread[place] else None,
             }
     return found
 

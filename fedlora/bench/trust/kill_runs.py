@@ -74,7 +74,6 @@ def guarded_run() -> RunConfig:
     """With verdicts to remember: in rounds, before the bank, and before what learns from it."""
     return tiny_run(
         tasks={"bank": 10},
-        screening={"rounds": True},
         learning={"trim": 0.2, "folds": 2},
         attackers={"share": 0.2, "attack": {"name": "scaling", "boost": 30.0}},
     )

@@ -7,7 +7,7 @@ from statistics import mean
 from typing import Any
 
 from fedlora.bank import Bank
-from fedlora.bench.trust.plan import CLIENTS, TRIGGER, Case, config_of
+from fedlora.bench.trust.plan import TRIGGER, Case, config_of
 from fedlora.bench.trust.shared_answers import origin_of, shared
 from fedlora.client.client import Client
 from fedlora.errors import FedloraError
@@ -51,7 +51,8 @@ def live(case: Case, answers: Path) -> Row:
         except FedloraError as error:
             return facts | {"reason": str(error)[:300]}
         table = json.loads((folder / "table.json").read_text())["rows"]
-        struck = what_came_of_them(config, case.seed, CLIENTS, _lost(folder))
+        bank = json.loads((folder / "facts.json").read_text())["bank_clients"]
+        struck = what_came_of_them(config, case.seed, bank, _lost(folder))
         return facts | {
             "accuracy": mean(row["value"] for row in table if row["method"] == "generated"),
             "local": mean(row["value"] for row in table if row["method"] == "local"),

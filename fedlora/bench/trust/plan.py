@@ -46,13 +46,13 @@ class Case:
 
     attack: a name of `ATTACKS`, or `CLEAN`.
     share: of the bank's clients that attack.
-    defence: a name of `DEFENCES`; "screening" is what runs do by default; "rounds" is screening
-        of the rounds too; "both" is that, and rounds by multi_krum; "trimmed" is none of these, but
-        generators that leave out and cut samples; "in depth" is "both" and "trimmed"; "peers" is
-        screening, and a trial of each adapter by three other clients; a name of `RULES` is
-        screening, and rounds by that rule.
+    defence: a name of `DEFENCES`; "screening" is that of the bank alone; "rounds" is what runs do
+        by default, screening of the rounds too; "both" is that, and rounds by multi_krum; "trimmed"
+        is none of these, but generators that leave out and cut samples; "in depth" is "both" and
+        "trimmed"; "peers" is screening of the bank, and a trial of each adapter by three other
+        clients; a name of `RULES` is screening of the bank, and rounds by that rule.
     deal: each client a task of its own ("tasks"), or four clients a task that share its examples
-        alike ("iid") or by class ("dirichlet").
+        alike ("iid") or by class ("dirichlet"); "texts" are tasks of texts, one a client.
     """
 
     attack: str
@@ -72,7 +72,7 @@ Kind = tuple[str, float, str]
 
 _DEEP = ("both", "in depth")
 _PEACE = (CLEAN, 0.0)
-_LAYERS = ("none", "screening", "in depth")
+_LAYERS = ("none", "screening", "rounds", *_DEEP)
 _SOME = ("sign_flip", "label_flip", "backdoor", "quiet backdoor")
 _SHARDED = (*_SOME, "gauge", "min_max in disguise")
 
@@ -97,12 +97,28 @@ PARTS: Mapping[str, tuple[Sequence[Kind], Sequence[str]]] = {
         ],
         _LAYERS,
     ),
+    "texts": ([(*_PEACE, "texts")], _LAYERS),
 }
 """The parts of the bench that are federations, each of them against each of its defences.
 
 attacks: every attack but the bombs, by a fifth of the clients. bombs: these. shares: some attacks,
-by fewer and by more. shards: some, where clients share a task.
+by fewer and by more. shards: some, where clients share a task. texts: in peace, what defences cost
+where every client has other classes.
 """
+
+
+_TEXTS: Mapping[str, Any] = {
+    "backbone": {"name": "minilm", "max_length": 24},
+    "lora": {"rank": 4, "alpha": 8, "layers": [4, 5]},
+    "tasks": {
+        "name": "class_subsets",
+        "source": {"name": "bbc_news"},
+        "classes_per_task": 2,
+        "bank": 8,
+        "held_out": 2,
+        "splits": {"train": 64, "validation": 16, "test": 100},
+    },
+}
 
 
 def cases(part: str, seeds: tuple[int, ...]) -> list[Case]:
@@ -118,7 +134,7 @@ def cases(part: str, seeds: tuple[int, ...]) -> list[Case]:
 
 def config_of(case: Case) -> RunConfig:
     """The run of a case: as many clients in each, on tasks that its seed draws."""
-    alone, screened = case.deal == "tasks", case.defence not in ("none", "trimmed")
+    alone, screened = case.deal in ("tasks", "texts"), case.defence not in ("none", "trimmed")
     raw: dict[str, Any] = {
         "name": "trust",
         "seeds": [case.seed],
@@ -143,6 +159,9 @@ def config_of(case: Case) -> RunConfig:
         "screening": {"enabled": screened, "rounds": case.defence in ("rounds", *_DEEP)},
         "runtime": {"training": "batched", "group": 10},
     }
+    if case.deal == "texts":
+        raw |= _TEXTS
+        raw["tasks"] = {**raw["tasks"], "seed": 50 + case.seed}
     if not alone:
         skew = {"partition": "dirichlet", "alpha": 0.3} if case.deal == "dirichlet" else {}
         raw["shards"] = {"per_task": 4, "min_examples": 2, **skew}

@@ -123,6 +123,7 @@ def config_of(case: PrivateCase) -> RunConfig:
         raw["warm_start"]["train"] |= {"epochs": 1, "batch_size": 8}
         raw["finetune"] = {"epochs": 1, "batch_size": 30, "learning_rate": 5e-3}
         raw["runtime"] = {"training": "batched", "group": 16}
+        raw["screening"] = {"rounds": False}  # whom it keeps out would tell of clients
     if case.epsilon is not None:
         raw["privacy"] = _privacy(case)
     return from_dict(raw, "bench trust")
