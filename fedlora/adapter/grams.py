@@ -1,6 +1,5 @@
-"""Norms and shapes of an adapter, which follow from small inner products of its factors."""
+"""Norms and shapes of adapters, which follow from small inner products of their factors."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,75 +12,78 @@ from fedlora.adapter.lora import LoraAdapter
 
 @dataclass(frozen=True, eq=False)
 class Grams:
-    """Inner products of the columns of `up` and of the rows of `down`, layer by layer.
+    """Inner products of the columns of `up` and of the rows of `down`, of n adapters with l layers.
 
-    up, down: (l, r, r) float64; a layer of a lower rank is filled with zeros, which add nothing.
-    scaling: (l,) float64.
-    head: sum of the squares of the head's values.
+    up, down: (n, l, r, r) float64; a layer of a lower rank is filled with zeros, which add nothing.
+    scaling: (n, l) float64.
+    head: (n,) float64, sums of the squares of the heads' values.
     """
 
     up: Tensor
     down: Tensor
     scaling: Tensor
-    head: float
+    head: Tensor
 
     @classmethod
-    def of(cls, adapter: LoraAdapter) -> "Grams":
-        """Of an adapter, at a cost of (d_in + d_out) r^2 a layer."""
-        layers = adapter.spec.layers
-        ups = [adapter.up[layer.name].double() for layer in layers]
-        downs = [adapter.down[layer.name].double() for layer in layers]
+    def of(cls, adapters: Sequence[LoraAdapter]) -> "Grams":
+        """Of adapters of one place, at a cost of (d_in + d_out) r^2 each and layer."""
+        names = [layer.name for layer in adapters[0].spec.layers]
+        rank = max(layer.rank for adapter in adapters for layer in adapter.spec.layers)
+        ups = [_gram([a.up[name].T for a in adapters], rank) for name in names]
+        downs = [_gram([a.down[name] for a in adapters], rank) for name in names]
+        scalings = [[a.spec.scaling(layer) for layer in a.spec.layers] for a in adapters]
+        heads = [sum(float(v.double().square().sum()) for v in a.head.values()) for a in adapters]
         return cls(
-            _stacked([up.T @ up for up in ups]),
-            _stacked([down @ down.T for down in downs]),
-            torch.tensor([adapter.spec.scaling(x) for x in layers], dtype=torch.float64),
-            float(sum(torch.sum(value.double() ** 2) for value in adapter.head.values())),
+            torch.stack(ups, dim=1),
+            torch.stack(downs, dim=1),
+            torch.tensor(scalings, dtype=torch.float64),
+            torch.tensor(heads, dtype=torch.float64),
         )
 
     def layer_norms(self) -> Tensor:
-        """Frobenius norm of each layer's DeltaW, (l,): |up down|^2 = tr(up^T up down down^T)."""
-        squares = (self.up * self.down).sum((1, 2))
+        """Frobenius norm of each layer's DeltaW, (n, l).
+
+        |up down|^2 = tr(up^T up down down^T).
+        """
+        squares = (self.up * self.down).sum((2, 3))
         return self.scaling * squares.clamp_min(0.0).sqrt()
 
-    def norm(self) -> float:
-        """Frobenius norm over all layers and the head."""
-        return math.sqrt(float(self.layer_norms().square().sum()) + self.head)
+    def norms(self) -> Tensor:
+        """Frobenius norm over all layers and the head, (n,)."""
+        return (self.layer_norms().square().sum(1) + self.head).sqrt()
 
-    def effective_rank(self) -> float:
-        """(sum_k s_k^2)^2 / sum_k s_k^4, s being the singular values of DeltaW; a layer's mean.
+    def effective_ranks(self) -> Tensor:
+        """(sum_k s_k^2)^2 / sum_k s_k^4, s being the singular values of DeltaW; layers' mean, (n,).
 
         From 1, where one direction has all, to the rank, where all have as much; 0 for an adapter
         of zeros. With P = up^T up and Q = down down^T, sum s^2 = tr(P Q) and
         sum s^4 = tr(P Q P Q), so that no singular value is computed; scalings cancel.
         """
         both = self.up @ self.down
-        second = both.diagonal(dim1=1, dim2=2).sum(1)
-        fourth = (both * both.mT).sum((1, 2))
-        return float(torch.where(fourth > 0, second**2 / fourth, 0.0).mean())
+        fourth = (both * both.mT).sum((2, 3))
+        return torch.where(fourth > 0, _traces(both) ** 2 / fourth, 0.0).mean(1)
 
-    def factor_norms(self) -> tuple[float, float]:
-        """Norm of all `up` together, and of all `down`; without scalings."""
-        up, down = (_traces(gram).sum().clamp_min(0.0).sqrt() for gram in (self.up, self.down))
-        return float(up), float(down)
+    def factor_norms(self) -> tuple[Tensor, Tensor]:
+        """Norm of all `up` of an adapter together, and of all `down`, (n,); without scalings."""
+        return _traces(self.up).sum(1).sqrt(), _traces(self.down).sum(1).sqrt()
 
-    def excess(self) -> float:
-        """The most that |up| |down| is of |up down| in any layer: 1 to sqrt(r) in balanced factors.
+    def excess(self) -> Tensor:
+        """The most that |up| |down| is of |up down| in any layer, (n,); 1 for an adapter of zeros.
 
-        (up G, G^-1 down) has the same product for every G, and this tells any G but a multiple of
-        a rotation, which the ratio of the norms of the factors tells. 1 for an adapter of zeros.
+        1 to sqrt(r) in balanced factors. (up G, G^-1 down) has the same product for every G, and
+        this tells any G but a multiple of a rotation, which the ratio of the norms of the factors
+        tells.
         """
         apart = self.scaling * (_traces(self.up) * _traces(self.down)).sqrt()
         whole = self.layer_norms()
-        return float(torch.where(whole > 0, apart / whole, 1.0).max())
+        return torch.where(whole > 0, apart / whole, 1.0).amax(1)
 
 
-def _stacked(grams: Sequence[Tensor]) -> Tensor:
-    most = max(len(gram) for gram in grams)
-    missing = [most - len(gram) for gram in grams]
-    return torch.stack(
-        [pad(g, (0, m, 0, m)) if m else g for g, m in zip(grams, missing, strict=True)]
-    )
+def _gram(factors: Sequence[Tensor], rank: int) -> Tensor:
+    """Inner products of the rows of each factor (r, d), filled with zeros to (n, rank, rank)."""
+    stacked = torch.stack([pad(rows, (0, 0, 0, rank - len(rows))) for rows in factors]).double()
+    return stacked @ stacked.mT
 
 
 def _traces(grams: Tensor) -> Tensor:
-    return grams.diagonal(dim1=1, dim2=2).sum(1)
+    return grams.diagonal(dim1=-2, dim2=-1).sum(-1)

@@ -29,7 +29,7 @@ def product_inner(a: LoraAdapter, b: LoraAdapter) -> float:
 
 def norm(a: LoraAdapter) -> float:
     """Frobenius norm over all layers and the head."""
-    return Grams.of(a).norm()
+    return float(Grams.of([a]).norms())
 
 
 def distance(a: LoraAdapter, b: LoraAdapter) -> float:

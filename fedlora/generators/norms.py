@@ -39,7 +39,7 @@ class Norms:
     ) -> "Norms":
         """From adapters beside their conditions (n, c); those of a group are averaged first."""
         shares = task_shares(groups)
-        found = torch.stack([Grams.of(adapter).layer_norms() for adapter in adapters])
+        found = Grams.of(adapters).layer_norms()
         least = found.amax(0) * 1e-6
         logs = shares @ torch.where(least > 0, found.clamp_min(least), 1.0).log()
         means = (shares @ conditions.double()).float()
@@ -55,7 +55,7 @@ class Norms:
 
     def factors(self, adapters: Sequence[LoraAdapter], conditions: Tensor) -> Tensor:
         """By how much to stretch each layer of each adapter, (m, l); 1 where a layer is zero."""
-        found = torch.stack([Grams.of(adapter).layer_norms() for adapter in adapters])
+        found = Grams.of(adapters).layer_norms()
         wanted = self.foretold(conditions) / found
         return torch.where(found > 0, wanted, 1.0).clamp(1 / MOST, MOST)
 

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from fedlora.adapter import LoraAdapter
-from fedlora.adapter.product import BLOCK, cross_gram, norm
+from fedlora.adapter.grams import Grams
+from fedlora.adapter.product import BLOCK, cross_gram
 
 Change = tuple[LoraAdapter, LoraAdapter | None]
 """An adapter and what it was trained from; None for a start of zero."""
@@ -119,14 +120,15 @@ def _terms(changes: Sequence[Change]) -> tuple[list[LoraAdapter], Tensor]:
 
 def lengths_of(changes: Sequence[Change]) -> list[float]:
     """The Frobenius norm of each over all layers and the head; to 1e-8 of its adapter's own."""
-    squares = torch.tensor([norm(adapter) ** 2 for adapter, _ in changes], dtype=torch.float64)
-    starts = list({id(start): start for _, start in changes if start is not None}.values())
+    squares = Grams.of([adapter for adapter, _ in changes]).norms().square()
+    starts = {id(start): start for _, start in changes if start is not None}
     if starts:
-        products = cross_gram([adapter for adapter, _ in changes], starts)
-        places = {id(start): at for at, start in enumerate(starts)}
+        begun = list(starts.values())
+        more = Grams.of(begun).norms().square() - 2 * cross_gram([one for one, _ in changes], begun)
+        place = {key: at for at, key in enumerate(starts)}
         for at, (_, start) in enumerate(changes):
             if start is not None:
-                squares[at] += norm(start) ** 2 - 2 * products[at, places[id(start)]]
+                squares[at] += more[at, place[id(start)]]
     return squares.clamp_min(0.0).sqrt().tolist()
 
 

@@ -20,12 +20,12 @@ def screen(adapter: LoraAdapter, spec: AdapterSpec, max_norm: float) -> None:
         FedloraError: it belongs to another place, or a norm is over the limit.
     """
     check_place(adapter.spec, spec)
-    grams = Grams.of(adapter)
-    size = grams.norm()
+    grams = Grams.of([adapter])
+    size = float(grams.norms())
     # Negated, so that a norm of NaN would be refused as well.
     if not size <= max_norm:
         raise FedloraError(f"adapter of norm {size:.4g}, more than rounds.max_norm={max_norm:g}")
-    up, down = grams.factor_norms()
+    up, down = map(float, grams.factor_norms())
     for name, length, factor in (("down", down, adapter.down), ("up", up, adapter.up)):
         values = sum(value.numel() for value in factor.values())
         if not length <= max(max_norm, math.sqrt(values)):

@@ -201,22 +201,30 @@ def _measured(read: Read, count: int) -> tuple[list[list[float]], list[list[_Pri
     lengths, prints = list[list[float]](), list[list[_Print]]()
     for start in range(0, count, BLOCK):
         block = [read(at) for at in range(start, min(start + BLOCK, count))]
-        found = iter(lengths_of([change for changes in block for change in changes]))
-        lengths += [[next(found) for _ in changes] for changes in block]
-        prints += [_prints(start + at, changes) for at, changes in enumerate(block)]
+        long = iter(lengths_of([change for changes in block for change in changes]))
+        lengths += [[next(long) for _ in changes] for changes in block]
+        prints += _prints(block, start)
     return lengths, prints
 
 
-def _prints(at: int, changes: Sequence[Change]) -> list[_Print]:
-    """Of the adapters of the client at a place."""
-    found = []
-    for place, (adapter, _) in enumerate(changes):
-        grams = Grams.of(adapter)
-        up, down = grams.factor_norms()
-        balance = up / down if down else math.inf
-        size, rank = grams.norm(), grams.effective_rank()
-        found.append(_Print(size, rank, at, place, balance, grams.excess()))
-    return found
+def _prints(block: Sequence[Sequence[Change]], start: int) -> list[list[_Print]]:
+    """Of the adapters of the clients from a place on."""
+    grams = Grams.of([adapter for changes in block for adapter, _ in changes])
+    up, down = grams.factor_norms()
+    figures = zip(
+        grams.norms().tolist(),
+        grams.effective_ranks().tolist(),
+        (up / down).tolist(),
+        grams.excess().tolist(),
+        strict=True,
+    )
+    return [
+        [
+            _Print(size, rank, start + at, place, balance, excess)
+            for place, (size, rank, balance, excess) in enumerate(islice(figures, len(changes)))
+        ]
+        for at, changes in enumerate(block)
+    ]
 
 
 def _logs(values: Sequence[float]) -> Tensor:
@@ -231,7 +239,7 @@ def copied(clients: Sequence[Suspect]) -> dict[int, str]:
     def read(at: int) -> Sequence[Change]:
         return [(adapter, None) for adapter in clients[at].read()]
 
-    prints = [_prints(at, read(at)) for at in range(len(clients))]
+    prints = _measured(read, len(clients))[1]
     return {clients[at].client: reason for at, reason in _copies(prints, read)}
 
 

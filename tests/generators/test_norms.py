@@ -19,7 +19,7 @@ def test_layer_norms_are_those_of_the_dense_updates() -> None:
         * torch.linalg.norm(adapter.up[layer.name].double() @ adapter.down[layer.name].double())
         for layer in SPEC.layers
     ]
-    assert torch.allclose(Grams.of(adapter).layer_norms(), torch.stack(dense))
+    assert torch.allclose(Grams.of([adapter]).layer_norms()[0], torch.stack(dense))
     head = sum(float(t.double().square().sum()) for t in adapter.head.values())
     assert norm(adapter) ** 2 == pytest.approx(float(torch.stack(dense).square().sum()) + head)
 
@@ -27,7 +27,7 @@ def test_layer_norms_are_those_of_the_dense_updates() -> None:
 def test_norms_that_follow_the_task_are_foretold_for_unseen_ones() -> None:
     strengths = torch.exp(BANK.conditions[:, 0] / 4)
     sized = [
-        stretch(adapter, strength / Grams.of(adapter).layer_norms())
+        stretch(adapter, strength / Grams.of([adapter]).layer_norms()[0])
         for adapter, strength in zip(BANK.adapters, strengths, strict=True)
     ]
     norms = Norms.of(sized, BANK.conditions, BANK.tasks)
@@ -43,7 +43,7 @@ def test_norms_that_follow_the_task_are_foretold_for_unseen_ones() -> None:
 def test_nothing_is_foretold_beyond_the_bank() -> None:
     norms = Norms.of(BANK.adapters, BANK.conditions, BANK.tasks)
     found = norms.foretold(BANK.conditions * 50)
-    own = torch.stack([Grams.of(adapter).layer_norms() for adapter in BANK.adapters])
+    own = torch.stack([Grams.of([adapter]).layer_norms()[0] for adapter in BANK.adapters])
     assert bool((found <= own.amax(0) * (1 + 1e-9)).all())
     assert bool((found >= own.amin(0) * (1 - 1e-9)).all())
 

@@ -31,12 +31,12 @@ def copies(
         trained: the newcomers' own, m.
     """
     usual = float(_nearest(bank, bank, itself=True).mean())
-    size, spread = [norm(a) for a in trained], [Grams.of(a).effective_rank() for a in trained]
+    size, spread = [norm(a) for a in trained], Grams.of(trained).effective_ranks().tolist()
     found: list[Copies] = [{} for _ in trained]
     for method, adapters in made.items():
         nearest = (_nearest(adapters, bank) / usual).tolist()
         for place, adapter in enumerate(adapters):
-            rank = Grams.of(adapter).effective_rank()
+            rank = float(Grams.of([adapter]).effective_ranks())
             found[place][method] = {
                 "nearest": nearest[place],
                 "norm": norm(adapter) / size[place] if size[place] else None,
