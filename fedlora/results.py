@@ -28,6 +28,7 @@ class Claim(Section):
     unit: of value, low, high and target alike; empty for a plain number.
     surely: whether the whole interval, and not only the value, is to reach the target; without an
         interval it does not.
+    part: of the bench that shows it; empty where several do together.
     """
 
     id: str
@@ -40,6 +41,7 @@ class Claim(Section):
     target: FiniteFloat
     surely: bool = False
     reason: str = ""
+    part: str = ""
 
     @model_validator(mode="after")
     def _check_reason(self) -> Self:
@@ -79,8 +81,19 @@ class Machine(Section):
     gpu: str | None
 
 
+class Part(Section):
+    """One part of a bench: the commit of the code that measured it, and its wall time."""
+
+    name: str
+    commit: str
+    seconds: float
+
+
 class BenchResults(Section):
-    """The whole of results/NAME.json; `seconds` is the wall time of `command`."""
+    """The whole of results/NAME.json; `seconds` is the wall time of `command`.
+
+    parts: of a bench whose parts can be measured one by one; their rows say whose they are.
+    """
 
     model_config = ConfigDict(allow_inf_nan=False)
 
@@ -92,6 +105,7 @@ class BenchResults(Section):
     seeds: tuple[int, ...]
     rows: tuple[dict[str, str | bool | int | float | None], ...]
     claims: tuple[Claim, ...]
+    parts: tuple[Part, ...] = ()
 
 
 def write_results(
@@ -102,6 +116,7 @@ def write_results(
     claims: Sequence[Claim],
     seeds: Sequence[int],
     seconds: float,
+    parts: Sequence[Part] = (),
 ) -> BenchResults:
     """Write what a bench measured, with the commit and the machine it was measured on.
 
@@ -118,6 +133,7 @@ def write_results(
             seeds=tuple(seeds),
             rows=tuple(rows),
             claims=tuple(claims),
+            parts=tuple(parts),
         )
     except ValidationError as error:
         raise FedloraError(f"{path}: {_first(error)}; a result is a finite number") from None

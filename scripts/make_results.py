@@ -93,7 +93,7 @@ def claims_block(bench: BenchResults, selection: str = "") -> str:
         f"`{bench.command}`, {bench.seconds:,.0f} s on {machine.cores} cores of {machine.cpu}"
         f" with {machine.memory / 2**30:.0f} GiB"
         f"{f' and {machine.gpu}' if machine.gpu else ', no GPU'};"
-        f" seeds {', '.join(map(str, bench.seeds)) or 'none'}; commit `{bench.commit[:12]}`."
+        f" seeds {', '.join(map(str, bench.seeds)) or 'none'}; {commits(bench)}."
     )
     counted = selection.partition("=")[2]
     lines = [
@@ -116,6 +116,17 @@ def claims_block(bench: BenchResults, selection: str = "") -> str:
         lines.insert(0, [counted, what, str(met), "", "", wanted, verdict(met == len(told))])
     head = ["claim", "what", "measured", "95% interval", "unit", "target", ""]
     return f"{origin}\n\n{table(head, lines)}"
+
+
+def commits(bench: BenchResults) -> str:
+    """The commit; where parts were measured at several, each with its parts."""
+    by_commit: dict[str, list[str]] = {}
+    for part in bench.parts:
+        by_commit.setdefault(part.commit[:12], []).append(part.name)
+    if len(by_commit) < 2:
+        return f"commit `{bench.commit[:12]}`"
+    told = (f"`{commit}` ({', '.join(parts)})" for commit, parts in by_commit.items())
+    return f"commits {', '.join(told)}"
 
 
 def verdict(met: bool | None) -> str:

@@ -1,6 +1,9 @@
 """Parts of a bench on disk, so that one that was interrupted goes on where it was."""
 
 import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Generic, Self, TypeVar
 
@@ -17,10 +20,11 @@ class Kept(Generic[T]):
 
     folder: of one bench and one commit; None keeps nothing.
     kind: the type of a part.
+    earlier: seconds that phases which went on had taken before they were interrupted.
     """
 
     def __init__(self, folder: Path | None, kind: type[T]) -> None:
-        self.folder = folder
+        self.folder, self.earlier = folder, 0.0
         self._file = TypeAdapter(kind)
 
     @classmethod
@@ -43,6 +47,20 @@ class Kept(Generic[T]):
         """Keep what a part came to."""
         if self.folder is not None:
             atomic.write_text(self.folder / f"{part}.json", self._file.dump_json(found).decode())
+
+    @contextmanager
+    def clock(self, phase: str) -> Iterator[Callable[[], None]]:
+        """Times a phase; each call of what it gives keeps the seconds so far, earlier ones too."""
+        file = None if self.folder is None else self.folder / f"{phase}.seconds"
+        before = float(file.read_text()) if file is not None and file.exists() else 0.0
+        self.earlier += before
+        began = time.perf_counter()
+
+        def tick() -> None:
+            if file is not None:
+                atomic.write_text(file, str(before + time.perf_counter() - began))
+
+        yield tick
 
     def clear(self) -> None:
         """Let go of everything: the bench is complete."""

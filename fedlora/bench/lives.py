@@ -1,6 +1,5 @@
 """Cases of a bench lived in processes beside each other, each once, whatever interrupts it."""
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -9,9 +8,6 @@ from fedlora.bench.processes import measured
 from fedlora.server.observer import Observer
 
 Row = dict[str, Any]
-
-CLOCK = "clock"
-"""The part under which the seconds that were spent so far are kept."""
 
 
 class Named(Protocol):
@@ -40,13 +36,6 @@ class Lives(Generic[C]):
         self, live: Callable[[C], Row], kept: Kept[Row], workers: int | None, observer: Observer
     ) -> None:
         self.live, self.kept, self.workers, self.observer = live, kept, workers, observer
-        self._before = float((kept.get(CLOCK) or {"seconds": 0.0})["seconds"])
-        self._started = time.perf_counter()
-
-    @property
-    def seconds(self) -> float:
-        """That this bench took until now, before an interruption and since."""
-        return self._before + time.perf_counter() - self._started
 
     def rows(self, phase: str, cases: Sequence[C]) -> Mapping[str, Row]:
         """The rows of all cases by their names, in the order of the cases."""
@@ -54,9 +43,10 @@ class Lives(Generic[C]):
         found = {c.name: row for c in cases if (row := self.kept.get(c.name)) is not None}
         self.observer.advance(len(found))
         missing = [case for case in cases if case.name not in found]
-        for case, row in measured(self.live, missing, self.workers):
-            found[case.name] = row
-            self.kept.put(case.name, row)
-            self.kept.put(CLOCK, {"seconds": self.seconds})
-            self.observer.advance()
+        with self.kept.clock(phase) as tick:
+            for case, row in measured(self.live, missing, self.workers):
+                found[case.name] = row
+                self.kept.put(case.name, row)
+                tick()
+                self.observer.advance()
         return {case.name: found[case.name] for case in cases}

@@ -11,10 +11,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from fedlora import results
 from fedlora.bank import Bank
 from fedlora.bank.quarantine import FOLDER
-from fedlora.bench.trust import audit, bench, full_disks, fuzz_bank, guided, kill_runs, tricks
+from fedlora.bench.trust import audit, full_disks, fuzz_bank, guided, kill_runs, tricks
 from fedlora.bench.trust.audit import Audited, counted, explained, unexplained, unhashed
 from fedlora.bench.trust.bench import bench_trust
 from fedlora.bench.trust.claims import (
@@ -31,7 +30,6 @@ from fedlora.bench.trust.fuzz_target import Target
 from fedlora.bench.trust.kill_runs import interrupt_runs
 from fedlora.bench.trust.kills import kill_writers
 from fedlora.bench.trust.lives import live
-from fedlora.bench.trust.parts import Part
 from fedlora.bench.trust.plan import ATTACKS, BOMBS, DEFENCES, PARTS, Case, cases, config_of
 from fedlora.bench.trust.shared_answers import origin_of
 from fedlora.bench.trust.tables import attack_table, privacy_table
@@ -39,7 +37,6 @@ from fedlora.bench.trust.tricks import play
 from fedlora.config.parts import AggregatorPart
 from fedlora.errors import FedloraError
 from fedlora.registry import names
-from fedlora.results import Claim
 from fedlora.server.observer import Silent
 
 TARGETS = targets()
@@ -404,39 +401,3 @@ def test_tables_are_means_over_seeds_and_count_a_shared_federation_once():
 def test_an_unknown_part_is_refused(tmp_path: Path):
     with pytest.raises(FedloraError, match="did you mean 'kills'"):
         bench_trust(tmp_path / "trust.json", ["kils"], Silent())
-
-
-def test_a_part_measured_alone_leaves_the_others_with_their_commits(tmp_path: Path, monkeypatch):
-    def part(name: str) -> Part:
-        def claims(rows):
-            what = f"{name} of {len(rows)}"
-            return [Claim(id="T9", what=what, value=rows[0]["value"], sense="<=", target=1.0)]
-
-        return Part(lambda session: [{"value": values[name]}], claims)
-
-    values = {"one": 1.0, "two": 2.0}
-    monkeypatch.setattr(bench, "PARTS", {name: part(name) for name in values})
-    commit = ["a" * 40]
-    monkeypatch.setattr(bench, "this_commit", lambda: commit[0])
-    monkeypatch.setattr(results, "this_commit", lambda: commit[0])
-    out = tmp_path / "trust.json"
-
-    def measure(*only: str, seeds: tuple[int, ...] = bench.SEEDS) -> tuple[str, list[float]]:
-        made = bench_trust(out, only, Silent(), seeds)
-        assert results.read(out) == made
-        return made.command, [claim.value for claim in made.claims]
-
-    assert measure("two") == ("fedlora bench trust --only two", [2.0])
-    values["one"] = 0.5
-    assert measure("one") == ("make bench-trust", [0.5, 2.0])
-    values["two"] = 3.0
-    assert measure("two") == ("make bench-trust", [0.5, 3.0])
-    assert measure("one", seeds=(0,)) == ("fedlora bench trust --only one --seeds 1", [0.5])
-    measure()
-    commit[0] = "b" * 40
-    assert measure("one") == ("fedlora bench trust --only one --only two", [0.5, 3.0])
-    spent = [row["commit"] for row in results.read(out).rows if row["table"] == bench.SPENT]
-    assert spent == ["b" * 40, "a" * 40]
-    commit[0] = "b" * 40 + "+"  # of changed code nobody knows what it was
-    assert measure("one")[1] == [0.5, 3.0]
-    assert measure("two") == ("fedlora bench trust --only two", [3.0])

@@ -1,7 +1,7 @@
 import pytest
 
 from fedlora.errors import FedloraError
-from fedlora.results import Claim, write_results
+from fedlora.results import Claim, Part, write_results
 from scripts.make_results import PAGES, ROOT, current, exact, main, number, render
 
 PAGE = "prose\n\n<!-- claims main -->\nold\n<!-- end -->\n\nmore\n\n{}\n<!-- end -->\nlast\n"
@@ -32,6 +32,13 @@ def test_every_claim_is_on_the_page_met_or_missed(benches):
     assert r"| M1 | a \| b | 0.500 | 0.400 to 0.600 |  | at least 0.800 | **missed** |" in page
     assert "| M2 | wall time | 312 |  | s | at most 600 | met |" in page
     assert "old" not in page
+
+
+def test_parts_measured_at_several_commits_are_named_with_theirs(benches):
+    parts = [Part(name=name, commit=c * 40, seconds=1) for name, c in (("x", "a"), ("y", "b"))]
+    several = {"main": benches["main"].model_copy(update={"parts": parts})}
+    page = render(PAGE.format("<!-- rows main: method -->"), several)
+    assert "commits `aaaaaaaaaaaa` (x), `bbbbbbbbbbbb` (y)." in page
 
 
 def test_rounding_beside_a_columns_largest_value_is_zero_and_small_columns_stay():

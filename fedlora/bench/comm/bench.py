@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fedlora import atomic
-from fedlora.bench.chosen import chosen
+from fedlora.bench.by_parts import Found, by_parts
 from fedlora.bench.claims import plain_claim
 from fedlora.bench.comm.cases import NAMES, TABLES, Case, Table, cases
 from fedlora.bench.comm.claims import codec_claims, mixed_claims
@@ -21,14 +21,12 @@ from fedlora.bench.comm.tables import Lived, Row, front, rows_of
 from fedlora.bench.comm.wire import wire
 from fedlora.bench.kept import Kept
 from fedlora.bench.lives import Lives
-from fedlora.results import BenchResults, Claim, write_results
+from fedlora.results import BenchResults
 from fedlora.server.observer import Observer
 
 SEEDS = 5
 EXACTNESS, WIRE, LINKS = "exactness", "wire", "links"
 SMALL_PARTS = (EXACTNESS, WIRE, LINKS)
-
-Part = tuple[list[Row], list[Claim]]
 
 
 def bench_comm(
@@ -57,31 +55,25 @@ def bench_comm(
         FedloraError: a part is unknown, a federation fails, or the results cannot be written.
     """
     by_name = {family.name: family for family in families}
-    parts = chosen(only, [*SMALL_PARTS, *by_name])
     kept: Kept[Row] = Kept.of_bench("comm", Row)
     lives = Lives(live, kept, workers, observer)
-    rows: list[Row] = []
-    claims: list[Claim] = []
-    for name in parts:
-        if name == EXACTNESS:
-            found = _exactness(observer)
-        elif name == WIRE:
-            found = _wire(observer)
-        elif name == LINKS:
+
+    def measure(part: str) -> Found:
+        if part == EXACTNESS:
+            return _exactness(observer)
+        if part == WIRE:
+            return _wire(observer)
+        if part == LINKS:
             observer.phase("shaped links", 1)
-            found = link_rows(families, observer), []
-        else:
-            found = measured(by_name[name], lives, seeds, out)
-        rows += found[0]
-        claims = sorted([*claims, *found[1]], key=lambda claim: claim.id)
-        command = _command(only, seeds)
-        results = write_results(out, "comm", command, rows, claims, range(seeds), lives.seconds)
-    if not only and seeds == SEEDS:
-        kept.clear()
-    return results
+            return link_rows(families, observer), []
+        return measured(by_name[part], lives, seeds, out)
+
+    names = [*SMALL_PARTS, *by_name]
+    options = "" if seeds == SEEDS else f"--seeds {seeds}"
+    return by_parts(out, "comm", names, only, measure, range(seeds), kept, options)
 
 
-def measured(family: Family, lives: Lives[Case], seeds: int, out: Path) -> Part:
+def measured(family: Family, lives: Lives[Case], seeds: int, out: Path) -> Found:
     """Every table of one family, and its picture beside the results file."""
     trials = tried(family, lives.rows)
     rates = choose(trials)
@@ -111,7 +103,7 @@ def measured(family: Family, lives: Lives[Case], seeds: int, out: Path) -> Part:
     )
 
 
-def _exactness(observer: Observer) -> Part:
+def _exactness(observer: Observer) -> Found:
     observer.phase("exactness, messages, SVD", 3)
     claims = []
     for name, error in worst_errors().items():
@@ -128,16 +120,9 @@ def _exactness(observer: Observer) -> Part:
     return [], claims
 
 
-def _wire(observer: Observer) -> Part:
+def _wire(observer: Observer) -> Found:
     observer.phase("ledger and relay", 1)
     with tempfile.TemporaryDirectory() as scratch:
         found = wire(Path(scratch) / "run")
     observer.advance()
     return found
-
-
-def _command(only: Sequence[str], seeds: int) -> str:
-    if not only and seeds == SEEDS:
-        return "make bench-comm"
-    words = ["fedlora bench comm", *(f"--only {part}" for part in only)]
-    return " ".join(words if seeds == SEEDS else [*words, f"--seeds {seeds}"])

@@ -3,20 +3,20 @@
 import json
 import stat
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 from fedlora import run_folder
-from fedlora.bench.chosen import chosen
+from fedlora.bench.by_parts import Found, Row, by_parts
 from fedlora.bench.claims import plain_claim
 from fedlora.bench.deploy.intruders import Tried, misfits, strangers
 from fedlora.bench.deploy.newcomers import Served, newcomer_data, take_part
 from fedlora.bench.deploy.pings import Cost, Question, Side, measure
 from fedlora.bench.deploy.rehearsal import Rehearsal, rehearsal
 from fedlora.bench.deploy.survival import Struck, disturb, links, possible
+from fedlora.bench.kept import Kept
 from fedlora.config import RunConfig, dump, from_dict
-from fedlora.results import BenchResults, Claim, write_results
+from fedlora.results import BenchResults, Claim
 from fedlora.runtime import run as running
 from fedlora.server.observer import Observer, Silent
 
@@ -33,26 +33,14 @@ def bench_deploy(out: Path, only: list[str], observer: Observer) -> BenchResults
     Raises:
         FedloraError: there is no such section, a run fails, or the results cannot be written.
     """
-    started = time.perf_counter()
-    rows: list[dict[str, Any]] = []
-    claims: list[Claim] = []
-    results = None
-    sections = chosen(only, SECTIONS)
-    parts = " ".join(f"--only {section}" for section in sections)
-    command = "make bench-deploy" if sections == list(SECTIONS) else f"fedlora bench deploy {parts}"
-    for section in sections:
+
+    def measure(section: str) -> Found:
         observer.phase(section, 1)
         with tempfile.TemporaryDirectory(prefix="fedlora-bench-") as scratch:
-            more_rows, more_claims = _SECTIONS[section](Path(scratch), observer)
-        rows += more_rows
-        claims += more_claims
-        elapsed = time.perf_counter() - started
-        results = write_results(out, "deploy", command, rows, claims, (0,), elapsed)
-    assert results is not None
-    return results
+            return _SECTIONS[section](Path(scratch), observer)
 
-
-Found = tuple[list[dict[str, Any]], list[Claim]]
+    kept: Kept[Row] = Kept(None, Row)
+    return by_parts(out, "deploy", SECTIONS, only, measure, (0,), kept)
 
 
 def tiny(rounds: int = 0) -> RunConfig:

@@ -1,10 +1,10 @@
 """`fedlora bench generator`: claims G1 to G7."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from fedlora.bench.chosen import chosen
+from fedlora.bench.by_parts import Found, Row, by_parts
 from fedlora.bench.generator import ranks, speed, traffic
 from fedlora.bench.generator.cases import Case, Part, live
 from fedlora.bench.generator.claims import family_claims
@@ -12,15 +12,11 @@ from fedlora.bench.generator.families import DENSE, FAMILIES, SEEDS, Family
 from fedlora.bench.generator.tables import curve_rows, method_rows, newcomers
 from fedlora.bench.kept import Kept
 from fedlora.bench.lives import Lives
-from fedlora.results import BenchResults, Claim, write_results
+from fedlora.results import BenchResults
 from fedlora.server.observer import Observer
 
-COMMAND = "make bench-generator"
 RANKS, BYTES, SPEED = "ranks", "bytes", "speed"
 PARTS = (*(family.name for family in FAMILIES), RANKS, BYTES, SPEED)
-
-Row = dict[str, Any]
-Found = tuple[list[Row], list[Claim]]
 
 
 def bench_generator(
@@ -32,7 +28,8 @@ def bench_generator(
     """Measure the parts one after another; what is done is written after every part.
 
     Banks are lived in processes beside each other, and each is kept once it is done: a bench that
-    was interrupted goes on with those that are missing, as long as the code is the same.
+    was interrupted goes on with those that are missing, as long as the code is the same. Of parts
+    that are not measured now the file keeps what it has.
 
     Args:
         out: the results file.
@@ -43,22 +40,10 @@ def bench_generator(
     Raises:
         FedloraError: a part is unknown, a federation fails, or the results cannot be written.
     """
-    parts = chosen(only, PARTS)
     kept: Kept[Row] = Kept.of_bench("generator", Row)
     lives = Lives(live, kept, workers, observer)
-    rows: list[Row] = []
-    claims: list[Claim] = []
-    command = " ".join(["fedlora bench generator", *(f"--only {name}" for name in only)])
-    for name in parts:
-        found = _measured(name, lives)
-        rows += found[0]
-        claims = sorted([*claims, *found[1]], key=lambda claim: claim.id)
-        results = write_results(
-            out, "generator", command if only else COMMAND, rows, claims, SEEDS, lives.seconds
-        )
-    if not only:
-        kept.clear()
-    return results
+    measure = partial(_measured, lives=lives)
+    return by_parts(out, "generator", PARTS, only, measure, SEEDS, kept)
 
 
 def _measured(part: str, lives: Lives[Case]) -> Found:

@@ -4,12 +4,12 @@ import statistics
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from fedlora.bench.chosen import chosen
+from fedlora.bench.by_parts import Found, Row, by_parts
 from fedlora.bench.claims import plain_claim
 from fedlora.bench.generator.families import COMPOSITION, DENSE, SEEDS, TEXT
 from fedlora.bench.generator.tables import method_rows, newcomers
@@ -17,16 +17,12 @@ from fedlora.bench.hyperconv import commonsense, dry_run, harness, quality, spee
 from fedlora.bench.hyperconv.claims import family_claims, listening_claims
 from fedlora.bench.kept import Kept
 from fedlora.bench.lives import Lives
-from fedlora.results import BenchResults, Claim, write_results
+from fedlora.results import BenchResults, Claim
 from fedlora.server.observer import Observer
 
 FAMILIES = {family.name: family for family in (TEXT, DENSE, COMPOSITION)}
 SPEED, DRY_RUN, COMMONSENSE, HARNESS = "speed", "dry-run", "commonsense", "harness"
 PARTS = (*FAMILIES, COMMONSENSE, HARNESS, SPEED, DRY_RUN)
-COMMAND = "make bench-hyperconv"
-
-Row = dict[str, Any]
-Found = tuple[list[Row], list[Claim]]
 
 
 @dataclass(frozen=True)
@@ -55,29 +51,18 @@ def bench_hyperconv(
     """Measure the claims of the parts named, all when none is; what is done is written after each.
 
     Banks are lived in processes beside each other, and each is kept once it is done: a bench that
-    was interrupted goes on with those that are missing, as long as the code is the same.
+    was interrupted goes on with those that are missing, as long as the code is the same. Of parts
+    that are not measured now the file keeps what it has.
 
     workers: processes at once; the number of cores when None.
 
     Raises:
         FedloraError: there is no such part, its data is missing, or the file cannot be written.
     """
-    parts = chosen(only, PARTS)
     kept: Kept[Row] = Kept.of_bench("hyperconv", Row)
     lives = Lives(live, kept, workers, observer)
-    rows: list[Row] = []
-    claims: list[Claim] = []
-    command = " ".join(["fedlora bench hyperconv", *(f"--only {name}" for name in only)])
-    for name in parts:
-        more, claimed = _measured(name, lives, observer)
-        rows += more
-        claims = sorted([*claims, *claimed], key=lambda claim: claim.id)
-        results = write_results(
-            out, "hyperconv", command if only else COMMAND, rows, claims, SEEDS, lives.seconds
-        )
-    if not only:
-        kept.clear()
-    return results
+    measure = partial(_measured, lives=lives, observer=observer)
+    return by_parts(out, "hyperconv", PARTS, only, measure, SEEDS, kept)
 
 
 def _measured(part: str, lives: Lives[Case], observer: Observer) -> Found:
