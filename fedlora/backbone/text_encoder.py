@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -73,6 +74,13 @@ def encoder_width(name: str, max_length: int = 128) -> int:
         FedloraError: there is no such model, it reads no text, or not as much.
     """
     where = locate(name, "encoder.name")
+    if (folder := Path(where)).is_dir():
+        for files in ("*.safetensors", "tokenizer*"):
+            if not any(folder.glob(files)):
+                raise FedloraError(
+                    f"encoder.name: {folder} has no {files}; give a folder that save_pretrained"
+                    " of a model and of its tokenizer wrote, or choose minilm"
+                )
     with loading("encoder.name", name, "minilm"):
         said = AutoConfig.from_pretrained(where)
     if not hasattr(said, "vocab_size") or not hasattr(said, "hidden_size"):

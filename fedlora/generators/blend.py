@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -28,8 +28,6 @@ class Blend(Generator):
     then truncated to the rank asked for. The condition of a task is the mean of its samples'
     conditions, standardised over tasks. A subclass says how the weights follow from the condition.
     """
-
-    least_tasks: ClassVar[int] = 1
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)

@@ -49,6 +49,8 @@ class Generator(ABC):
     Config: ClassVar[type[Section]]
     takes_prompts: ClassVar[bool] = False
     """Whether a condition may be a row of prompts rather than one vector."""
+    least_tasks: ClassVar[int] = 1
+    """Tasks of a bank that it can learn from."""
 
     def __init__(self, config: Any) -> None:
         self.config = config

@@ -53,12 +53,13 @@ class HyperConv(Generator):
 
     Config = HyperConvConfig
     takes_prompts = True
+    least_tasks = 2
 
     @override
     def fit(self, bank: TrainingBank, *, seed: int, workdir: Path, progress: Progress) -> None:
         from fedlora.generators.training import train  # Lightning takes seconds to import
 
-        check_bank(bank, least_tasks=2)
+        check_bank(bank, self.least_tasks)
         self._width = self.config.prompt_width or bank.conditions.shape[1]
         prompts = self._apart(bank.conditions)
         self._group = min(self.config.samples_per_prompt, prompts.shape[1])

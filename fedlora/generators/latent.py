@@ -45,6 +45,8 @@ class Latent(Generator):
     adapters are learned, and by which network.
     """
 
+    least_tasks = 2
+
     def __init__(self, config: Any) -> None:
         super().__init__(config)
         self.facts: dict[str, float] = {}
@@ -65,7 +67,7 @@ class Latent(Generator):
     def fit(self, bank: TrainingBank, *, seed: int, workdir: Path, progress: Progress) -> None:
         from fedlora.generators.training import train  # Lightning takes seconds to import
 
-        check_bank(bank, least_tasks=2)
+        check_bank(bank, self.least_tasks)
         project = Projection.of(bank.conditions, self.config.condition_components)
         ranks = RankCode.of(bank.adapters)
         adapters = at_one_rank(bank.adapters)

@@ -35,21 +35,44 @@ class Noisy(Learner):
         return {"loss": miss * (1 + done), "miss": miss}
 
 
-def data() -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(0)
+def data(seed: int = 0) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
     inputs = torch.randn(40, 6, generator=generator)
     return inputs, inputs[:, :3] ** 2
 
 
-def fit(workdir: Path, identity: str = "same", plan: Plan = PLAN, stop: int = 0) -> Tensor:
-    """The trained weights as one vector; killed without mercy after epoch `stop`, if given."""
+STOPPING = Plan(epochs=100, batch_size=16, learning_rate=0.3, save_every=5, patience=4, keep_best=2)
+"""Judged after every epoch, at a rate too high for it to become better for long."""
+
+
+def fit(
+    workdir: Path,
+    identity: str = "same",
+    plan: Plan = PLAN,
+    stop: int = 0,
+    judged: bool = False,
+    told: list[float] | None = None,
+) -> Tensor:
+    """The trained weights as one vector; killed without mercy after epoch `stop`, if given.
+
+    told: takes the epochs that are reported.
+    """
 
     def progress(losses: Mapping[str, float]) -> None:
+        if told is not None:
+            told.append(losses["epoch"])
         if losses["epoch"] == stop:
             os.kill(os.getpid(), signal.SIGKILL)
 
     learner = train(
-        Noisy, Columns(*data()), plan, seed=3, identity=identity, workdir=workdir, progress=progress
+        Noisy,
+        Columns(*data()),
+        plan,
+        seed=3,
+        identity=identity,
+        workdir=workdir,
+        progress=progress,
+        validation=Columns(*data(1)) if judged else None,
     )
     return torch.cat([p.detach().flatten() for p in learner.parameters()])
 
@@ -60,16 +83,45 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Tensor:
 
 
 def test_a_killed_fit_resumes_to_the_same_weights(uninterrupted: Tensor, tmp_path: Path) -> None:
-    script = (
-        "import sys; from pathlib import Path; from tests.generators.test_training import fit;"
-        f"fit(Path(sys.argv[1]), stop={KILLED_AT})"
-    )
-    child = subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False, timeout=120)
-    assert child.returncode == -signal.SIGKILL
+    killed(f"fit(Path(sys.argv[1]), stop={KILLED_AT})", tmp_path)
     saved = torch.load(tmp_path / CHECKPOINT, weights_only=True)
     assert saved["epoch"] == 14
 
     assert torch.equal(fit(tmp_path), uninterrupted)
+
+
+def killed(call: str, workdir: Path) -> None:
+    """A fit in a process of its own, which kills itself."""
+    names = "import sys; from pathlib import Path; from tests.generators.test_training import *; "
+    done = subprocess.run(
+        [sys.executable, "-c", names + call, str(workdir)], check=False, timeout=120
+    )
+    assert done.returncode == -signal.SIGKILL
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> tuple[Tensor, list[float]]:
+    """What stops early: its weights, and the epochs that were reported."""
+    told: list[float] = []
+    return fit(tmp_path_factory.mktemp("stopped"), plan=STOPPING, judged=True, told=told), told
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_killed_fit_stops_as_early_wherever_it_was_moved(stopped, tmp_path: Path, moved: bool):
+    weights, told = stopped
+    assert 8 < told[-1] < 60
+    killed(
+        f"fit(Path(sys.argv[1]), plan=STOPPING, judged=True, stop={told[-1] - 2})", tmp_path / "a"
+    )
+    place = (tmp_path / "a").rename(tmp_path / "b") if moved else tmp_path / "a"
+
+    again: list[float] = []
+    assert torch.equal(fit(place, plan=STOPPING, judged=True, told=again), weights)
+    assert again[0] > 1
+    assert again[-1] == told[-1]
+    twice: list[float] = []
+    assert torch.equal(fit(place, plan=STOPPING, judged=True, told=twice), weights)
+    assert twice == []
 
 
 def test_a_finished_fit_is_not_done_again(uninterrupted: Tensor, tmp_path: Path) -> None:

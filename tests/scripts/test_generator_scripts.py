@@ -1,6 +1,7 @@
 """From a folder of checkpoints and a file of prompts to adapters, as a user types it."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +18,7 @@ from fedlora.adapter.checkpoint_file import read_checkpoint
 from fedlora.adapter.product import distance
 from fedlora.cli import app
 from fedlora.errors import FedloraError
+from fedlora.generators.hyperconv import HyperConv
 from fedlora.generators.ridge import Ridge
 from fedlora.pipeline.experiment.checkpoints import find_checkpoints, read_all
 from fedlora.pipeline.experiment.infer import open_model
@@ -87,7 +89,25 @@ def trained(place: Path, monkeypatch_module: pytest.MonkeyPatch) -> Path:
          "--samples_per_prompt", "3", "--test_ratio", "0.25"]
     )  # fmt: skip
     train_generator.main(["--config", "config.yaml"])
+    spoil(place)
     return next((place / "runs").iterdir())
+
+
+def spoil(place: Path) -> None:
+    """Beside what is right: an encoder without weights, one text for all, an untrained adapter."""
+    (place / "bare").mkdir()
+    (place / "bare" / "config.json").write_text("{}")
+    shutil.copytree(place / "prepared", place / "same")
+    for file in (place / "same").glob("*.jsonl"):
+        rows = [json.loads(line) for line in file.read_text().splitlines()]
+        told = [row | {"prompt": f"part {n % 9}"} for n, row in enumerate(rows)]
+        file.write_text("".join(json.dumps(row) + "\n" for row in told))
+    shutil.copytree(place / "checkpoints", place / "untrained")
+    blank = {
+        f"model.{name}": tensor * ("lora_A" in name)
+        for name, tensor in as_peft(LoraAdapter.from_flat(SPEC, torch.ones(SPEC.size))).items()
+    }
+    torch.save({"state_dict": blank}, place / "untrained/food/epoch=0.ckpt")
 
 
 @pytest.fixture(scope="module")
@@ -210,6 +230,31 @@ def test_what_was_moved_is_gone_on_with_as_it_was_begun(
         moved.rename(trained)
 
 
+def test_an_experiment_whose_checkpoints_changed_is_not_gone_on_with(
+    trained: Path, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = trained / "results" / "final_model" / "model.safetensors"
+    before, more = model.read_bytes(), place / "checkpoints/food/epoch=3.ckpt"
+    shutil.copy(place / "checkpoints/food/epoch=2.ckpt", more)
+    try:
+        with pytest.raises(SystemExit):
+            train_generator.main(["--resume", str(trained)])
+    finally:
+        more.unlink()
+    assert "not those that it was begun with" in capsys.readouterr().err
+    assert model.read_bytes() == before
+
+
+def test_an_experiment_is_gone_on_with_from_anywhere(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = trained / "results" / "final_model" / "model.safetensors"
+    before = model.read_bytes()
+    train_generator.main(["--resume", str(trained)])
+    assert model.read_bytes() == before
+
+
 def test_an_interrupted_experiment_says_how_it_goes_on(
     trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -275,6 +320,15 @@ def test_checkpoints_are_analysed_and_come_back_from_tokens(
         (["generator.training.device=gpu"], "there is none here"),
         (["seed"], "write it as section.key=value"),
         (["max_prompts=2"], "fewer than the 3 prompts of a group"),
+        (["generator.prompt_width=7"], "follows from the prompts"),
+        (["generator.test_ratio=0.9"], "follows from the prompts"),
+        (["generator={name: corrected}"], "needs 4"),
+        (["generator={name: cvae, training: {patience: 3}}"], "no prompts validate"),
+        (["generator.training.precision=16-mixed"], "needs a GPU"),
+        (["out=config.yaml/runs"], "no folder that can be written to"),
+        (["encoder.name=bare"], "has no *.safetensors"),
+        (["prompts=same"], "have the same prompts"),
+        (["checkpoint_dir=untrained"], "an adapter of zeros"),
         (["generator.decoder.kernel=2"], "keeps its length if it is odd"),
         (["generator.decoder.mse_weight=0", "generator.decoder.l1_weight=0"], "nothing would be"),
     ],
@@ -319,10 +373,22 @@ def test_a_tracker_is_told_of_every_epoch_that_is_reported(
     assert said[0]["mode"] == "offline"
     assert Path(said[0]["logdir"]).name == "swanlab_logs"
     assert [entry[0] for entry in said[1:-1]] == [1, 2]
+    assert all(values["hardware/cpu_percent"] > 0 for _, values in said[1:-1])
     wanted = {"mse", "l1", "loss", "mae", "rmse", "relative_error", "learning_rate", "epoch",
               "step", "hardware/cpu_percent", "hardware/memory_mib"}  # fmt: skip
     assert wanted <= set(said[1][1])
     assert said[-1] == "finished"
+
+    def interrupted(*_: object, **words: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(HyperConv, "fit", interrupted)
+    with pytest.raises(SystemExit):
+        train_generator.main(
+            ["--config", "config.yaml", "tracker.name=swanlab", f"out={tmp_path}", "name=other"]
+        )
+    assert said[-1] == "finished"
+    assert said.count("finished") == 2
 
 
 def test_a_generator_of_another_kind_learns_from_the_same_folder(

@@ -75,9 +75,10 @@ class TokenScale:
         varying = (self._wide > 0).double()
         if weighting == "energy":
             size = self.mean[:, -1:].double().exp2()
-            share = self.tokeniser.values / self.tokeniser.config.repeats
-            parts = torch.cat([size, torch.full_like(size, math.sqrt(share)),
-                               math.log(2) * size * math.sqrt(share)], dim=1)  # fmt: skip
+            # A mean and a scale move as many values as the token has, padding left out.
+            filled = self.tokeniser.mask[:, : self.tokeniser.values].sum(1, keepdim=True).double()
+            share = (filled / self.tokeniser.config.repeats).sqrt()
+            parts = torch.cat([size, share, math.log(2) * size * share], dim=1)
             wide = parts.repeat_interleave(self._sizes, dim=1)
             varying = varying * (wide * self._wide.double()).square()
         return (varying / varying.sum()).float()

@@ -2,9 +2,10 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from typing_extensions import override
 
 from fedlora import atomic
@@ -24,19 +25,44 @@ class Report(Callback):
         if epoch % self._every and epoch != epochs and not trainer.should_stop:
             return
         losses = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        rate = trainer.optimizers[0].param_groups[0]["lr"]
+        measured = {"learning_rate": trainer.optimizers[0].param_groups[0]["lr"], **usage()}
         if trainer.logger is not None:
-            measured = {"learning_rate": rate, **usage()}
             trainer.logger.log_metrics(measured, step=trainer.global_step)
         self._progress(
             {
                 "epoch": epoch,
                 "epochs": epoch if trainer.should_stop else epochs,
                 "step": trainer.global_step,
-                "learning_rate": rate,
+                **measured,
                 **losses,
             }
         )
+
+
+class Best(ModelCheckpoint):
+    """The best checkpoints, named by epoch and validation loss, wherever their folder is moved."""
+
+    def __init__(self, folder: Path, keep: int) -> None:
+        super().__init__(
+            dirpath=folder,
+            filename="{epoch}-{val_loss:.4f}",
+            monitor="val_loss",
+            save_top_k=keep,
+            enable_version_counter=False,
+            save_on_train_epoch_end=False,  # before last.ckpt, which says which one was the best
+        )
+
+    @override
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """What was best so far; Lightning forgets it where the folder has another name."""
+        best = {self._here(path): value for path, value in state_dict["best_k_models"].items()}
+        paths = ("best_model_path", "kth_best_model_path", "last_model_path")
+        moved = {name: self._here(state_dict[name]) for name in paths}
+        place = {"dirpath": self.dirpath, "best_k_models": best}
+        super().load_state_dict({**state_dict, **moved, **place})
+
+    def _here(self, path: str) -> str:
+        return str(Path(self.dirpath or "") / Path(path).name) if path else ""
 
 
 class Save(Callback):

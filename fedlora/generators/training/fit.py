@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import torch
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.seed import isolate_rng
 
@@ -17,7 +17,7 @@ from fedlora import seeding
 from fedlora.errors import FedloraError
 from fedlora.generators.contract import Progress
 from fedlora.generators.learner import Data, Learner, Plan
-from fedlora.generators.training.callbacks import Report, Save
+from fedlora.generators.training.callbacks import Best, Report, Save
 from fedlora.generators.training.module import Module
 from fedlora.quiet import quiet
 
@@ -74,23 +74,22 @@ def _fit(
 ) -> None:
     """Train the module, from its last checkpoint if there is one; judged, to its best weights."""
     last, every = workdir / CHECKPOINT, max(1, plan.epochs // REPORTS)
-    best = _keep_best(last.parent, plan, every) if judged else []
+    best = [Best(last.parent, plan.keep_best)] if judged else []
+    stop = [_stopping(plan.patience, every)] if judged and plan.patience else []
     trainer = _trainer(
         plan,
         max_epochs=resumed["epoch"] + 1 if resumed and resumed["stopped"] else plan.epochs,
         logger=TensorBoardLogger(workdir, name=LOGS, version=""),
         log_every_n_steps=max(1, plan.epochs * module.steps // REPORTS),
         check_val_every_n_epoch=every,
-        callbacks=[*best, Report(every, progress), Save(last, plan.save_every)],
+        callbacks=[*best, *stop, Report(every, progress), Save(last, plan.save_every)],
         enable_checkpointing=judged,
     )
     steps, judging = range(module.steps), range(module.judging_steps) if judged else None
     start = last if resumed else None
     trainer.fit(module, steps, judging, ckpt_path=start, weights_only=True)
-    if best and (path := getattr(best[0], "best_model_path", "")):
-        # By its name: the experiment may have been moved since.
-        file = last.parent / Path(path).name
-        saved = torch.load(file, map_location="cpu", weights_only=True)
+    if best and best[0].best_model_path:
+        saved = torch.load(best[0].best_model_path, map_location="cpu", weights_only=True)
         module.load_state_dict(saved["state_dict"])
 
 
@@ -116,20 +115,10 @@ def _trainer(plan: Plan, **options: Any) -> Trainer:
         ) from None
 
 
-def _keep_best(folder: Path, plan: Plan, every: int) -> list[Callback]:
-    """The best checkpoints by name, and the end of a training that no longer helps."""
-    best = ModelCheckpoint(
-        dirpath=folder,
-        filename="{epoch}-{val_loss:.4f}",
-        monitor="val_loss",
-        save_top_k=plan.keep_best,
-        enable_version_counter=False,
-        save_on_train_epoch_end=False,  # before last.ckpt, which says which one was the best
-    )
-    if plan.patience is None:
-        return [best]
-    checks = -(-plan.patience // every)
-    return [best, EarlyStopping(monitor="val_loss", patience=checks)]
+def _stopping(epochs: int, every: int) -> EarlyStopping:
+    """Ends a training that no longer helps; before last.ckpt is written, which says so."""
+    checks = -(-epochs // every)
+    return EarlyStopping(monitor="val_loss", patience=checks, check_on_train_epoch_end=False)
 
 
 def _resumable(path: Path, identity: str) -> dict[str, Any] | None:

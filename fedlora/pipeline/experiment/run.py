@@ -1,9 +1,12 @@
 """Train a generator in an experiment's folder, and say how well it listens."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from fedlora import atomic, tracking
 from fedlora.adapter.product import distance, norm
@@ -11,8 +14,8 @@ from fedlora.backbone.text_encoder import TextEncoder, open_encoder
 from fedlora.config import stamped
 from fedlora.errors import FedloraError
 from fedlora.generators.contract import Generator, TrainingBank
+from fedlora.generators.learner import identity
 from fedlora.generators.mean import Mean, MeanConfig
-from fedlora.generators.training.hardware import usage
 from fedlora.pipeline.experiment import settings
 from fedlora.pipeline.experiment.judging import centre, nearest_tasks, share
 from fedlora.pipeline.experiment.prepare import encodings
@@ -20,11 +23,13 @@ from fedlora.pipeline.experiment.study import Study
 from fedlora.server.observer import Observer
 
 CONFIG, FINAL, METRICS = "config.yaml", "results/final_model", "results/metrics.json"
+BEGUN = "begun.sha256"
+"""Digest of the adapters, prompts and settings that an experiment was begun with."""
 STEPS = 100  # of a progress bar
 
 
 def create(study: Study) -> Path:
-    """A new folder, OUT/NAME_YYYYMMDD_HHMMSS, holding the resolved configuration.
+    """A new folder, OUT/NAME_YYYYMMDD_HHMMSS, with the configuration, its paths made absolute.
 
     Raises:
         FedloraError: it exists, or cannot be written.
@@ -32,7 +37,9 @@ def create(study: Study) -> Path:
     folder = stamped(study.config.out, study.config.name)
     if folder.exists():
         raise FedloraError(f"{folder}: is there already; wait a second, or name another experiment")
-    atomic.write_text(folder / CONFIG, settings.dump(study.config))
+    paths = ("checkpoint_dir", "prompts", "out")
+    absolute = {name: getattr(study.config, name).absolute() for name in paths}
+    atomic.write_text(folder / CONFIG, settings.dump(study.config.model_copy(update=absolute)))
     return folder
 
 
@@ -51,6 +58,7 @@ def run(study: Study, folder: Path, observer: Observer) -> dict[str, Any]:
     generator = study.generator(encoder.width)
     encoded = encodings(study.config.prompts, study.prepared, encoder)
     bank = study.training_bank(encoded, generator)
+    _check_begun(study, generator, bank, folder)
     _fit(study, generator, bank, folder, observer)
     generator.save(folder / FINAL)
     measured = judge(study, generator, bank, encoder)
@@ -107,30 +115,56 @@ def judge(
 def _fit(
     study: Study, generator: Generator, bank: TrainingBank, folder: Path, observer: Observer
 ) -> None:
-    config, done = study.config, 0
+    observer.phase(f"learn {study.config.generator.name}", STEPS)
+    done = 0
+    with _tracker(study, folder) as log:
+
+        def progress(losses: Mapping[str, float]) -> None:
+            nonlocal done
+            if not losses.get("epochs"):
+                return
+            observer.advance(int(losses["epoch"] / losses["epochs"] * STEPS) - done)
+            done = int(losses["epoch"] / losses["epochs"] * STEPS)
+            log(losses)
+
+        generator.fit(bank, seed=study.config.seed, workdir=folder, progress=progress)
+
+
+@contextmanager
+def _tracker(study: Study, folder: Path) -> Iterator[Callable[[Mapping[str, float]], None]]:
+    """What takes the losses of an epoch; the tracker is closed whatever happens."""
+    config = study.config
+    if config.tracker.name is None:
+        yield lambda _: None
+        return
     project, workspace = config.tracker.place()
-    tracker = None
-    if config.tracker.name is not None:
-        tracker = tracking.begin(
-            config.tracker.name,
-            project=project,
-            workspace=workspace,
-            name=config.tracker.experiment or folder.name,
-            folder=folder,
-            config=config.model_dump(mode="json"),
-            online=config.tracker.online,
-        )
-    observer.phase(f"learn {config.generator.name}", STEPS)
-
-    def progress(losses: Mapping[str, float]) -> None:
-        nonlocal done
-        if not losses.get("epochs"):
-            return
-        observer.advance(int(losses["epoch"] / losses["epochs"] * STEPS) - done)
-        done = int(losses["epoch"] / losses["epochs"] * STEPS)
-        if tracker is not None:
-            tracker.log({**losses, **usage()}, step=int(losses["epoch"]))
-
-    generator.fit(bank, seed=config.seed, workdir=folder, progress=progress)
-    if tracker is not None:
+    tracker = tracking.begin(
+        config.tracker.name,
+        project=project,
+        workspace=workspace,
+        name=config.tracker.experiment or folder.name,
+        folder=folder,
+        config=config.model_dump(mode="json"),
+        online=config.tracker.online,
+    )
+    try:
+        yield lambda losses: tracker.log(losses, step=int(losses["epoch"]))
+    finally:
         tracker.finish()
+
+
+def _check_begun(study: Study, generator: Generator, bank: TrainingBank, folder: Path) -> None:
+    """Refuse to go on with other checkpoints, prompts or settings than it was begun with.
+
+    Raises:
+        FedloraError: they have changed since.
+    """
+    adapters = torch.stack([adapter.flatten() for adapter in bank.adapters])
+    now = identity(generator.config, study.config.seed, adapters, bank.conditions)
+    file = folder / BEGUN
+    begun = atomic.first_bytes(file, f"{now}\n".encode()).decode().strip()
+    if begun != now:
+        raise FedloraError(
+            f"{folder}: its checkpoints, prompts or settings are not those that it was begun with;"
+            " put them back, or begin another experiment with --config"
+        )

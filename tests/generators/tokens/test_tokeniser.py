@@ -132,19 +132,23 @@ def test_normalised_tokens_are_deviations_from_the_bank_and_come_back(config):
         assert not bool(weights[~tokeniser.mask].any())
 
 
-def test_energy_weighs_an_entry_by_what_its_error_does_to_the_values():
-    spec = spec_of([(16, 12, 4)], [])
+@pytest.mark.parametrize("at", [0, -1], ids=["a full token", "a token of mostly padding"])
+def test_energy_weighs_an_entry_by_what_its_error_does_to_the_values(at):
+    spec = spec_of([(16, 12, 4)], [[3]])
     tokeniser = Tokeniser(spec, TokensConfig(layout="tiles", tile=(4, 6)))
     adapters = [LoraAdapter.from_flat(spec, torch.randn(spec.size)) for _ in range(8)]
     tokens = torch.stack([tokeniser.encode(adapter).float() for adapter in adapters])
     scale = TokenScale.of(tokeniser, tokens)
     weights, centre = scale.weights("energy"), scale.restore(torch.zeros(tokens.shape[1:]))
     clean = tokeniser.decode(centre).flatten()
+    value = int(tokeniser.mask[at, : tokeniser.values].nonzero()[0])
 
     def harm(entries: slice) -> float:
         nudged = torch.zeros(tokens.shape[1:])
-        nudged[0, entries] = 1e-2
+        nudged[at, entries] = 1e-2
         return float((tokeniser.decode(scale.restore(nudged)).flatten() - clean).square().sum())
 
-    one, mean = harm(slice(3, 4)), harm(slice(24, 30))
-    assert float(weights[0, 24:30].sum() / weights[0, 3]) == pytest.approx(mean / one, rel=0.05)
+    one, mean = harm(slice(value, value + 1)), harm(slice(24, 30))
+    assert float(weights[at, 24:30].sum() / weights[at, value]) == pytest.approx(
+        mean / one, rel=0.05
+    )
