@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from fedlora.adapter import LoraAdapter
-from fedlora.bench.generator.families import TEXT, Family
-from fedlora.bench.generator.quality import RETRIEVAL
-from fedlora.bench.hyperconv import commonsense, dry_run, harness, quality
+from fedlora.bench.generator import quality as generator_quality
+from fedlora.bench.generator.families import COMPOSITION, TEXT, Family
+from fedlora.bench.generator.quality import RETRIEVAL, rivals
+from fedlora.bench.hyperconv import commonsense, dry_run, harness, listening, quality
 from fedlora.bench.hyperconv.bench import bench_hyperconv
-from fedlora.bench.hyperconv.claims import family_claims
+from fedlora.bench.hyperconv.claims import family_claims, listening_claims
 from fedlora.bench.hyperconv.speed import LARGE, MINILM
 from fedlora.errors import FedloraError
 from fedlora.generators.contract import TrainingBank
@@ -26,6 +27,11 @@ from tests.generators.linear_family import SPEC
 from tests.tasks import tiny_cache
 
 WORDS = ("dress", "skirt", "sweater", "jacket", "jeans", "swim")
+BANK = TrainingBank(
+    [random_adapter(SPEC, n) for n in range(3)],
+    torch.arange(3.0).repeat_interleave(listening.WIDTH).view(3, -1),
+    list("abc"),
+)
 METHODS = ("mean", "ridge", "kriging", "cvae", "hyperconv", "hyperconv, shuffled", *RETRIEVAL)
 
 
@@ -74,8 +80,8 @@ def reviews(tmp_path: Path) -> Family:
 def test_a_bank_of_texts_is_lived_with_and_without_prompts(
     reviews: Family, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rivals = {name: quality.RIVALS[name] for name in ("mean", "kriging", *RETRIEVAL)}
-    monkeypatch.setattr(quality, "RIVALS", rivals)
+    parts = {name: rivals(reviews)[name] for name in ("mean", "kriging", *RETRIEVAL)}
+    monkeypatch.setattr(generator_quality, "PARTS", parts)
 
     found = quality.measure(reviews, 3, steps=4)
 
@@ -85,26 +91,57 @@ def test_a_bank_of_texts_is_lived_with_and_without_prompts(
         "hyperconv, prompts",
         "hyperconv, prompts, shuffled",
     }
-    assert found["newcomers"][0].keys() >= ours | set(rivals) | {"base", "warm", "local"}
+    assert found["newcomers"][0].keys() >= ours | set(parts) | {"base", "warm", "local"}
     told = found["methods"]
-    vector, texts = 2 * 384, quality.PROMPTS.samples * quality.WIDTH
+    vector, texts = 2 * 384, quality.PROMPTS.samples * listening.WIDTH
     more = told["hyperconv, prompts"]["up"] - told["hyperconv"]["up"]
     assert more == 4 * (texts - vector)
     heard = found["listening"]
     assert heard["groups"] == 4 * quality.PROMPTS.samples // quality.GROUP
     assert heard["chance"] == 0.25
-    assert 0 <= heard["scrambled"] <= 1
+    assert set(heard["own"]) == set(heard["scrambled"])
+    assert all(0 <= share <= 1 for share in heard["own"].values())
     assert heard["told"] > 0.5  # each class has a word of its own
 
 
+def test_heard_is_by_intervals_over_tasks_and_the_control_by_chance() -> None:
+    heard = [
+        {"own": {"a": 1.0, "b": own}, "scrambled": {"a": 0.0, "b": 0.2}, "told": 0.5, "chance": 0.3}
+        for own in (0.8, 1.0)
+    ]
+    own, deaf = listening_claims("words", heard)
+    assert (own.value, own.met, own.surely) == (pytest.approx(0.95), False, True)
+    assert (deaf.value, deaf.target) == (pytest.approx(0.1), 0.6)
+    assert "of the encodings alone 0.50" in own.what
+
+
+def test_only_what_is_nearest_to_its_own_task_is_heard() -> None:
+    class Parrot:
+        """Says the adapter whose number the first feature of a group is."""
+
+        def sample(self, conditions: torch.Tensor, seed: int) -> list[LoraAdapter]:
+            return [BANK.adapters[int(row[0])] for row in conditions]
+
+    groups = torch.zeros(4, 2, listening.WIDTH)
+    groups[:, :, 0] = torch.tensor([0.0, 1.0, 1.0, 1.0])[:, None]
+    told = listening.listening(Parrot(), Parrot(), BANK, groups, ["a", "a", "b", "b"])
+    assert told["own"] == {"a": 0.5, "b": 1.0}
+    assert (told["chance"], told["groups"]) == (1 / 3, 4)
+
+
+def test_rivals_of_a_composed_family_have_what_composes() -> None:
+    assert set(rivals(COMPOSITION)) - set(rivals(TEXT)) == {"compositional"}
+    assert "corrected" in rivals(TEXT)
+
+
 def test_scrambled_prompts_are_the_same_ones_of_no_task_in_particular() -> None:
-    told = torch.arange(6.0).repeat_interleave(4 * quality.WIDTH).view(6, -1)
+    told = torch.arange(6.0).repeat_interleave(4 * listening.WIDTH).view(6, -1)
     bank = TrainingBank([random_adapter(SPEC, n) for n in range(6)], told, list("abcdef"))
 
-    mixed = quality.scrambled(bank, seed=0).conditions
+    mixed = listening.scrambled(bank, seed=0).conditions
 
-    assert mixed.view(-1, quality.WIDTH)[:, 0].sort().values.tolist() == sorted(
-        told.view(-1, quality.WIDTH)[:, 0].tolist()
+    assert mixed.view(-1, listening.WIDTH)[:, 0].sort().values.tolist() == sorted(
+        told.view(-1, listening.WIDTH)[:, 0].tolist()
     )
     assert all(len(set(row.view(4, -1)[:, 0].tolist())) > 1 for row in mixed)
 
@@ -147,7 +184,8 @@ def test_question_sets_are_held_out_in_turn(
     few = {"tasks": tasks, "shards": {"min_examples": 2}}
     found = commonsense.measure(0, [*sets], steps=2, **few)
     rows, heard = found["rows"], found["listening"]
-    assert heard["groups"] == 2 * quality.PROMPTS.samples // commonsense.GROUP
+    assert heard["groups"] == 2 * 4 // commonsense.GROUP  # four questions of each set, once
+    assert set(heard["own"]) == set(sets)
     assert heard["chance"] == 0.5
 
     told = commonsense.method_rows([*rows, *rows])

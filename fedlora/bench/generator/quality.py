@@ -38,6 +38,11 @@ LISTENING = ("kriging", "cvae")
 Row = dict[str, Any]
 
 
+def rivals(family: Family) -> dict[str, dict[str, Any]]:
+    """Generators by name, each a section, that learn from the banks of a family."""
+    return PARTS | (COMPOSED if "composed" in family.growth else {})
+
+
 def measure(family: Family, seed: int) -> Row:
     """What a case came to.
 
@@ -46,8 +51,7 @@ def measure(family: Family, seed: int) -> Row:
     """
     with tempfile.TemporaryDirectory() as scratch:
         plain = _opened(family, seed, None, Path(scratch))
-        parts = PARTS | (COMPOSED if "composed" in family.growth else {})
-        learned, costs = learn_all(plain, parts)
+        learned, costs = learn_all(plain, rivals(family))
         made: dict[str, list[LoraAdapter]] = {**plain.alone()}
         made |= {name: plain.sample(generator) for name, generator in learned.items()}
         made |= {f"{m}, shuffled": plain.sample(learned[m], shuffled=True) for m in LISTENING}

@@ -79,26 +79,30 @@ def _measured(part: str, lives: Lives[Case], observer: Observer) -> Found:
     lived = {seed: found[case.name] for seed, case in cases.items()}
     if part == COMMONSENSE:
         asked = [row for case in lived.values() for row in case["rows"]]
-        heard = _listening_rows(part, lived)
-        listens = listening_claims("question sets", heard)
-        return [*commonsense.method_rows(asked), *heard], [*listens, *commonsense.claims(asked)]
+        listens = listening_claims("question sets", [c["listening"] for c in lived.values()])
+        return (
+            [*commonsense.method_rows(asked), *_listening_rows(part, lived)],
+            [*listens, *commonsense.claims(asked)],
+        )
     return family_part(part, lived)
 
 
 def family_part(what: str, cases: Mapping[int, Row]) -> Found:
     """Rows and claims of one family, from what its banks came to."""
     family, told = FAMILIES[what], newcomers(cases)
-    heard = _listening_rows(what, cases)
+    heard = [case["listening"] for case in cases.values() if case["listening"]]
     each = [{"table": "newcomers", "family": what, **row} for row in told]
-    return [*method_rows(family, cases), *heard, *each], family_claims(what, told, heard)
+    rows = [*method_rows(family, cases), *_listening_rows(what, cases), *each]
+    return rows, family_claims(what, told, heard)
 
 
 def _listening_rows(what: str, cases: Mapping[int, Row]) -> list[Row]:
     """A row a bank, of those that heard prompts."""
+    told = {seed: case["listening"] for seed, case in cases.items() if case["listening"]}
     return [
-        {"table": "listening", "family": what, "seed": seed, **case["listening"]}
-        for seed, case in cases.items()
-        if case["listening"]
+        {"table": "listening", "family": what, "seed": seed, **heard}
+        | {key: statistics.fmean(heard[key].values()) for key in ("own", "scrambled")}
+        for seed, heard in told.items()
     ]
 
 
@@ -117,21 +121,15 @@ def _alone(measure: Callable[[], list[Claim]], part: str, observer: Observer) ->
 def _speed() -> list[Claim]:
     with tempfile.TemporaryDirectory() as scratch:
         milliseconds = speed.generation(Path(scratch))
-    more, seconds = statistics.median(speed.overhead()), speed.tokenising()
-    over = f"CPU time of the harness over a bare loop's, median of {speed.TURNS} turns"
+    processor, wall = map(statistics.median, speed.overhead())
+    over = f"of the harness over a bare loop's, median of {speed.TURNS} turns"
+    thousand = "tokenising 1,000 adapters of 200,704 values, CPU time"
+    one = "one adapter for MiniLM at r 8 from four texts, CPU time on one core"
     return [
-        plain_claim("H4", over, more, "<=", 15, "%"),
-        plain_claim(
-            "H4", "tokenising 1,000 adapters of 200,704 values, CPU time", seconds, "<=", 10, "s"
-        ),
-        plain_claim(
-            "H4",
-            "one adapter for MiniLM at r 8, CPU time on one core",
-            milliseconds,
-            "<=",
-            50,
-            "ms",
-        ),
+        plain_claim("H4", f"CPU time {over}", processor, "<=", 15, "%"),
+        plain_claim("H4", f"wall time {over}", wall, "<=", 15, "%"),
+        plain_claim("H4", thousand, speed.tokenising(), "<=", 10, "s"),
+        plain_claim("H4", one, milliseconds, "<=", 50, "ms"),
     ]
 
 

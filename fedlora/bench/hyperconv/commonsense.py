@@ -1,27 +1,26 @@
 """SmolLM2 on question sets: six in the bank, the seventh held out, in turn."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from fedlora import config as configuration
 from fedlora import seeding
 from fedlora.adapter import LoraAdapter
 from fedlora.adapter.product import mean_delta
 from fedlora.bench.claims import interval_claim
-from fedlora.bench.hyperconv.quality import WIDTH, part, prompts, told_apart
+from fedlora.bench.hyperconv.listening import WIDTH, Heard, listening, scrambled
+from fedlora.bench.hyperconv.quality import part, prompts
 from fedlora.client.client import Client
 from fedlora.client.trial import score
 from fedlora.client.workplace import Workplace
 from fedlora.config import GeneratorPart
 from fedlora.finetune.local import fresh
 from fedlora.generators.contract import Generator, TrainingBank
-from fedlora.pipeline.experiment.judging import nearest_tasks, share
 from fedlora.results import Claim
 
 SETS = ("openbookqa", "piqa", "siqa", "commonsenseqa", "boolq", "logiqa", "medqa")
@@ -48,7 +47,7 @@ Row = dict[str, Any]
 def measure(seed: int, sets: Sequence[str] = SETS, steps: int = STEPS, **sections: Any) -> Row:
     """`rows`: a set's scores by each method, the set left out of the bank.
 
-    listening: of groups of unseen questions of the bank's sets, see `_listening`; a mean over what
+    listening: of groups of unseen questions of the bank's sets, see `listening`; a mean over what
     is left out.
 
     sections: laid over `CONFIG`.
@@ -63,65 +62,50 @@ def measure(seed: int, sets: Sequence[str] = SETS, steps: int = STEPS, **section
         name: done.result().adapters[-1]
         for name, done in zip(places, client.trainer.train(jobs), strict=True)
     }
-    told = dict(zip(places, prompts([place.desk for place in places.values()]), strict=True))
-    unseen = dict(zip(places, prompts([p.desk for p in places.values()], "test"), strict=True))
+    desks = [place.desk for place in places.values()]
+    fewest = min(len(next(iter(desk.test.values()))) for desk in desks)
+    told = dict(zip(places, prompts(desks), strict=True))
+    unseen = dict(zip(places, prompts(desks, "test", max(1, fewest // GROUP) * GROUP), strict=True))
     rows, heard = [], []
     for name, place in places.items():
-        others = {other: adapter for other, adapter in trained.items() if other != name}
-        generator = _fit(others, told, seed, steps)
+        others = [other for other in places if other != name]
+        conditions = torch.stack([told[other] for other in others])
+        bank = TrainingBank([trained[other] for other in others], conditions, others)
+        generator, deaf = (_fit(one, seed, steps) for one in (bank, scrambled(bank, seed)))
         (generated,) = generator.sample(told[name].unsqueeze(0), seed=0)
-        heard.append(_listening(generator, others, told, unseen))
-        scored = _judge(place, start, others, trained[name], generated)
+        groups = torch.cat([unseen[other].view(-1, GROUP, WIDTH) for other in others])
+        tasks = [other for other in others for _ in range(len(groups) // len(others))]
+        heard.append(listening(generator, deaf, bank, groups, tasks))
+        scored = _judge(place, start, bank.adapters, trained[name], generated)
         rows += [{"set": name, "method": method, **scores} for method, scores in scored.items()]
-    return {"rows": rows, "listening": {key: fmean(h[key] for h in heard) for key in heard[0]}}
+    return {"rows": rows, "listening": _mean(heard)}
 
 
-def _fit(
-    bank: Mapping[str, LoraAdapter], told: Mapping[str, Tensor], seed: int, steps: int
-) -> Generator:
-    groups = next(iter(told.values())).numel() // WIDTH // GROUP
-    section = part(len(bank), groups, steps, prompt_width=WIDTH, samples_per_prompt=GROUP)
+def _fit(bank: TrainingBank, seed: int, steps: int) -> Generator:
+    groups = bank.conditions.shape[1] // WIDTH // GROUP
+    section = part(len(bank.adapters), groups, steps, prompt_width=WIDTH, samples_per_prompt=GROUP)
     generator: Generator = GeneratorPart.model_validate(section).build()
-    known = TrainingBank(list(bank.values()), torch.stack([told[n] for n in bank]), list(bank))
     with tempfile.TemporaryDirectory() as scratch:
-        generator.fit(known, seed=seed, workdir=Path(scratch), progress=lambda _: None)
+        generator.fit(bank, seed=seed, workdir=Path(scratch), progress=lambda _: None)
     return generator
 
 
-def _listening(
-    generator: Generator,
-    bank: Mapping[str, LoraAdapter],
-    told: Mapping[str, Tensor],
-    unseen: Mapping[str, Tensor],
-) -> dict[str, float]:
-    """H1: the share of groups of unseen questions whose adapter is nearest to their own set's.
-
-    scrambled: of groups dealt from all sets, whichever set each is taken for. told, chance: as in
-    families of texts.
-    """
-    groups = torch.cat([unseen[name].view(-1, GROUP, WIDTH) for name in bank])
-    tasks = [name for name in bank for _ in range(len(groups) // len(bank))]
-    order = torch.randperm(len(groups) * GROUP, generator=seeding.generator(0, "scrambled"))
-    mixed = groups.flatten(0, 1)[order].view_as(groups)
-    adapters = {name: [adapter] for name, adapter in bank.items()}
-    own, scrambled = (
-        share(nearest_tasks(generator.sample(asked.flatten(1), seed=0), adapters), tasks)
-        for asked in (groups, mixed)
-    )
-    conditions = torch.stack([told[name] for name in bank])
-    return {
-        "own": own,
-        "scrambled": scrambled,
-        "told": told_apart(groups, tasks, conditions, list(bank)),
-        "chance": 1 / len(bank),
-        "groups": len(groups),
+def _mean(heard: Sequence[Heard]) -> Heard:
+    """Over what was left out, of each set over the banks that it was in."""
+    by_set = {
+        key: {
+            name: fmean(one[key][name] for one in heard if name in one[key])
+            for name in dict.fromkeys(name for one in heard for name in one[key])
+        }
+        for key in ("own", "scrambled")
     }
+    return by_set | {key: fmean(one[key] for one in heard) for key in ("told", "chance", "groups")}
 
 
 def _judge(
     place: Workplace,
     zero: LoraAdapter,
-    bank: Mapping[str, LoraAdapter],
+    bank: Sequence[LoraAdapter],
     own: LoraAdapter,
     generated: LoraAdapter,
 ) -> dict[str, dict[str, float]]:
@@ -129,8 +113,8 @@ def _judge(
     objective, test = place.desk.objective, place.test()
     validation = place.judged(("validation", place.desk.seat.task), place.desk.validation)
     rank = own.spec.layers[0].rank
-    average = mean_delta(list(bank.values()), [1 / len(bank)] * len(bank), rank)
-    best = min(bank.values(), key=lambda adapter: score(objective, adapter, validation)["loss"])
+    average = mean_delta(bank, [1 / len(bank)] * len(bank), rank)
+    best = min(bank, key=lambda adapter: score(objective, adapter, validation)["loss"])
     adapters = (zero, average, best, generated, own)
     scored = (score(objective, adapter, test) for adapter in adapters)
     return dict(zip(METHODS, scored, strict=True))

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 
 from fedlora.adapter import LoraAdapter, peft_folder
 from fedlora.backbone.text_encoder import encoder_width
+from fedlora.backbone.weights import locate
 from fedlora.bench.hyperconv.speed import MINILM, drawn
 from fedlora.errors import FedloraError
 from fedlora.pipeline.experiment.prepare import prepare
@@ -59,12 +60,18 @@ def found(root: Path) -> tuple[int, int]:
     """Mistakes that a dry run found, each planted alone, and how many there were."""
     config = root / "config.yaml"
     planted: list[Callable[[Path], Any]] = [_torn, _pickled, _other_rank, _not_finite, _no_lora,
-                                            _copied, _unprompted, _bad_line]  # fmt: skip
+                                            _copied, _unprompted, _bad_line, _untrained,
+                                            _same_prompts]  # fmt: skip
     named = ["generator.decoder.hiden=3", "generator.tokens.max_tokens=10", "held_out=[none]",
              "generator.decoder.blocks=0", "encoder.name=./none", "prompts=none",
              "checkpoint_dir=none", "generator.samples_per_prompt=3", "tracker.name=none",
              "generator.training.learning_rate=0", "encoder.name=tiny_vit",
-             "encoder.max_length=4096"]  # fmt: skip
+             "encoder.max_length=4096", "generator.prompt_width=7", "generator.test_ratio=0.9",
+             f"out={config}/runs", f"encoder.name={root / 'bare'}",
+             *([] if torch.cuda.is_available() else ["generator.training.precision=16-mixed"]),
+             "generator={name: corrected, training: {patience: 3}}"]  # fmt: skip
+    (root / "bare").mkdir(exist_ok=True)
+    shutil.copy(Path(locate("minilm")) / "config.json", root / "bare")
     caught = sum(_caught(config, override) for override in named)
     for plant in planted:
         spoilt = root / "spoilt"
@@ -130,3 +137,20 @@ def _unprompted(root: Path) -> None:
 def _bad_line(root: Path) -> None:
     with (root / "prepared/train.jsonl").open("a") as file:
         file.write('{"prompt": \n')
+
+
+def _untrained(root: Path) -> None:
+    blank = {
+        name: tensor * (peft_folder.DOWN in name)
+        for name, tensor in _tensors(drawn(MINILM, 1)).items()
+    }
+    save_file(blank, root / "checkpoints/task5/0.safetensors")
+
+
+def _same_prompts(root: Path) -> None:
+    file = root / "prepared/train.jsonl"
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    said = [row["prompt"] for row in rows if row["task"] == "task1"]
+    others = iter(said)
+    told = [row | {"prompt": next(others)} if row["task"] == "task2" else row for row in rows]
+    file.write_text("".join(json.dumps(row) + "\n" for row in told))

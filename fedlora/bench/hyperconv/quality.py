@@ -13,23 +13,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fedlora import seeding
 from fedlora.adapter import LoraAdapter
 from fedlora.bench.generator import quality
 from fedlora.bench.generator.copies import copies, mean_copies
 from fedlora.bench.generator.families import Family
 from fedlora.bench.generator.side import Side
+from fedlora.bench.hyperconv.listening import WIDTH, Heard, listening, scrambled
 from fedlora.client.desk import Desk
 from fedlora.config import TaskVectorConfig
-from fedlora.finetune.objectives import Rows
 from fedlora.finetune.task_vector import task_vector
-from fedlora.generators.contract import Generator, TrainingBank
-from fedlora.pipeline.experiment.judging import nearest_tasks, share
 
 VECTORS, PROMPTED = "hyperconv", "hyperconv, prompts"
-RIVALS = {name: part for name, part in quality.PARTS.items() if name != "corrected"}
-WIDTH, GROUP = 384, 16
-"""Features of an encoded text, and texts in a group."""
+GROUP = 16
+"""Texts in a group."""
 PROMPTS = TaskVectorConfig(samples=64, features=("prompts",))
 STEPS, BATCH = 1500, 32
 """Of training: as many steps as the CVAE takes."""
@@ -41,12 +37,12 @@ def measure(family: Family, seed: int, steps: int = STEPS) -> Row:
     """What a case came to.
 
     newcomers: a row each; more is better. methods: seconds and bytes by method. copies: by method.
-    listening: of families of text, see `_listening`; None of others.
+    listening: of families of text, see `listening`; None of others.
     """
     with tempfile.TemporaryDirectory() as scratch:
         side = Side(family.config(seed), Path(scratch))
         vectors = {VECTORS: part(len(side.bank.adapters), 1, steps)}
-        learned, costs = quality.learn_all(side, {**RIVALS, **vectors})
+        learned, costs = quality.learn_all(side, {**quality.rivals(family), **vectors})
         made = side.alone() | {name: side.sample(one) for name, one in learned.items()}
         made[f"{VECTORS}, shuffled"] = side.sample(learned[VECTORS], shuffled=True)
         heard = None
@@ -70,9 +66,7 @@ def part(adapters: int, groups: int, steps: int, **options: Any) -> dict[str, An
     return {"name": "hyperconv", "training": training, **options}
 
 
-def _prompted(
-    side: Side, steps: int
-) -> tuple[dict[str, list[LoraAdapter]], dict[str, Row], dict[str, float]]:
+def _prompted(side: Side, steps: int) -> tuple[dict[str, list[LoraAdapter]], dict[str, Row], Heard]:
     """What it makes of prompts for newcomers, what that costs, and whether it listens to them."""
     clients = [newcomer.seat.client for newcomer in side.newcomers]
     told = prompts([side.client.desk(client) for client in clients])
@@ -87,59 +81,15 @@ def _prompted(
         PROMPTED: generator.sample(told, seed=0, rank=rank),
         f"{PROMPTED}, shuffled": generator.sample(told.roll(1, 0), seed=0, rank=rank),
     }
-    return made, costs, _listening(side, bank, generator, deaf)
+    unseen = prompts(_desks(side), "test").view(-1, GROUP, WIDTH)
+    tasks = [task for task in bank.tasks for _ in range(groups)]
+    return made, costs, listening(generator, deaf, bank, unseen, tasks)
 
 
-def prompts(desks: Sequence[Desk], split: str = "train") -> Tensor:
-    """(m, samples * WIDTH): the first texts of a split of each client, as the encoder sees them."""
-    return torch.stack([_texts(desk, getattr(desk, split)) for desk in desks])
-
-
-def _texts(desk: Desk, rows: Rows) -> Tensor:
-    return task_vector(desk.objective, rows, PROMPTS)
-
-
-def scrambled(bank: TrainingBank, seed: int) -> TrainingBank:
-    """The bank, its prompts dealt to its tasks at random: whoever learns from it knows nothing."""
-    every = bank.conditions.view(-1, WIDTH)
-    order = torch.randperm(len(every), generator=seeding.generator(seed, "scrambled"))
-    return replace(bank, conditions=every[order].view_as(bank.conditions))
-
-
-def _listening(
-    side: Side, known: TrainingBank, generator: Generator, deaf: Generator
-) -> dict[str, float]:
-    """H1: the share of groups of unseen texts whose adapter is nearest to its own task's.
-
-    own: of the bank's tasks, by texts of their test split. scrambled: by a generator that learned
-    from prompts of no task in particular. told: by the encodings alone, of groups whose mean is
-    nearest to the mean of their own task's training texts. chance: of one that guesses.
-    """
-    bank: dict[str, list[LoraAdapter]] = {}
-    for task, adapter in zip(side.bank.tasks, side.bank.adapters, strict=True):
-        bank.setdefault(task, []).append(adapter)
-    groups = prompts(_desks(side), "test").view(-1, GROUP, WIDTH)
-    tasks = [task for task in side.bank.tasks for _ in range(PROMPTS.samples // GROUP)]
-    asked = groups.flatten(1)
-    return {
-        "own": share(nearest_tasks(generator.sample(asked, seed=0), bank), tasks),
-        "scrambled": share(nearest_tasks(deaf.sample(asked, seed=0), bank), tasks),
-        "told": told_apart(groups, tasks, known.conditions, known.tasks),
-        "chance": 1 / len(bank),
-        "groups": len(asked),
-    }
-
-
-def told_apart(
-    groups: Tensor, tasks: Sequence[str], conditions: Tensor, known: Sequence[str]
-) -> float:
-    """The share of groups of encodings whose mean is nearest to the mean of their own task's.
-
-    groups: (n, group, WIDTH), of `tasks`. conditions: (m, prompts * WIDTH), of `known`.
-    """
-    centres = conditions.view(len(known), -1, WIDTH).mean(1)
-    nearest = torch.cdist(groups.mean(1), centres).argmin(1).tolist()
-    return share([known[at] for at in nearest], tasks)
+def prompts(desks: Sequence[Desk], split: str = "train", count: int = PROMPTS.samples) -> Tensor:
+    """(m, count * WIDTH): the first texts of a split of each client, as the encoder sees them."""
+    asked = PROMPTS.model_copy(update={"samples": count})
+    return torch.stack([task_vector(d.objective, getattr(d, split), asked) for d in desks])
 
 
 def _desks(side: Side) -> list[Desk]:
