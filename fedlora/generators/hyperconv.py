@@ -1,5 +1,6 @@
 """From prompts to adapters: a decoder of hyper-convolutions over tokens."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
@@ -48,7 +49,8 @@ class HyperConv(Generator):
     Unlike the public prototype, it learns from many tasks, pairs a group of prompts with adapters
     of its own task alone, cuts no adapter off, and emits deviations from the bank's mean in one
     gauge. A condition (c,) is any number of prompts, flat; what several groups lead to is
-    averaged. A task vector can stand in for prompts: it is then one prompt.
+    averaged, the last filled up with the first prompts. A task vector can stand in for prompts:
+    it is then one prompt.
     """
 
     Config = HyperConvConfig
@@ -161,12 +163,11 @@ class HyperConv(Generator):
         return self._project(prompts.flatten(0, 1)).view(*prompts.shape[:2], -1)
 
     def _grouped(self, encoded: Tensor) -> Tensor:
-        """(m, P, k) -> (m, groups, group, k); too few prompts for a group are said again."""
+        """(m, P, k) -> (m, groups, group, k); the first prompts again fill the last group."""
         m, prompts, k = encoded.shape
-        if prompts < self._group:
-            encoded = encoded[:, torch.arange(self._group) % prompts]
-        groups = encoded.shape[1] // self._group
-        return encoded[:, : groups * self._group].reshape(m, groups, self._group, k)
+        groups = math.ceil(prompts / self._group)
+        filled = encoded[:, torch.arange(groups * self._group) % prompts]
+        return filled.view(m, groups, self._group, k)
 
     def _decode(self, groups: Tensor) -> Tensor:
         """Normalised tokens (m, S, D), the mean over each row's groups."""

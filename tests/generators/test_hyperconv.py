@@ -89,6 +89,14 @@ def test_one_prompt_or_many_can_be_asked_with(trained: HyperConv) -> None:
         trained.sample(HELD_OUT[:1, :-1], seed=0)
 
 
+def test_every_prompt_counts_whether_or_not_they_make_whole_groups(trained: HyperConv) -> None:
+    four, seven = HELD_OUT[:1, : 4 * FEATURES], HELD_OUT[:1, : 7 * FEATURES]
+    filled = torch.cat([seven, HELD_OUT[:1, :FEATURES]], dim=1)
+    made = [trained.sample(asked, seed=0)[0].digest() for asked in (four, seven, filled)]
+    assert made[0] != made[1]
+    assert made[1] == made[2]
+
+
 def test_prompts_kept_back_choose_the_weights(tmp_path: Path) -> None:
     told: list[Any] = []
     options = {"prompt_width": FEATURES, "test_ratio": 0.5, "tokens": {"token_dim": 66},
