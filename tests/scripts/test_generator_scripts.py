@@ -100,7 +100,7 @@ def spoil(place: Path) -> None:
     shutil.copytree(place / "prepared", place / "same")
     for file in (place / "same").glob("*.jsonl"):
         rows = [json.loads(line) for line in file.read_text().splitlines()]
-        told = [row | {"prompt": f"part {n % 9}"} for n, row in enumerate(rows)]
+        told = [row | {"prompt": f"{file.stem} {n % 9}"} for n, row in enumerate(rows)]
         file.write_text("".join(json.dumps(row) + "\n" for row in told))
     shutil.copytree(place / "checkpoints", place / "untrained")
     blank = {

@@ -2,11 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -16,6 +15,8 @@ from fedlora.backbone.text_encoder import TextEncoder
 from fedlora.errors import FedloraError
 from fedlora.tasks.prompts import by_task, read_prompts
 
+DRAWS = 100
+"""How often a split is drawn before tasks are said to share too many prompts."""
 TRAIN, TEST, CARD, ENCODINGS = "train.jsonl", "test.jsonl", "prepared.json", "encodings.safetensors"
 
 
@@ -23,7 +24,8 @@ TRAIN, TEST, CARD, ENCODINGS = "train.jsonl", "test.jsonl", "prepared.json", "en
 class Prepared:
     """Texts by task, and how many make a group.
 
-    A task's test prompts never train; they are whole groups, and at least one group trains.
+    A prompt that judges one task trains none. A task's test prompts are whole groups, and at least
+    one group trains.
     """
 
     train: Mapping[str, list[str]]
@@ -36,6 +38,8 @@ def prepare(
 ) -> Prepared:
     """Split each task's different prompts, and write the folder whole or not at all.
 
+    A prompt of several tasks is on one side in all of them, so that none judges what it trained.
+
     Args:
         source: prompts with a column `task`; without one, all are of one task.
         output: the folder to write.
@@ -44,23 +48,30 @@ def prepare(
         column: as for `read_prompts`.
 
     Raises:
-        FedloraError: the file is bad, or a task has fewer than two groups.
+        FedloraError: the file is bad, or a task has fewer than two groups, or too few of its own.
     """
     if group < 1 or not 0 < test_ratio < 1:
         raise FedloraError("samples_per_prompt is at least 1, test_ratio between 0 and 1")
-    train: dict[str, list[str]] = {}
-    test: dict[str, list[str]] = {}
-    for task, texts in by_task(read_prompts(source, column)).items():
-        name, groups = task or source.stem, len(texts) // group
-        if groups < 2:
+    texts_of = {
+        task or source.stem: texts for task, texts in by_task(read_prompts(source, column)).items()
+    }
+    for task, texts in texts_of.items():
+        if len(texts) < 2 * group:
             raise FedloraError(
-                f"{source}: task '{name}' has {len(texts)} different prompts, and two groups of"
+                f"{source}: task '{task}' has {len(texts)} different prompts, and two groups of"
                 f" {group} are the least; give it more, or lower samples_per_prompt"
             )
-        order = torch.randperm(len(texts), generator=seeding.generator(0, "prompts", name))
-        kept = max(1, min(round(groups * test_ratio), groups - 1)) * group
-        test[name] = [texts[int(i)] for i in order[:kept]]
-        train[name] = [texts[int(i)] for i in order[kept:]]
+    for draw in range(DRAWS):
+        train, test = _split(texts_of, group, test_ratio, draw)
+        short = [task for task in texts_of if not (len(train[task]) >= group <= len(test[task]))]
+        if not short:
+            break
+    else:
+        raise FedloraError(
+            f"{source}: task '{short[0]}' shares so many prompts with other tasks that no group of"
+            f" {group} is left to train or to judge with; give it more of its own, or lower"
+            " samples_per_prompt"
+        )
     prepared = Prepared(train, test, group)
     with atomic.folder(output, replaced=(ENCODINGS,)) as draft:
         for file, part in ((TRAIN, train), (TEST, test)):
@@ -72,6 +83,31 @@ def prepare(
         card = {"samples_per_prompt": group, "test_ratio": test_ratio, "tasks": len(train)}
         (draft / CARD).write_text(json.dumps(card, indent=2) + "\n")
     return prepared
+
+
+def _split(
+    texts_of: Mapping[str, Sequence[str]], group: int, test_ratio: float, draw: int
+) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """Each task's texts that train and that judge; one that judges a task trains none.
+
+    Small tasks draw first: a large one has others to make up for what was decided by them. What is
+    over whole groups of texts that judge does neither.
+    """
+    order = {
+        task: sorted(texts, key=lambda text: seeding.derive(draw, "prompts", text))
+        for task, texts in texts_of.items()
+    }
+    judging: set[str] = set()
+    decided: set[str] = set()
+    for texts in sorted(order.values(), key=lambda texts: (len(texts), texts)):
+        groups = len(texts) // group
+        wanted = max(1, min(round(groups * test_ratio), groups - 1)) * group
+        missing = max(0, wanted - len(judging.intersection(texts)))
+        judging.update([text for text in texts if text not in decided][:missing])
+        decided.update(texts)
+    train = {task: [t for t in texts if t not in judging] for task, texts in order.items()}
+    test = {task: [t for t in texts if t in judging] for task, texts in order.items()}
+    return train, {task: texts[: len(texts) // group * group] for task, texts in test.items()}
 
 
 def read_prepared(folder: Path) -> Prepared:
@@ -88,9 +124,12 @@ def read_prepared(folder: Path) -> Prepared:
         ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FedloraError(f"{folder / CARD}: damaged ({error}); prepare the data again") from None
-    return Prepared(
-        by_task(read_prompts(folder / TRAIN)), by_task(read_prompts(folder / TEST)), group
-    )
+    train, test = read_prompts(folder / TRAIN), read_prompts(folder / TEST)
+    if both := {prompt.text for prompt in train} & {prompt.text for prompt in test}:
+        raise FedloraError(
+            f"{folder}: {min(both)[:80]!r} trains and judges; prepare the data again"
+        )
+    return Prepared(by_task(train), by_task(test), group)
 
 
 def encodings(folder: Path, prepared: Prepared, encoder: TextEncoder) -> dict[str, Tensor]:
