@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from fedlora.adapter import AdapterSpec, LayerSpec, LoraAdapter, peft_folder
 from fedlora.adapter.checkpoint_file import read_checkpoint
 from fedlora.adapter.product import distance
+from fedlora.backbone.weights import locate
 from fedlora.cli import app
 from fedlora.errors import FedloraError
 from fedlora.generators.hyperconv import HyperConv
@@ -122,7 +123,7 @@ def test_an_experiment_leaves_its_folder(trained: Path) -> None:
     assert "last.ckpt" in kept
     assert any(name.startswith("epoch=") and "val_loss=" in name for name in kept)
     assert list((trained / "tensorboard_logs").glob("events.*"))
-    assert {"model.safetensors", "generator.json"} <= {
+    assert {"model.safetensors", "generator.json", "encoder.json"} == {
         path.name for path in (trained / "results" / "final_model").iterdir()
     }
     assert yaml.safe_load((trained / "config.yaml").read_text())["held_out"] == ["music"]
@@ -399,3 +400,32 @@ def test_a_generator_of_another_kind_learns_from_the_same_folder(
     train_generator.main(["--config", str(config), f"out={tmp_path / 'out'}"])
     generator, _ = open_model(next((tmp_path / "out").iterdir()))
     assert isinstance(generator, Ridge)
+
+
+def test_a_model_that_was_copied_reads_prompts_as_it_learned_to(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train_generator.main(
+        ["--config", "config.yaml", f"out={tmp_path / 'out'}", "encoder.max_length=8",
+         "generator.training.epochs=2"]
+    )  # fmt: skip
+    copied = tmp_path / "elsewhere" / "models" / "words"
+    shutil.copytree(next((tmp_path / "out").iterdir()) / "results" / "final_model", copied)
+    (tmp_path / "elsewhere" / "config.yaml").write_text("somebody: else\n")
+    _, encoder = open_model(copied)
+    assert encoder.max_length == 8
+
+    other = tmp_path / "other"
+    shutil.copytree(locate("minilm"), other)
+    weights = load_file(other / "model.safetensors")
+    weights["embeddings.LayerNorm.bias"] += 0.1
+    save_file(weights, other / "model.safetensors", {"format": "pt"})
+    file = copied / "encoder.json"
+    known = json.loads(file.read_text())
+    file.write_text(json.dumps(known | {"name": str(other)}))
+    with pytest.raises(FedloraError, match=r"encoder\.json: .* is another encoder"):
+        open_model(copied)
+    file.unlink()
+    with pytest.raises(SystemExit):
+        inference.main(["--model", str(copied), "--prompt", "rain", "--output", "none"])
+    assert "copy the whole final_model" in capsys.readouterr().err

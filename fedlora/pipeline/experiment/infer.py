@@ -12,10 +12,9 @@ from fedlora import config as configuration
 from fedlora.adapter import LoraAdapter, peft_folder
 from fedlora.backbone.text_encoder import TextEncoder, open_encoder
 from fedlora.errors import FedloraError
+from fedlora.generators import store
 from fedlora.generators.contract import Generator
-from fedlora.generators.hyperconv import HyperConv
-from fedlora.generators.saved import load_generator
-from fedlora.pipeline.experiment import settings
+from fedlora.pipeline.experiment import final_model
 from fedlora.pipeline.experiment.run import CONFIG, FINAL
 from fedlora.pipeline.workshop import is_workshop
 from fedlora.server.in_service import open_service
@@ -30,31 +29,22 @@ def open_model(folder: Path) -> tuple[Generator, TextEncoder]:
     """The generator of an experiment, of its final_model, or of a run; and the encoder it reads by.
 
     Raises:
-        FedloraError: there is none, it is damaged, or it learned from another encoder's width, or
-            from no prompts.
+        FedloraError: there is none, it is damaged, or it learned from another encoder, or from no
+            prompts.
     """
-    folder = folder.resolve()  # its parents tell where it lies
-    if (folder / CONFIG).is_file() and _is_run(folder / CONFIG):
+    if is_experiment(folder):
+        return final_model.load(folder / FINAL)
+    if _is_run(folder):
         return _of_run(folder), open_encoder()
-    root = folder if (folder / CONFIG).is_file() else folder.parent.parent
-    model = root / FINAL if root == folder else folder
-    generator = load_generator(model)
-    encoder = settings.EncoderConfig()
-    if (root / CONFIG).is_file():
-        encoder = settings.load(root / CONFIG).encoder
-    opened = open_encoder(encoder.name, encoder.max_length)
-    if isinstance(generator, HyperConv) and generator.prompt_width != opened.width:
-        raise FedloraError(
-            f"{model}: learned from prompts of {generator.prompt_width} features, and encoder"
-            f" '{encoder.name}' gives {opened.width}; name the one it was trained with in"
-            f" {root / CONFIG}"
-        )
-    return generator, opened
+    return final_model.load(folder)
 
 
-def _is_run(file: Path) -> bool:
-    """Whether a configuration is a run's or the pipeline's, and not an experiment's."""
-    return "checkpoint_dir" not in configuration.merged(file, ())
+def _is_run(folder: Path) -> bool:
+    """Whether a folder is a run's or the pipeline's, neither a generator's nor an experiment's."""
+    own = folder / CONFIG
+    if (folder / store.CARD).is_file() or not own.is_file():
+        return False
+    return "checkpoint_dir" not in configuration.merged(own, ())
 
 
 def _of_run(folder: Path) -> Generator:

@@ -16,7 +16,7 @@ from fedlora.errors import FedloraError
 from fedlora.generators.contract import Generator, TrainingBank
 from fedlora.generators.learner import identity
 from fedlora.generators.mean import Mean, MeanConfig
-from fedlora.pipeline.experiment import settings
+from fedlora.pipeline.experiment import final_model, settings
 from fedlora.pipeline.experiment.judging import centre, nearest_tasks, share
 from fedlora.pipeline.experiment.prepare import encodings
 from fedlora.pipeline.experiment.study import Study
@@ -60,7 +60,7 @@ def run(study: Study, folder: Path, observer: Observer) -> dict[str, Any]:
     bank = study.training_bank(encoded, generator)
     _check_begun(study, generator, bank, folder)
     _fit(study, generator, bank, folder, observer)
-    generator.save(folder / FINAL)
+    final_model.save(folder / FINAL, generator, study.config.encoder, encoder)
     measured = judge(study, generator, bank, encoder)
     atomic.write_text(folder / METRICS, json.dumps(measured, indent=1) + "\n")
     return measured
