@@ -14,7 +14,13 @@ from pathlib import Path
 from fedlora.cli.errors import one_line_errors
 from fedlora.cli.output import show
 from fedlora.errors import FedloraError
-from fedlora.pipeline.experiment.infer import generate, open_model, write_batch, write_folder
+from fedlora.pipeline.experiment.infer import (
+    base_of,
+    generate,
+    open_model,
+    write_batch,
+    write_folder,
+)
 from fedlora.tasks.naming import OUTSIDE
 from fedlora.tasks.prompts import Prompt, by_task, read_prompts
 
@@ -44,10 +50,12 @@ def infer(given: argparse.Namespace) -> None:
     for task in tasks:
         if task in (".", "..") or OUTSIDE.search(task):
             raise FedloraError(f"{given.prompt_file}: task '{task}' cannot name a folder")
+    reference, task_type = base_of(given.model)
     for task, texts in tasks.items():
         adapter = generate(generator, encoder, texts)
         folder = given.output / task if len(tasks) > 1 else given.output
-        write_folder(adapter, folder, given.base_model or adapter.spec.base, "Generated.")
+        base = given.base_model or reference or adapter.spec.base
+        write_folder(adapter, folder, base, task_type, "Generated.")
         rows.append({"folder": str(folder), "prompts": len(texts), "digest": adapter.digest()})
     show(rows, given.json)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import AutoModel
 from typer.testing import CliRunner
 
 from fedlora import run_folder
@@ -94,6 +95,13 @@ def test_the_script_for_experiments_takes_a_run_as_well(run: Path, tmp_path: Pat
     spec = Bank.open(run / "seed-0" / "bank").spec
     made = [peft_folder.load(tmp_path / name, spec.base) for name in ("script", "command")]
     assert made[0].flatten().equal(made[1].flatten())
+    said = [
+        json.loads((tmp_path / name / peft_folder.CONFIG).read_text())
+        for name in ("script", "command")
+    ]
+    assert said[0]["base_model_name_or_path"] == said[1]["base_model_name_or_path"]
+    assert said[0]["task_type"] == said[1]["task_type"] == "FEATURE_EXTRACTION"
+    AutoModel.from_pretrained(said[0]["base_model_name_or_path"])
 
 
 def test_the_task_is_named_once_and_prompts_must_be_there(run: Path, tmp_path: Path) -> None:

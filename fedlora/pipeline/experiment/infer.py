@@ -10,6 +10,7 @@ from torch import Tensor
 from fedlora import atomic, frame, run_folder
 from fedlora import config as configuration
 from fedlora.adapter import LoraAdapter, peft_folder
+from fedlora.backbone import open_slot
 from fedlora.backbone.text_encoder import TextEncoder, open_encoder
 from fedlora.errors import FedloraError
 from fedlora.generators import store
@@ -39,10 +40,22 @@ def open_model(folder: Path) -> tuple[Generator, TextEncoder]:
     return final_model.load(folder)
 
 
+def base_of(folder: Path) -> tuple[str | None, str | None]:
+    """What from_pretrained takes to load a run's base model, and PEFT's name of what that does.
+
+    None of an experiment, which has seen adapters alone.
+    """
+    if not _is_run(folder):
+        return None, None
+    config = run_folder.resume(folder)
+    base = open_slot(config.backbone, config.lora, config.runtime.device).base
+    return base.reference, base.task_type
+
+
 def _is_run(folder: Path) -> bool:
     """Whether a folder is a run's or the pipeline's, neither a generator's nor an experiment's."""
     own = folder / CONFIG
-    if (folder / store.CARD).is_file() or not own.is_file():
+    if is_experiment(folder) or (folder / store.CARD).is_file() or not own.is_file():
         return False
     return "checkpoint_dir" not in configuration.merged(own, ())
 
@@ -65,9 +78,11 @@ def generate(generator: Generator, encoder: TextEncoder, texts: Sequence[str]) -
     return generator.sample(generator.sees(asked, len(texts)), seed=0)[0]
 
 
-def write_folder(adapter: LoraAdapter, folder: Path, base: str, remark: str) -> None:
+def write_folder(
+    adapter: LoraAdapter, folder: Path, base: str, task_type: str | None, remark: str
+) -> None:
     """A PEFT folder; `base` is what from_pretrained takes."""
-    peft_folder.save(adapter, folder, base, None, remark)
+    peft_folder.save(adapter, folder, base, task_type, remark)
 
 
 def write_batch(adapters: Mapping[str, LoraAdapter], file: Path) -> None:
