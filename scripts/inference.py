@@ -8,21 +8,15 @@ several. --output FILE.safetensors: every prompt makes an adapter of its own, al
 """
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from fedlora.cli.errors import one_line_errors
 from fedlora.cli.output import show
 from fedlora.errors import FedloraError
-from fedlora.pipeline.experiment.infer import (
-    base_of,
-    generate,
-    open_model,
-    write_batch,
-    write_folder,
-)
-from fedlora.tasks.naming import OUTSIDE
-from fedlora.tasks.prompts import Prompt, by_task, read_prompts
+from fedlora.pipeline.experiment.infer import open_model, tasks_of, write_batch, write_folders
+from fedlora.tasks.prompts import read_prompts
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -34,30 +28,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def infer(given: argparse.Namespace) -> None:
     if given.prompt is not None and not given.prompt.strip():
         raise FedloraError("--prompt: is empty; say what the task is like")
-    prompts = read_prompts(given.prompt_file) if given.prompt_file else [Prompt(given.prompt, "")]
-    generator, encoder = open_model(given.model)
+    file = given.prompt_file
     if given.output.suffix == ".safetensors":
-        made = {p.text: generate(generator, encoder, [p.text]) for p in prompts}
-        write_batch(made, given.output)
+        texts = [prompt.text for prompt in read_prompts(file)] if file else [given.prompt]
+        model = open_model(given.model)
+        made = {text: model.serve([text]) for text in texts}
+        write_batch({text: served.adapters[0] for text, served in made.items()}, given.output)
         show([{"file": str(given.output), "adapters": len(made)}], given.json)
-        return
-    rows = []
-    tasks = by_task(prompts)
-    if "" in tasks and len(tasks) > 1:
-        raise FedloraError(
-            f"{given.prompt_file}: some rows name a task and others none; name it in all or none"
-        )
-    for task in tasks:
-        if task in (".", "..") or OUTSIDE.search(task):
-            raise FedloraError(f"{given.prompt_file}: task '{task}' cannot name a folder")
-    reference, task_type = base_of(given.model)
-    for task, texts in tasks.items():
-        adapter = generate(generator, encoder, texts)
-        folder = given.output / task if len(tasks) > 1 else given.output
-        base = given.base_model or reference or adapter.spec.base
-        write_folder(adapter, folder, base, task_type, "Generated.")
-        rows.append({"folder": str(folder), "prompts": len(texts), "digest": adapter.digest()})
-    show(rows, given.json)
+    else:
+        asked = tasks_of(file) if file else {"": [given.prompt]}
+        model = open_model(given.model)
+        made = {task: model.serve(texts) for task, texts in asked.items()}
+        reference = given.base_model or model.reference
+        written = write_folders(made, given.output, reference, model.task_type)
+        rows = [
+            {"folder": str(folder), "prompts": len(texts), "digest": adapter.digest()}
+            for (folder, adapter), texts in zip(written.items(), asked.values(), strict=True)
+        ]
+        show(rows, given.json)
+    for name, served in made.items():
+        if (warning := served.warning(name)) is not None:
+            print(warning, file=sys.stderr)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -38,16 +38,9 @@ def folder_of(place: Path, seed: int | None) -> Path:
     Raises:
         FedloraError: the run has no such seed, or has not begun it.
     """
-    from fedlora.pipeline.workshop import is_workshop
+    from fedlora.pipeline.workshop import folder_of_seed
 
-    seeds = settings_of(place).seeds
-    chosen = seeds[0] if seed is None else seed
-    if is_workshop(place):
-        return place
-    folder = run_folder.seed_folder(place, chosen)
-    if chosen not in seeds or not folder.is_dir():
-        raise FedloraError(f"{place}: no seed {chosen}; it has {', '.join(map(str, seeds))}")
-    return folder
+    return folder_of_seed(place, settings_of(place), seed)
 
 
 @contextmanager

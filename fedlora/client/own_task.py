@@ -12,14 +12,12 @@ from torch import Tensor
 
 from fedlora import foreign
 from fedlora.backbone import open_slot
-from fedlora.backbone.text_encoder import open_encoder
-from fedlora.config import RunConfig, TaskVectorConfig
+from fedlora.config import RunConfig
 from fedlora.errors import FedloraError
 from fedlora.finetune.objectives import Objective, Rows, objective_for
 from fedlora.finetune.task_vector import task_vector
 from fedlora.section import parse
 from fedlora.tasks.contract import Examples, Kind
-from fedlora.tasks.prompts import read_prompts
 from fedlora.tasks.sources.files import Files
 from fedlora.tasks.splits import Splits, split_rows, test_mask
 
@@ -105,17 +103,14 @@ def describe(
     text: str | None = None,
     label: str | None = None,
     vector: Path | None = None,
-    prompts: Path | None = None,
 ) -> Tensor:
     """The task vector (c,) of the task that the options name, or the one in a file.
 
     Raises:
         FedloraError: the task is not named exactly once, or cannot be used.
     """
-    if sum(given is not None for given in (task, data, vector, prompts)) > 1:
-        raise FedloraError("name the task once: --task, --data, --prompts or --task-vector")
-    if prompts is not None:
-        return _encoded(prompts, config.task_vector)
+    if sum(given is not None for given in (task, data, vector)) > 1:
+        raise FedloraError("name the task once: --task, --data or --task-vector")
     if vector is None:
         own = open_task(config, task, data, text, label)
         return task_vector(own.objective, own.describing, config.task_vector)
@@ -130,17 +125,6 @@ def describe(
             " torch.float32, all finite; make it with fedlora task-vector"
         )
     return found
-
-
-def _encoded(file: Path, config: TaskVectorConfig) -> Tensor:
-    """The file's prompts as a client of the run would describe them: as many, flat."""
-    if config.prompts == 1:
-        raise FedloraError(
-            f"--prompts: tasks are described here by {', '.join(config.features)}; make the run"
-            " with task_vector.features=[prompts]"
-        )
-    texts = [prompt.text for prompt in read_prompts(file)]
-    return open_encoder().encode([texts[i % len(texts)] for i in range(config.prompts)]).flatten()
 
 
 def _images(config: RunConfig) -> dict[str, int | None]:

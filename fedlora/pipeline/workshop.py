@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedlora import atomic
+from fedlora import atomic, run_folder
 from fedlora import config as configuration
 from fedlora.bank import Bank
 from fedlora.config import RunConfig
@@ -76,3 +76,21 @@ class Workshop:
 def is_workshop(folder: Path) -> bool:
     """Whether a folder is the pipeline's; a run's has a folder for each seed instead."""
     return (folder / CONFIG).is_file() and not any(folder.glob("seed-*"))
+
+
+def folder_of_seed(place: Path, config: RunConfig, seed: int | None) -> Path:
+    """The folder with bank/ and generator/: a run's for one of its seeds, the pipeline's own.
+
+    seed: the first of the configuration's when None.
+
+    Raises:
+        FedloraError: the run has no such seed, or has not begun it.
+    """
+    if is_workshop(place):
+        return place
+    chosen = config.seeds[0] if seed is None else seed
+    folder = run_folder.seed_folder(place, chosen)
+    if chosen not in config.seeds or not folder.is_dir():
+        known = ", ".join(map(str, config.seeds))
+        raise FedloraError(f"{place}: no seed {chosen}; it has {known}")
+    return folder

@@ -1,10 +1,12 @@
 """From a federation that describes its tasks by prompts to `fedlora generate --prompts`."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from transformers import AutoModel
 from typer.testing import CliRunner
 
@@ -13,6 +15,7 @@ from fedlora.adapter import peft_folder
 from fedlora.bank import Bank
 from fedlora.cli import app
 from fedlora.errors import FedloraError
+from fedlora.generators.nearest import Nearest
 from fedlora.runtime import run as running
 from fedlora.server.observer import Silent
 from scripts import inference
@@ -65,6 +68,10 @@ def generate(run: Path, out: Path, *words: str) -> None:
     assert done.exit_code == 0, done.output
 
 
+def script(run: Path, asked: Path, out: Path) -> None:
+    inference.main(["--model", str(run), "--prompt_file", str(asked), "--output", str(out)])
+
+
 def test_the_bank_holds_prompts_and_only_their_encodings(run: Path) -> None:
     bank = Bank.open(run / "seed-0" / "bank").training_bank()
     prompts = bank.conditions.view(len(bank.tasks), DESCRIBED, 384)
@@ -86,15 +93,19 @@ def test_a_file_of_prompts_leads_to_an_adapter(run: Path, tmp_path: Path) -> Non
 
 
 def test_the_script_for_experiments_takes_a_run_as_well(run: Path, tmp_path: Path) -> None:
+    """With more prompts than a client of the run sends, and one of them twice."""
     asked = tmp_path / "mine.txt"
-    asked.write_text("".join(f"the beach was awful, {number}\n" for number in range(DESCRIBED)))
-    inference.main(
-        ["--model", str(run), "--prompt_file", str(asked), "--output", str(tmp_path / "script")]
-    )
+    lines = [f"the {place} was awful, {n}\n" for n in range(8) for place in ("beach", "hotel")]
+    asked.write_text("".join([*lines, lines[0]]))
+    script(run, asked, tmp_path / "script")
     generate(run, tmp_path / "command", "--prompts", str(asked))
+    asked.write_text("".join(lines[:DESCRIBED]))
+    generate(run, tmp_path / "fewer", "--prompts", str(asked))
     spec = Bank.open(run / "seed-0" / "bank").spec
-    made = [peft_folder.load(tmp_path / name, spec.base) for name in ("script", "command")]
-    assert made[0].flatten().equal(made[1].flatten())
+    made, same, fewer = (
+        peft_folder.load(tmp_path / name, spec.base) for name in ("script", "command", "fewer")
+    )
+    assert made.digest() == same.digest() != fewer.digest()
     said = [
         json.loads((tmp_path / name / peft_folder.CONFIG).read_text())
         for name in ("script", "command")
@@ -102,6 +113,45 @@ def test_the_script_for_experiments_takes_a_run_as_well(run: Path, tmp_path: Pat
     assert said[0]["base_model_name_or_path"] == said[1]["base_model_name_or_path"]
     assert said[0]["task_type"] == said[1]["task_type"] == "FEATURE_EXTRACTION"
     AutoModel.from_pretrained(said[0]["base_model_name_or_path"])
+
+
+def test_tasks_of_one_file_get_an_adapter_each_by_either_door(run: Path, tmp_path: Path) -> None:
+    asked = tmp_path / "asked.jsonl"
+    rows = [{"prompt": "rain was awful", "task": "a"}, {"prompt": "i love soup", "task": "b"}]
+    asked.write_text("\n".join(map(json.dumps, rows)))
+    script(run, asked, tmp_path / "script")
+    generate(run, tmp_path / "command", "--prompts", str(asked))
+    spec = Bank.open(run / "seed-0" / "bank").spec
+    digests = {
+        name: [peft_folder.load(tmp_path / name / task, spec.base).digest() for task in "ab"]
+        for name in ("script", "command")
+    }
+    assert digests["script"] == digests["command"]
+    assert len(set(digests["script"])) == 2
+
+
+def test_a_foreign_task_is_told_so_by_either_door(
+    run: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    home = tmp_path / "guarded"
+    shutil.copytree(run, home)
+    settings = yaml.safe_load((home / "config.yaml").read_text())
+    settings["adoption"] = {"policy": {"name": "guarded", "beyond": 1e-6}}
+    (home / "config.yaml").write_text(yaml.safe_dump(settings))
+    bank = Bank.open(home / "seed-0" / "bank").training_bank()
+    Nearest.of(bank, DESCRIBED, tmp_path).save(home / "seed-0" / "guard")
+    asked = tmp_path / "mine.txt"
+    asked.write_text("the beach was awful\nwhat a joy: a hotel\n")
+
+    script(home, asked, tmp_path / "script")
+    assert "times as far from the bank" in capfd.readouterr().err
+    done = CliRunner().invoke(
+        app, ["generate", str(home), "--out", str(tmp_path / "command"), "--prompts", str(asked)]
+    )
+    assert "times as far from the bank" in done.output
+    base = bank.adapters[0].spec.base
+    made = [peft_folder.load(tmp_path / name, base) for name in ("script", "command")]
+    assert made[0].digest() == made[1].digest()
 
 
 def test_the_task_is_named_once_and_prompts_must_be_there(run: Path, tmp_path: Path) -> None:

@@ -141,24 +141,34 @@ def test_the_published_settings_would_train(
     assert planned["entries"] == {"lora_parameter_generator": 384, "drag_and_drop": 1280}[name]
 
 
-def test_an_experiment_generates_by_the_common_command_too(trained: Path, tmp_path: Path) -> None:
-    (tmp_path / "asked.txt").write_text("tell me about soup, part 5\n")
-    asked = ["generate", str(trained), "--prompts", str(tmp_path / "asked.txt"), "--json"]
+def test_an_experiment_generates_by_the_common_command_too(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "asked.jsonl").write_text(
+        '{"prompt": "tell me about soup, part 5", "task": "a"}\n'
+        '{"prompt": "tell me about chess, part 5", "task": "b"}\n'
+        '{"prompt": "tell me about bread, part 5", "task": "a"}\n'
+        '{"prompt": "tell me about soup, part 5", "task": "a"}\n'
+    )
+    asked = ["generate", str(trained), "--prompts", str(tmp_path / "asked.jsonl"), "--json"]
     ours = CliRunner().invoke(app, [*asked, "--out", str(tmp_path / "out")])
-    inference.main(
-        ["--model", str(trained), "--prompt_file", str(tmp_path / "asked.txt"),
-         "--output", str(tmp_path / "same")]
-    )  # fmt: skip
+    theirs = call(inference, capsys, "--model", str(trained), "--prompt_file",
+                  str(tmp_path / "asked.jsonl"), "--output", str(tmp_path / "same"))  # fmt: skip
 
-    (row,) = json.loads(ours.stdout)
-    made = read_checkpoint(tmp_path / "out")
-    assert row["rank"] == 2
-    assert made.digest() == read_checkpoint(tmp_path / "same").digest()
+    rows = json.loads(ours.stdout)
+    assert [row["folder"] for row in rows] == [str(tmp_path / "out" / task) for task in "ab"]
+    assert [row["digest"] for row in rows] == [row["digest"] for row in theirs]
+    assert [row["prompts"] for row in theirs] == [2, 1]
+    assert {row["rank"] for row in rows} == {2}
+    made = [read_checkpoint(tmp_path / "out" / task) for task in "ab"]
+    assert [adapter.digest() for adapter in made] == [row["digest"] for row in rows]
+
     narrow = CliRunner().invoke(app, [*asked, "--out", str(tmp_path / "one"), "--rank", "1"])
-    assert json.loads(narrow.stdout)[0]["rank"] == 1
+    assert {row["rank"] for row in json.loads(narrow.stdout)} == {1}
     for more, said in (
         (["--samples", "2"], "the same adapter each time"),
         (["--task", "food"], "knows tasks by --prompts alone"),
+        (["--seed", "0"], "leave --seed out"),
     ):
         refused = CliRunner().invoke(app, [*asked, "--out", str(tmp_path / "no"), *more])
         assert said in str(refused.exception)
@@ -398,8 +408,8 @@ def test_a_generator_of_another_kind_learns_from_the_same_folder(
     config = tmp_path / "ridge.yaml"
     config.write_text(yaml.safe_dump(SETTINGS | {"generator": {"name": "ridge"}}))
     train_generator.main(["--config", str(config), f"out={tmp_path / 'out'}"])
-    generator, _ = open_model(next((tmp_path / "out").iterdir()))
-    assert isinstance(generator, Ridge)
+    model = open_model(next((tmp_path / "out").iterdir()))
+    assert isinstance(model.service.generator, Ridge)
 
 
 def test_a_model_that_was_copied_reads_prompts_as_it_learned_to(
@@ -412,8 +422,7 @@ def test_a_model_that_was_copied_reads_prompts_as_it_learned_to(
     copied = tmp_path / "elsewhere" / "models" / "words"
     shutil.copytree(next((tmp_path / "out").iterdir()) / "results" / "final_model", copied)
     (tmp_path / "elsewhere" / "config.yaml").write_text("somebody: else\n")
-    _, encoder = open_model(copied)
-    assert encoder.max_length == 8
+    assert open_model(copied).encoder.max_length == 8
 
     other = tmp_path / "other"
     shutil.copytree(locate("minilm"), other)
