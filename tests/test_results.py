@@ -29,7 +29,7 @@ def test_what_is_written_is_read_back_with_commit_and_machine(tmp_path):
 
     assert read(path) == written
     assert set(json.loads(path.read_text())) == {
-        "bench", "command", "commit", "machine", "seconds", "seeds", "rows", "claims",
+        "bench", "command", "commit", "machine", "seconds", "seeds", "rows", "claims", "parts",
     }  # fmt: skip
     assert written.commit == this_commit()
     assert written.machine.cores >= 1

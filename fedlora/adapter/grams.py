@@ -75,8 +75,8 @@ class Grams:
         tells.
         """
         apart = self.scaling * (_traces(self.up) * _traces(self.down)).sqrt()
-        whole = self.layer_norms()
-        return torch.where(whole > 0, apart / whole, 1.0).amax(1)
+        least = (1e-12 * apart).clamp_min(1e-300)  # of factors that cancel out, a huge one
+        return torch.where(apart > 0, apart / self.layer_norms().maximum(least), 1.0).amax(1)
 
 
 def _gram(factors: Sequence[Tensor], rank: int) -> Tensor:

@@ -1,6 +1,7 @@
 """Halves of an adapter: its downs, its ups, its head, in the order of `LoraAdapter.flatten`."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Literal, TypeAlias
 
 import torch
@@ -39,6 +40,19 @@ def put_parts(adapter: LoraAdapter, parts: Iterable[Part], values: Tensor) -> Lo
     pieces = values.split([torch.Size(shapes[name]).numel() for name in names])
     new = {name: piece.reshape(shapes[name]) for name, piece in zip(names, pieces, strict=True)}
     return LoraAdapter.from_tensors(adapter.spec, {**adapter.tensors(), **new})
+
+
+def alone(adapter: LoraAdapter, factor: Part) -> LoraAdapter:
+    """The adapter with an identity for its other factor: its DeltaW has that factor's geometry.
+
+    So norms, cosines and ranks in product space are those of the one factor, times the scaling.
+    """
+    layers = adapter.spec.layers
+    if factor == "down":
+        eyes = {layer.name: torch.eye(layer.d_out, layer.rank) for layer in layers}
+        return replace(adapter, up=eyes)
+    eyes = {layer.name: torch.eye(layer.rank, layer.d_in) for layer in layers}
+    return replace(adapter, down=eyes)
 
 
 def _names(spec: AdapterSpec, parts: Iterable[Part]) -> Iterator[str]:

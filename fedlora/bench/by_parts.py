@@ -8,6 +8,7 @@ from typing import Any
 
 from fedlora.bench.chosen import chosen
 from fedlora.bench.kept import Kept
+from fedlora.errors import FedloraError
 from fedlora.results import (
     BenchResults,
     Claim,
@@ -61,7 +62,8 @@ def by_parts(
         together: what the rows of all parts show, by part.
 
     Raises:
-        FedloraError: there is no such part, or the file cannot be written.
+        FedloraError: there is no such part, what `out` holds is of no parts, or it cannot be
+            written.
     """
     wanted = chosen(only, names)
     found = _before(out, seeds) if only else {}
@@ -81,6 +83,8 @@ def _before(out: Path, seeds: Sequence[int]) -> dict[str, Measured]:
     if not out.is_file():
         return {}
     there = read(out)
+    if not there.parts and there.claims:
+        raise FedloraError(f"{out}: does not say which part is whose; name another file with --out")
     if there.seeds != tuple(seeds) or there.machine != this_machine():
         return {}
     return {

@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fedlora import atomic, cache
 from fedlora.client.tuition import integer
@@ -58,7 +59,20 @@ def released(config: RunConfig, seed: int) -> Released:
     root, noisy = cache.folder() / "released", _noisy(config)
     if noisy:
         cache.forget_old(root)
-    return Released(noisy, root / _digest([config.model_dump_json(), seed]))
+    return Released(noisy, root / _digest([_plan(config), seed]))
+
+
+def _plan(config: RunConfig) -> str:
+    """The configuration without where this machine has its model and data, which may be moved."""
+    said = config.model_dump(mode="json")
+    del said["backbone"]["name"]
+    return json.dumps(said | {"tasks": _without_paths(said["tasks"])})
+
+
+def _without_paths(said: Any) -> Any:
+    if isinstance(said, dict):
+        return {key: _without_paths(value) for key, value in said.items() if key != "path"}
+    return said
 
 
 def _noisy(config: RunConfig) -> Mapping[str, tuple[str, ...]]:

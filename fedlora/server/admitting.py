@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import count
 
 from fedlora.adapter import LoraAdapter
-from fedlora.bank import Bank, Record, StoredRecord
+from fedlora.bank import IMPORTED, Bank, Record, StoredRecord
 from fedlora.bank.quarantine import FOLDER, Quarantine
 from fedlora.server.context import ServerContext
 from fedlora.server.describing import Described
@@ -90,10 +91,14 @@ def _stored(bank: Bank, records: Sequence[StoredRecord]) -> list[LoraAdapter]:
 
 
 def in_bank(bank: Bank) -> list[Suspect]:
-    """What is in a bank already, the samples of a client and round together."""
+    """What is in a bank already: the samples of a client and round together, what is nobody's each
+    by itself.
+    """
     together: dict[tuple[str, int, int], list[StoredRecord]] = {}
+    nobody = count(IMPORTED, -1)
     for record in bank.records():
-        together.setdefault((record.task, record.client, record.round), []).append(record)
+        client = record.client if record.client != IMPORTED else next(nobody)
+        together.setdefault((record.task, client, record.round), []).append(record)
     return [
         Suspect(
             client=records[0].client,

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from fedlora.adapter import LoraAdapter
 from fedlora.adapter.grams import Grams
-from fedlora.adapter.product import BLOCK, cross_gram
+from fedlora.adapter.product import cross_gram
 
 Change = tuple[LoraAdapter, LoraAdapter | None]
 """An adapter and what it was trained from; None for a start of zero."""
@@ -39,17 +39,22 @@ def agreement(
     return torch.stack(found)
 
 
-def directions(read: Read, lengths: Sequence[Sequence[float]], count: int) -> Tensor:
-    """Mean cosine of each client's change with those of `count` others, (n,); the least of its own.
+def directions(
+    read: Read, lengths: Sequence[Sequence[float]], beside: Sequence[int], together: int
+) -> Tensor:
+    """Mean cosine of each client's change with those of some others, (n,); the least of its own.
 
-    The others are the same ones for all, which read them once. As `agreement`.
+    Args:
+        read: of each client.
+        lengths: of what `read` gives for each client.
+        beside: places of the others, the same ones for all; nobody is compared with itself.
+        together: clients whose changes are in memory at once, beside those.
     """
     n = len(lengths)
-    beside = sorted([0, *spread(n, 0, count)])
     others = [read(at)[-1] for at in beside]
     theirs = torch.tensor([lengths[at][-1] for at in beside], dtype=torch.float64)
     found: list[float] = []
-    for block in torch.arange(n).split(BLOCK):
+    for block in torch.arange(n).split(together):
         changes = [(at, change) for at in block.tolist() for change in read(at)]
         products = inner([change for _, change in changes], others)
         own = [size for at in block.tolist() for size in lengths[at]]

@@ -1,6 +1,7 @@
 """Adapters beside one another: which of them stand out too far to be honest."""
 
 import math
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -10,9 +11,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from fedlora.adapter import LoraAdapter
+from fedlora.adapter import AdapterSpec, LoraAdapter
 from fedlora.adapter.grams import Grams
-from fedlora.adapter.product import BLOCK, distance
+from fedlora.adapter.product import cross_gram, distance
 from fedlora.config import ScreeningConfig
 from fedlora.server.likeness import (
     Change,
@@ -30,9 +31,11 @@ FLOORS = {
     "same_task": 0.25, "vector": 0.25,
 }  # fmt: skip
 COPY = 1e-4  # distance over norm below which two clients' adapters are one
-HELD = 64  # clients whose adapters are in memory at once
+HELD = 64  # clients whose adapters are in memory at once, fewer where these are large
+HELD_BYTES = 1 << 30
 BESIDE = 32  # other clients, of its task or in a round, with which one is compared
-COMMON = 0.05  # mean cosine of half of all clients below which they have no common direction
+PROBES = 2  # random adapters that tell copies from others
+AGAINST = 0.15  # however little clients go together, a mean cosine above minus this is not against
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +58,8 @@ class _Print(NamedTuple):
     """The figures of an adapter, and the places of its client and itself.
 
     norm, rank: no choice of factors changes them.
+    moved: how far it is from its start.
+    marks: inner products with a few directions that nobody knows before.
     balance: norm of all `up` over that of all `down`, which DeltaW does not tell.
     excess: of its factors beside their product (`Grams.excess`).
     """
@@ -63,15 +68,19 @@ class _Print(NamedTuple):
     rank: float
     at: int
     place: int
+    marks: tuple[float, ...]
+    moved: float
     balance: float
     excess: float
 
     def is_as_large(self, other: "_Print") -> bool:
         return other.norm - self.norm <= COPY * other.norm
 
-    def is_as_wide(self, other: "_Print") -> bool:
+    def is_like(self, other: "_Print") -> bool:
         # (sum s^2)^2 / sum s^4 moves by no more than eight times what the values do.
-        return abs(other.rank - self.rank) <= 8 * COPY * self.rank
+        near = abs(other.rank - self.rank) <= 8 * COPY * self.rank
+        pairs = zip(self.marks, other.marks, strict=True)
+        return near and all(abs(a - b) <= COPY * other.norm for a, b in pairs)
 
 
 def vet(
@@ -80,6 +89,7 @@ def vet(
     known: Sequence[Suspect] = (),
     *,
     tasks: bool = True,
+    seed: int = 0,
 ) -> dict[int, str]:
     """Whom to keep out, and why, by client.
 
@@ -100,6 +110,7 @@ def vet(
         known: who is in the bank already; only compared with.
         tasks: whether clients are compared with those of their own and of similar tasks; with
             all others when not, as they are where all train from one adapter.
+        seed: of with whom all are compared where tasks are not looked at, and there are many.
     """
     everyone = [*known, *arrived]
     if not config.enabled or len(everyone) < config.least:
@@ -107,11 +118,13 @@ def vet(
     if any(one.start is None for one in everyone):  # all are measured alike
         everyone = [replace(one, start=None) for one in everyone]
 
-    @lru_cache(HELD)
+    held = _held(everyone)
+
+    @lru_cache(held)
     def read(at: int) -> Sequence[Change]:
         return [(adapter, everyone[at].start) for adapter in everyone[at].read()]
 
-    lengths, prints = _measured(read, len(everyone))
+    lengths, prints = _measured(read, len(everyone), held // 2)
     scores = {
         "size": _logs([max(own) for own in lengths]),
         "spectrum": _logs([min(one.rank for one in own) for own in prints]),
@@ -120,14 +133,16 @@ def vet(
         scores["balance"] = _logs([own[-1].balance for own in prints])
         scores["excess"] = _logs([own[-1].excess for own in prints])
     if tasks:
-        scores["vector"] = _logs(remoteness(torch.stack([one.vector for one in everyone])))
+        far = _logs(remoteness(torch.stack([one.vector for one in everyone])))
+        scores["vector"] = _beside_own(far, [one.task for one in everyone])
         scores["same_task"] = _same_task([one.task for one in everyone], read)
     if tasks and len(everyone) <= config.most:
         vectors = [one.vector for one in everyone]
         scores["agreement"] = agreement(vectors, read, lengths, config.neighbours)
     found = [*_outliers(config, scores), *_copies(prints, read)]
     if not tasks and len(everyone) <= config.most:
-        found += _against(config.direction, directions(read, lengths, BESIDE))
+        beside = _drawn(len(everyone), min(BESIDE, held // 2), seed)
+        found += _against(config.direction, directions(read, lengths, beside, held // 2))
     reasons: dict[int, str] = {}
     for at, reason in found:
         if at >= len(known):
@@ -196,32 +211,71 @@ def _said(name: str, z: float, limit: float) -> str:
     )
 
 
-def _measured(read: Read, count: int) -> tuple[list[list[float]], list[list[_Print]]]:
-    """In one reading the lengths of each client's changes, and what its adapters are like."""
+def _held(everyone: Sequence[Suspect]) -> int:
+    """Clients whose adapters may be in memory at once; two at least."""
+    first = everyone[0].read()
+    size = 4 * sum(adapter.spec.size for adapter in first)
+    return max(2, min(HELD, HELD_BYTES // size))
+
+
+def _drawn(count: int, most: int, seed: int) -> list[int]:
+    """Places of those with whom all are compared, in order: one more than `most`, or all."""
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    return sorted(order[: most + 1].tolist())
+
+
+def _measured(
+    read: Read, count: int, together: int
+) -> tuple[list[list[float]], list[list[_Print]]]:
+    """In one reading the lengths of each client's changes, and what its adapters are like.
+
+    together: clients whose adapters are looked at at once.
+    """
     lengths, prints = list[list[float]](), list[list[_Print]]()
-    for start in range(0, count, BLOCK):
-        block = [read(at) for at in range(start, min(start + BLOCK, count))]
+    probes = _probes(read(0)[0][0].spec)
+    for start in range(0, count, together):
+        block = [read(at) for at in range(start, min(start + together, count))]
         long = iter(lengths_of([change for changes in block for change in changes]))
         lengths += [[next(long) for _ in changes] for changes in block]
-        prints += _prints(block, start)
+        prints += _prints(block, start, lengths[start:], probes)
     return lengths, prints
 
 
-def _prints(block: Sequence[Sequence[Change]], start: int) -> list[list[_Print]]:
+def _probes(spec: AdapterSpec) -> list[LoraAdapter]:
+    """Random adapters of rank 1, others every time.
+
+    Of known ones adapters could be made so that many have to be compared one by one; whether two
+    are copies does not depend on them.
+    """
+    thin, draw = spec.with_rank(1), torch.Generator().manual_seed(secrets.randbits(63))
+    return [
+        LoraAdapter.from_flat(thin, torch.randn(thin.size, generator=draw)) for _ in range(PROBES)
+    ]
+
+
+def _prints(
+    block: Sequence[Sequence[Change]],
+    start: int,
+    lengths: Sequence[Sequence[float]],
+    probes: Sequence[LoraAdapter],
+) -> list[list[_Print]]:
     """Of the adapters of the clients from a place on."""
-    grams = Grams.of([adapter for changes in block for adapter, _ in changes])
+    adapters = [adapter for changes in block for adapter, _ in changes]
+    grams, marks = Grams.of(adapters), cross_gram(adapters, probes) / Grams.of(probes).norms()
     up, down = grams.factor_norms()
     figures = zip(
         grams.norms().tolist(),
         grams.effective_ranks().tolist(),
-        (up / down).tolist(),
+        marks.tolist(),
+        [length for own in lengths for length in own],
+        torch.where(down > 0, up / down, torch.inf).tolist(),
         grams.excess().tolist(),
         strict=True,
     )
     return [
         [
-            _Print(size, rank, start + at, place, balance, excess)
-            for place, (size, rank, balance, excess) in enumerate(islice(figures, len(changes)))
+            _Print(size, rank, start + at, place, tuple(mark), *others)
+            for place, (size, rank, mark, *others) in enumerate(islice(figures, len(changes)))
         ]
         for at, changes in enumerate(block)
     ]
@@ -234,13 +288,34 @@ def _logs(values: Sequence[float]) -> Tensor:
 
 def copied(clients: Sequence[Suspect]) -> dict[int, str]:
     """Who sends an earlier one's adapter, and that it is so, by client."""
+    if not clients:
+        return {}
+    held = _held(clients)
 
-    @lru_cache(HELD)
+    @lru_cache(held)
     def read(at: int) -> Sequence[Change]:
         return [(adapter, None) for adapter in clients[at].read()]
 
-    prints = _measured(read, len(clients))[1]
+    prints = _measured(read, len(clients), held // 2)[1]
     return {clients[at].client: reason for at, reason in _copies(prints, read)}
+
+
+def _beside_own(values: Tensor, tasks: Sequence[str]) -> Tensor:
+    """Values (n,), those of a task with three clients or more as far from the middle of them all
+    as from that of its own: what a whole task has in common is no client's fault.
+    """
+    out, middle = values.clone(), values.quantile(0.5)
+    for members in _members(tasks, 3):
+        out[members] += middle - values[members].quantile(0.5)
+    return out
+
+
+def _members(tasks: Sequence[str], least: int) -> list[list[int]]:
+    """The places of each task's clients, of tasks that have so many."""
+    together: dict[str, list[int]] = {}
+    for at, task in enumerate(tasks):
+        together.setdefault(task, []).append(at)
+    return [members for members in together.values() if len(members) >= least]
 
 
 def _same_task(tasks: Sequence[str], read: Read) -> Tensor:
@@ -249,12 +324,7 @@ def _same_task(tasks: Sequence[str], read: Read) -> Tensor:
     Of a task with many clients, to `BESIDE` of them.
     """
     out = torch.full((len(tasks),), math.nan, dtype=torch.float64)
-    together: dict[str, list[int]] = {}
-    for at, task in enumerate(tasks):
-        together.setdefault(task, []).append(at)
-    for members in together.values():
-        if len(members) < 4:
-            continue
+    for members in _members(tasks, 4):
         for place, at in enumerate(members):
             beside = [members[other] for other in spread(len(members), place, BESIDE)]
             others = [read(other)[-1][0] for other in beside]
@@ -267,8 +337,7 @@ def _same_task(tasks: Sequence[str], read: Read) -> Tensor:
 def _against(limit: float, directions: Tensor) -> list[tuple[int, str]]:
     """Who goes the other way, where most go one way."""
     middle = float(directions.quantile(0.5))
-    if middle < COMMON:
-        return []
+    least = max(limit * middle, AGAINST)
     return [
         (
             at,
@@ -276,17 +345,20 @@ def _against(limit: float, directions: Tensor) -> list[tuple[int, str]]:
             f" half have {middle:.2f} or more (screening.direction={limit:g})",
         )
         for at, mean in enumerate(directions.tolist())
-        if mean < -limit * middle
+        if middle > 0 and mean < -least
     ]
 
 
 def _copies(prints: Sequence[Sequence[_Print]], read: Read) -> list[tuple[int, str]]:
-    """Whose adapters are an earlier client's; compared are those of one norm and effective rank."""
+    """Whose adapters are an earlier client's; compared are those of one norm and effective rank.
+
+    What is zero, or as it was sent, is nobody's.
+    """
     found = []
-    ordered = sorted(one for own in prints for one in own)
+    ordered = sorted(one for own in prints for one in own if one.moved > COPY * one.norm > 0)
     for place, one in enumerate(ordered):
         for other in takewhile(one.is_as_large, islice(ordered, place + 1, None)):
-            if one.at == other.at or not one.is_as_wide(other):
+            if one.at == other.at or not one.is_like(other):
                 continue
             a, b = read(one.at)[one.place][0], read(other.at)[other.place][0]
             if distance(a, b) <= COPY * other.norm:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from secrets import randbits
 from typing import overload
 
 import numpy as np
@@ -9,9 +10,11 @@ import torch
 
 from fedlora import seeding
 from fedlora.adapter import LoraAdapter
+from fedlora.adapter.parts import alone
 from fedlora.aggregation.contract import CONTROL, FOLD, Aggregator, State
 from fedlora.aggregation.suspects import TooFewAnswersError
 from fedlora.errors import FedloraError
+from fedlora.privacy.chance import repeats
 from fedlora.server.asking import Answers, number
 from fedlora.server.context import ServerContext
 from fedlora.server.describing import Described
@@ -38,6 +41,7 @@ def warm_start(context: ServerContext, clients: list[Described]) -> Warm | None:
     method: Aggregator = config.aggregation.build()
     shield = Shield.of(context.config, context.seed)
     groups = groups_of(context, clients)
+    _note_small(context, groups)
     history: list[dict[str, State]] = []
     for round in range(1, config.rounds + 1):
         states = load(context, round, groups)
@@ -46,6 +50,19 @@ def warm_start(context: ServerContext, clients: list[Described]) -> Warm | None:
             save(context, round, states, ranks)
         history.append(states)
     return settle(context, method, groups, history)
+
+
+def _note_small(context: ServerContext, groups: Sequence[Group]) -> None:
+    """Say that screening has too few to compare in a round, where it has enough in the bank."""
+    screening, most = context.config.screening, context.config.warm_start.clients_per_round
+    everyone = sum(len(group.members) for group in groups)
+    fewest = min((len(group.members) for group in groups), default=0)
+    asked = min(fewest, most or fewest)
+    if screening.of_rounds and asked < screening.least <= everyone:
+        context.observer.note(
+            f"screening compares nobody in rounds that ask {asked} clients together:"
+            f" screening.least={screening.least}"
+        )
 
 
 def _round(
@@ -78,19 +95,26 @@ def _round(
     answers = context.asker.ask(
         PHASE, number_of, {c: question.message for c, question in asked.items()}, gathered.check
     )
-    ranks = ranks_of(answers) if method.duty(number_of).prunes else {}
-    states = {
-        group.name: _aggregated(rounds[group.name], shield, gathered, answers, group)
-        for group in groups
-    }
+    states, ranks = dict[str, State](), dict[int, int]()
+    for group in groups:
+        members = _believable(rounds[group.name], gathered, answers, group)
+        states[group.name] = _aggregated(
+            rounds[group.name], shield, gathered, answers, group, members
+        )
+        if method.duty(number_of).prunes:
+            ranks |= ranks_of({client: answers[client] for client in members})
     return states, ranks
 
 
 def _aggregated(
-    round: Round, shield: Shield | None, gathered: "_Gathered", answers: Answers, group: Group
+    round: Round,
+    shield: Shield | None,
+    gathered: "_Gathered",
+    answers: Answers,
+    group: Group,
+    members: Sequence[int],
 ) -> State:
-    """What a group has come to; what it was where nobody answered, or too few did."""
-    members = _believable(round, gathered, answers, group)
+    """What a group has come to by its members; what it was where they are none, or too few."""
     # What was folded once is not folded again.
     kept = {name: adapter for name, adapter in round.state.extra.items() if name != FOLD}
     asked = sum(gathered.asked(client) for client in group.members)
@@ -123,7 +147,10 @@ def _believable(round: Round, gathered: "_Gathered", answers: Answers, group: Gr
 
     def judge() -> dict[int, str]:
         suspects = [gathered.suspect(client, answers) for client in members]
-        return vet(context.config.screening, suspects, tasks=False)
+        # In a deployment nobody is to know with whom all will be compared.
+        foreseen = repeats(context.config)
+        seed = seeding.derive(context.seed, "compared", round.number) if foreseen else randbits(63)
+        return vet(context.config.screening, suspects, tasks=False, seed=seed)
 
     place = f"screening {PHASE} {group.name}"
     for client, reason in decided(context.journal, place, round.number, judge).items():
@@ -142,6 +169,7 @@ class _Gathered:
         self._context, self._asked = context, asked
         self._duty = method.duty(round)
         self._examples: dict[int, float] = {}
+        self._starts: dict[int, LoraAdapter] = {}  # as screening sees them, once each
 
     def check(self, client: int, answer: Message) -> None:
         """Refuse an answer that cannot count."""
@@ -167,13 +195,20 @@ class _Gathered:
         return number(answers[client], "examples") if known is None else known
 
     def suspect(self, client: int, answers: Answers) -> Suspect:
-        """A client's answer as screening sees it."""
+        """A client's answer as screening sees it: of methods that send one factor, that alone."""
+        sent = [part for part in self._duty.sends if part != "head"]
+
+        def seen(adapter: LoraAdapter) -> LoraAdapter:
+            return adapter if len(sent) == 2 else alone(adapter, sent[0])
 
         def read() -> list[LoraAdapter]:
-            return [self.read(client, answers[client], "trained")]
+            return [seen(self.read(client, answers[client], "trained"))]
 
-        task = self._context.seats[client].task
-        return Suspect(client, task, torch.zeros(0), self._asked[client].start, read)
+        start, task = self._asked[client].start, self._context.seats[client].task
+        if id(start) not in self._starts:
+            self._starts[id(start)] = seen(start)
+        begun = self._starts[id(start)]
+        return Suspect(client, task, torch.zeros(0), begun, read)
 
     def read(self, client: int, answer: Message, name: str) -> LoraAdapter:
         """An adapter of an answer; parts that did not travel are those of its start.

@@ -87,6 +87,15 @@ def test_parts_of_other_seeds_or_machines_do_not_stay(measured: Measured, monkey
     assert values(measured("two")) == [2.0]
 
 
+def test_a_file_that_does_not_know_its_parts_is_not_written_over(measured: Measured):
+    claim = Claim(id="X1", what="of old", value=1.0, sense="<=", target=1.0)
+    results.write_results(measured.out, "any", "make bench-any", [], [claim], SEEDS, 1.0)
+    with pytest.raises(FedloraError, match="which part is whose"):
+        measured("two")
+    assert results.read(measured.out).claims == (claim,)
+    assert values(measured()) == [1.0, 2.0]
+
+
 def test_seconds_before_an_interruption_count(measured: Measured, monkeypatch, tmp_path: Path):
     folder = tmp_path / "kept"
     folder.mkdir()

@@ -9,7 +9,8 @@ from fedlora import cache
 from fedlora.bench.deploy.newcomers import newcomer_data
 from fedlora.client.client import Client
 from fedlora.client.newcomer import Newcomer
-from fedlora.config import RunConfig
+from fedlora.client.released import released
+from fedlora.config import RunConfig, from_dict
 from fedlora.errors import FedloraError
 from fedlora.runtime.answering import start_client
 from fedlora.wire.exchange import Request
@@ -100,6 +101,18 @@ def test_rounds_that_the_run_has_not_are_refused(client, action, round):
         client.handle(0, asking(action, round=round))
     assert "\n" not in str(told.value)
     assert len(str(told.value)) < 120
+
+
+def test_a_client_whose_model_or_data_was_moved_says_what_it_said():
+    def folder(path: str, **changes) -> object:
+        source = {"name": "files", "path": path, "label": "class"}
+        tasks = {"name": "class_subsets", "source": source, "classes_per_task": 2}
+        config = in_deployment(privacy=PRIVATE).model_dump(mode="json")
+        said = {"backbone": {**config["backbone"], "name": path}, "tasks": tasks, **changes}
+        return released(from_dict(config | said, "test"), 0).folder
+
+    assert folder("/a") == folder("/b")
+    assert folder("/a") != folder("/a", name="another")
 
 
 def test_seeds_that_the_run_has_not_are_refused():

@@ -79,6 +79,17 @@ def test_who_comes_first_with_what_is_bearable_does_not_make_room_for_more(tmp_p
     assert all(reasons[12:])
 
 
+def test_a_crowd_is_judged_beside_as_many_as_were_imported_whatever_their_task(tmp_path: Path):
+    bank, config = bank_of(tmp_path), small_config()
+    known = [
+        replace(one, record=replace(one.record, task="one", sample=at))
+        for at, one in enumerate(arrivals(ADAPTERS[:12]))
+    ]
+    assert let_in(config, tmp_path, bank, known) == [""] * 12
+    crowd = [resize(changed(EVERYONE[at], 40.0 + at), SPEC) for at in range(20)]
+    assert all(let_in(config, tmp_path, bank, arrivals(crowd, name="stranger")))
+
+
 def test_a_copy_is_found_however_many_come_between(tmp_path: Path):
     bank, config = bank_of(tmp_path), small_config()
     let_in(config, tmp_path, bank, arrivals(ADAPTERS[:12]))

@@ -178,6 +178,24 @@ def test_ranks_that_were_pruned_in_a_round_are_known_only_after_it(tmp_path, mon
     assert [resumed.rank_now(client) for client in range(4)] == [1, 1, 1, 1]
 
 
+def test_a_rank_that_a_refused_client_claims_counts_for_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr("fedlora.client.tuition.pruned", without_the_last)
+    monkeypatch.setattr(warming, "vet", lambda *_, **__: {2: "odd"})
+    config = config_of("hetlora")
+    before = context_of(config, tmp_path / "new", InProcess(Client(config, 0).handle)).rank_now(2)
+    whole = context_of(config, tmp_path / "whole", InProcess(Client(config, 0).handle))
+    live(whole)
+    killed = context_of(config, tmp_path / "killed", InProcess(Client(config, 0).handle))
+    with killed_at(warming, "save"):
+        live(killed)
+    killed.journal.close()
+    resumed = context_of(config, tmp_path / "killed", InProcess(Client(config, 0).handle))
+    live(resumed)
+    assert before > 1
+    assert whole.rank_now(2) == resumed.rank_now(2) == before
+    assert whole.rank_now(1) == 1
+
+
 def without_the_last(_: LoraAdapter, trained: LoraAdapter, _keep: float) -> LoraAdapter:
     return at_ranks(trained, trained.spec.with_rank(max(trained.spec.layers[0].rank - 1, 1)))
 

@@ -2,7 +2,11 @@
 
 import json
 from pathlib import Path
+from typing import ClassVar
 
+import pytest
+
+from fedlora import registry
 from fedlora.client.client import Client
 from fedlora.errors import FedloraError
 from fedlora.runtime.inprocess import InProcess
@@ -49,3 +53,23 @@ def test_a_round_with_too_few_answers_for_its_rule_changes_nothing(tmp_path: Pat
     federate(config, 0, InProcess(handle), tmp_path, Silent())
     told = [x for x in lines(tmp_path / "metrics.jsonl") if x["phase"] == "warm_start"]
     assert [x["round"] for x in told if "too_few" in x] == [2]
+
+
+@pytest.mark.parametrize("method", registry.names("aggregation"))
+def test_no_method_has_honest_clients_kept_out(method: str, tmp_path: Path):
+    rounds = {"rounds": 2, "aggregation": {"name": method}}
+    config = small_config(**merged(SHORT, {"warm_start": rounds}))
+    federate(config, 0, InProcess(Client(config, 0).handle), tmp_path, Silent())
+    assert lines(tmp_path / "lost.jsonl") == []
+
+
+def test_rounds_that_ask_too_few_to_compare_are_told(tmp_path: Path):
+    class Noted(Silent):
+        notes: ClassVar[list[str]] = []
+
+        def note(self, text: str) -> None:
+            self.notes.append(text)
+
+    config = small_config(**merged(SHORT, {"warm_start": {"clients_per_round": 3}}))
+    federate(config, 0, InProcess(Client(config, 0).handle), tmp_path, Noted())
+    assert any("screening compares nobody in rounds that ask 3" in text for text in Noted.notes)

@@ -1,15 +1,17 @@
 """Who stands out is kept out, in product space; who is merely different is not."""
 
 from dataclasses import replace
+from functools import lru_cache, partial
 
 import pytest
 import torch
 
 from fedlora.adapter import AdapterSpec, LayerSpec, LoraAdapter
-from fedlora.adapter.product import mean_delta, norm
+from fedlora.adapter.product import distance, mean_delta, norm
 from fedlora.adapter.resize import resize
 from fedlora.config import ScreeningConfig
-from fedlora.server.likeness import inner, lengths_of, nearest
+from fedlora.server import vetting
+from fedlora.server.likeness import directions, inner, lengths_of, nearest
 from fedlora.server.vetting import Suspect, copied, robust_z, vet
 from tests.adapters import random_adapter, regauged
 
@@ -226,6 +228,110 @@ def test_rounds_look_at_norms_ranks_copies_and_the_common_direction():
     assert vet(ScreeningConfig(most=19), odd, tasks=False) == {}
     assert list(vet(CONFIG, with_attacker(changed(EVERYONE[7], 8.0)), tasks=False)) == [7]
     assert list(vet(CONFIG, with_attacker(EVERYONE[3].read()[0]), tasks=False)) == [7]
+
+
+def test_little_common_direction_makes_nobody_an_opponent():
+    def wanderer(client: int) -> Suspect:
+        return sending(
+            EVERYONE[client],
+            combined([START, BASIS[0], random_adapter(SPEC, 6000 + client)], [1.0, 0.35, 1.0]),
+        )
+
+    others = [wanderer(client) for client in range(19)]
+    change = combined([START, BASIS[0], random_adapter(SPEC, 7000)], [1.0, -0.1, 1.0])
+    everyone = [*others, sending(EVERYONE[19], change)]
+    assert vet(CONFIG, everyone, tasks=False) == {}
+
+
+@pytest.mark.parametrize("together", [4, 7, 64])
+def test_directions_are_mean_cosines_with_the_others_block_by_block(together):
+    count, beside = 20, [2, 5, 11, 19]
+    changes = [
+        [(random_adapter(SPEC, 10 * at + k), START) for k in range(1 + at % 2)]
+        for at in range(count)
+    ]
+    lengths = [lengths_of(own) for own in changes]
+
+    def dense(change) -> torch.Tensor:
+        adapter, start = change
+        flat = [(adapter.delta(x.name) - start.delta(x.name)).flatten() for x in SPEC.layers]
+        return torch.nn.functional.normalize(torch.cat(flat).double(), dim=0)
+
+    def slow(at: int) -> float:
+        others = torch.stack([dense(changes[other][-1]) for other in beside if other != at])
+        return min(float((others @ dense(change)).mean()) for change in changes[at])
+
+    found = directions(changes.__getitem__, lengths, beside, together)
+    assert found.tolist() == pytest.approx([slow(at) for at in range(count)], abs=1e-5)
+
+
+def test_many_are_compared_with_some_that_the_seed_draws(monkeypatch):
+    monkeypatch.setattr(vetting, "BESIDE", 9)
+    turned = {at: sending(one, changed(one, -1.0)) for at, one in enumerate(EVERYONE[:3])}
+    everyone = [*turned.values(), *EVERYONE[3:]]
+    drawn = [vetting._drawn(20, 9, seed) for seed in range(20)]
+    assert len({tuple(places) for places in drawn}) == 20
+    assert all(len(places) == 10 for places in drawn)
+    for seed in range(4):
+        assert sorted(vet(CONFIG, everyone, tasks=False, seed=seed)) == list(turned)
+
+
+def test_large_adapters_are_held_a_few_at_a_time(monkeypatch):
+    usual = vet(CONFIG, with_attacker(changed(EVERYONE[7], 8.0)), tasks=False)
+    monkeypatch.setattr(vetting, "HELD_BYTES", 20 * SPEC.with_rank(8).size)
+    held = list[int]()
+    monkeypatch.setattr(vetting, "lru_cache", lambda most: held.append(most) or lru_cache(most))
+    assert vet(CONFIG, with_attacker(changed(EVERYONE[7], 8.0)), tasks=False) == usual
+    assert held == [5]
+
+
+def test_what_is_zero_or_as_it_was_sent_is_no_copy():
+    nothing = [sending(one, START) for one in EVERYONE]
+    blank = LoraAdapter(
+        START.spec, START.down, {n: torch.zeros_like(up) for n, up in START.up.items()}, {}
+    )
+    assert vet(CONFIG, [sending(one, blank) for one in EVERYONE], tasks=False) == {}
+    assert vet(CONFIG, nothing, tasks=False) == {}
+
+
+def test_turned_adapters_are_told_from_copies_without_a_distance_each(monkeypatch):
+    def turned(client: int) -> LoraAdapter:
+        order = torch.randperm(9, generator=torch.Generator().manual_seed(client))
+        own = EVERYONE[0].read()[0]
+        return replace(own, down={**own.down, "a": own.down["a"][:, order]})
+
+    counted = list[int]()
+
+    def counting(a: LoraAdapter, b: LoraAdapter) -> float:
+        counted.append(1)
+        return distance(a, b)
+
+    monkeypatch.setattr(vetting, "distance", counting)
+    crowd = [Suspect(n, "", torch.zeros(3), START, partial(list, [turned(n)])) for n in range(40)]
+    assert copied(crowd) == {}
+    assert len(counted) < 40
+
+
+def test_factors_that_cancel_out_in_a_layer_are_seen():
+    own = EVERYONE[7].read()[0]
+    up, down = torch.zeros_like(own.up["a"]), torch.zeros_like(own.down["a"])
+    up[:, 0], down[1] = 1000.0, 300.0
+    hollow = replace(own, up={**own.up, "a": up}, down={**own.down, "a": down})
+    reasons = vet(CONFIG, with_attacker(hollow), tasks=False)
+    assert list(reasons) == [7]
+
+
+def test_a_task_whose_clients_share_a_far_vector_is_no_outlier():
+    def member(client: int) -> Suspect:
+        near = torch.randn(3, generator=torch.Generator().manual_seed(client)) * 1e-3
+        return replace(EVERYONE[client], task=str(client // 4), vector=near + 50.0 * (client // 16))
+
+    everyone = [member(client) for client in range(20)]
+    assert not any("its task vector" in why for why in vet(CONFIG, everyone).values())
+    everyone[18] = replace(everyone[18], vector=torch.full((3,), 1e9))
+    reasons = vet(CONFIG, everyone)
+    assert "its task vector" in reasons[18]
+    assert not any("its task vector" in why for at, why in reasons.items() if at != 18)
 
 
 def test_two_fifths_that_go_the_other_way_together_are_kept_out():

@@ -154,7 +154,7 @@ _SECTIONS = {"costs": costs, "federation": federation, "faults": faults}
 def _cost_rows(found: list[Cost]) -> list[dict[str, Any]]:
     return [
         {
-            "part": "message",
+            "table": "message",
             "what": f"{c.side}: {c.question}",
             "seconds": c.wall,
             "cpu": c.cpu,
@@ -181,13 +181,13 @@ def _run_rows(results: dict[str, Any], record: dict[str, Any]) -> list[dict[str,
     sent = results["bytes"]
     both, total = sent["up"] + sent["down"], record["network-traffic"]["total-bytes"]
     return [
-        {"part": "bytes", "what": "messages of the run, both ways", "bytes": both},
-        {"part": "bytes", "what": "all that Flower moved for it", "bytes": total},
+        {"table": "bytes", "what": "messages of the run, both ways", "bytes": both},
+        {"table": "bytes", "what": "all that Flower moved for it", "bytes": total},
     ]
 
 
 def _newcomer_rows(served: list[Served]) -> list[dict[str, Any]]:
-    return [{"part": "newcomer", "what": s.adapter.name, "seconds": s.seconds} for s in served]
+    return [{"table": "newcomer", "what": s.adapter.name, "seconds": s.seconds} for s in served]
 
 
 def _newcomer_claims(served: list[Served]) -> list[Claim]:
@@ -208,7 +208,7 @@ def _intruder_claims(tried: list[Tried]) -> list[Claim]:
 def _intruder_rows(tried: list[Tried]) -> list[dict[str, Any]]:
     return [
         {
-            "part": "intruder",
+            "table": "intruder",
             "what": t.name,
             "refused": t.refused,
             "client said": t.client_said,
@@ -220,7 +220,7 @@ def _intruder_rows(tried: list[Tried]) -> list[dict[str, Any]]:
 
 def _fault_rows(struck: Struck) -> list[dict[str, Any]]:
     return [
-        {"part": "fault", "what": name, "survived": survived}
+        {"table": "fault", "what": name, "survived": survived}
         for name, survived in struck.survived.items()
     ]
 
