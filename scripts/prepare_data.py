@@ -4,6 +4,8 @@
     python scripts/prepare_data.py analyze --checkpoint_dir DIR
     python scripts/prepare_data.py test --checkpoint_file PATH [--max_tokens N] [--token_dim D]
 
+The last two take --layout tiles, and --alpha for checkpoints that do not say theirs.
+
 Rows of the JSONL have a prompt and the name of its task: {"prompt": "...", "task": "arc"}.
 """
 
@@ -20,7 +22,7 @@ from fedlora.generators.tokens import Tokeniser, TokensConfig
 from fedlora.pipeline.experiment.checkpoints import (
     analyse,
     find_checkpoints,
-    read_all,
+    read_each,
     round_trip,
 )
 from fedlora.pipeline.experiment.prepare import prepare
@@ -45,13 +47,13 @@ def run_prepare(given: argparse.Namespace) -> None:
 
 
 def run_analyze(given: argparse.Namespace) -> None:
-    adapters = read_all(find_checkpoints(given.checkpoint_dir))
+    adapters = read_each(find_checkpoints(given.checkpoint_dir), given.alpha)
     rows = [asdict(row) for row in analyse(adapters, tokens(given))]
     show(rows, given.json, str(given.checkpoint_dir))
 
 
 def run_test(given: argparse.Namespace) -> None:
-    adapter, layout = read_checkpoint(given.checkpoint_file), tokens(given)
+    adapter, layout = read_checkpoint(given.checkpoint_file, given.alpha), tokens(given)
     tokeniser, error = Tokeniser(adapter.spec, layout), round_trip(adapter, layout)
     show(
         [
@@ -69,7 +71,7 @@ def run_test(given: argparse.Namespace) -> None:
 
 
 def tokens(given: argparse.Namespace) -> TokensConfig:
-    chosen = {"max_tokens": given.max_tokens, "token_dim": given.token_dim}
+    chosen = {name: getattr(given, name) for name in ("layout", "max_tokens", "token_dim")}
     return parse(TokensConfig, {name: value for name, value in chosen.items() if value is not None})
 
 
@@ -89,6 +91,8 @@ def parser() -> argparse.ArgumentParser:
     for command in (second, third):
         command.add_argument("--max_tokens", type=int)
         command.add_argument("--token_dim", type=int)
+        command.add_argument("--layout", choices=("flat", "tiles"))
+        command.add_argument("--alpha", type=float)
     for command in (first, second, third):
         command.add_argument("--json", action="store_true", help="print JSON instead of a table")
     return own

@@ -21,6 +21,7 @@ class Pairs(Data):
     def __init__(self, adapters: Tensor, prompts: Tensor, group: int) -> None:
         self._adapters, self._prompts, self._group = adapters, prompts, group
         self._groups = prompts.shape[1] // group
+        self._dealt: tuple[int, Tensor] | None = None  # of one epoch, by the seed of its draw
 
     @override
     def __len__(self) -> int:
@@ -29,7 +30,10 @@ class Pairs(Data):
     @override
     def take(self, rows: Tensor, draw: torch.Generator) -> tuple[Tensor, ...]:
         adapter, group = rows // self._groups, rows % self._groups
-        members = self.deal(draw)[adapter, group]
+        epoch = draw.initial_seed()
+        if self._dealt is None or self._dealt[0] != epoch:
+            self._dealt = epoch, self.deal(draw)
+        members = self._dealt[1][adapter, group]
         return self._adapters[adapter], self._prompts[adapter.unsqueeze(1), members]
 
     def deal(self, draw: torch.Generator) -> Tensor:

@@ -295,7 +295,9 @@ def test_encodings_are_of_the_texts_that_there_are(trained: Path, tmp_path: Path
     assert lengths("one", "three") == [3, 5]
 
 
-def test_ranks_that_differ_are_named_before_all_else(tmp_path: Path) -> None:
+def test_ranks_that_differ_are_named_before_all_else(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for task, rank in (("a", 2), ("b", 3)):
         (tmp_path / task).mkdir()
         spec = SPEC.with_rank(rank)
@@ -303,6 +305,9 @@ def test_ranks_that_differ_are_named_before_all_else(tmp_path: Path) -> None:
         torch.save({"state_dict": state}, tmp_path / task / "x.ckpt")
     with pytest.raises(FedloraError, match=r"another rank .*ranks \[2, 3\]"):
         read_all(find_checkpoints(tmp_path, None))
+    prepare_data.main(["analyze", "--checkpoint_dir", str(tmp_path), "--layout", "tiles", "--json"])
+    told = json.loads(capsys.readouterr().out)
+    assert [(row["task"], row["ranks"]) for row in told] == [("a", "2"), ("b", "3")]
 
 
 def test_checkpoints_are_analysed_and_come_back_from_tokens(

@@ -45,15 +45,12 @@ def read_all(
     Raises:
         FedloraError: one cannot be read, or differs in its base model, layers, rank or alpha.
     """
-    out: dict[str, list[LoraAdapter]] = {}
-    first: LoraAdapter | None = None
-    for task, paths in found.items():
-        for path in paths:
-            adapter = read_checkpoint(path, alpha)
-            first = first or adapter
+    out = read_each(found, alpha)
+    first = next(iter(out.values()))[0]
+    for task, own in out.items():
+        for path, adapter in zip(found[task], own, strict=True):
             ranks = [[one.rank for one in a.spec.layers] for a in (first, adapter)]
-            same = len(ranks[0]) == len(ranks[1])
-            if same and ranks[0] != ranks[1]:
+            if len(ranks[0]) == len(ranks[1]) and ranks[0] != ranks[1]:
                 raise FedloraError(
                     f"'{path}': another rank than the first checkpoint (ranks"
                     f" {sorted({*ranks[0], *ranks[1]})}); keep one folder a rank"
@@ -62,21 +59,33 @@ def read_all(
                 check_place(adapter.spec, first.spec)
             except FedloraError as error:
                 raise FedloraError(f"'{path}': {error}") from None
-            out.setdefault(task, []).append(adapter)
     return out
+
+
+def read_each(
+    found: Mapping[str, Sequence[Path]], alpha: float | None = None
+) -> dict[str, list[LoraAdapter]]:
+    """Every checkpoint, whatever the others are like.
+
+    Raises:
+        FedloraError: one cannot be read.
+    """
+    return {task: [read_checkpoint(path, alpha) for path in paths] for task, paths in found.items()}
 
 
 @dataclass(frozen=True)
 class Analysis:
     """One task's checkpoints; sizes in values, norms and spread in DeltaW.
 
+    ranks: of all layers and checkpoints; a generator learns from one.
     spread: mean distance from the first to the others, as a share of the norm; 0 of copies.
+    tokens: that the widest needs.
     """
 
     task: str
     checkpoints: int
     layers: int
-    rank: int
+    ranks: str
     values: int
     norm: float
     spread: float
@@ -87,7 +96,8 @@ def analyse(adapters: Mapping[str, Sequence[LoraAdapter]], tokens: TokensConfig)
     """What there is, and how many tokens it will need."""
     rows = []
     for task, own in adapters.items():
-        spec = own[0].spec
+        ranks = sorted({layer.rank for adapter in own for layer in adapter.spec.layers})
+        spec = max((adapter.spec for adapter in own), key=lambda one: one.size)
         sizes = [norm(adapter) for adapter in own]
         size = sum(sizes) / len(sizes)
         steps = [distance(own[0], adapter) for adapter in own[1:]]
@@ -96,7 +106,7 @@ def analyse(adapters: Mapping[str, Sequence[LoraAdapter]], tokens: TokensConfig)
                 task=task,
                 checkpoints=len(own),
                 layers=len(spec.layers),
-                rank=max(layer.rank for layer in spec.layers),
+                ranks=", ".join(map(str, ranks)),
                 values=spec.size,
                 norm=size,
                 spread=sum(steps) / len(steps) / size if steps and size > 0 else 0.0,
