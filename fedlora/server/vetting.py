@@ -1,40 +1,27 @@
 """Adapters beside one another: which of them stand out too far to be honest."""
 
 import math
-import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import islice, takewhile
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from fedlora.adapter import AdapterSpec, LoraAdapter
-from fedlora.adapter.grams import Grams
-from fedlora.adapter.product import cross_gram, distance
+from fedlora.adapter import LoraAdapter
+from fedlora.adapter.product import distance
 from fedlora.config import ScreeningConfig
-from fedlora.server.likeness import (
-    Change,
-    Read,
-    agreement,
-    directions,
-    lengths_of,
-    remoteness,
-    spread,
-)
+from fedlora.server.likeness import Change, Read, agreement, directions, remoteness, spread
+from fedlora.server.prints import copies, prints_of
 
 # However alike the others are, a difference of less than this is none: in log, and in cosine.
 FLOORS = {
     "size": 0.25, "spectrum": 0.25, "balance": 0.25, "excess": 0.25, "agreement": 0.15,
     "same_task": 0.25, "vector": 0.25,
 }  # fmt: skip
-COPY = 1e-4  # distance over norm below which two clients' adapters are one
 HELD = 64  # clients whose adapters are in memory at once, fewer where these are large
 HELD_BYTES = 1 << 30
 BESIDE = 32  # other clients, of its task or in a round, with which one is compared
-PROBES = 2  # random adapters that tell copies from others
 AGAINST = 0.15  # however little clients go together, a mean cosine above minus this is not against
 
 
@@ -52,35 +39,6 @@ class Suspect:
     vector: Tensor
     start: LoraAdapter | None
     read: Callable[[], Sequence[LoraAdapter]]
-
-
-class _Print(NamedTuple):
-    """The figures of an adapter, and the places of its client and itself.
-
-    norm, rank: no choice of factors changes them.
-    moved: how far it is from its start.
-    marks: inner products with a few directions that nobody knows before.
-    balance: norm of all `up` over that of all `down`, which DeltaW does not tell.
-    excess: of its factors beside their product (`Grams.excess`).
-    """
-
-    norm: float
-    rank: float
-    at: int
-    place: int
-    marks: tuple[float, ...]
-    moved: float
-    balance: float
-    excess: float
-
-    def is_as_large(self, other: "_Print") -> bool:
-        return other.norm - self.norm <= COPY * other.norm
-
-    def is_like(self, other: "_Print") -> bool:
-        # (sum s^2)^2 / sum s^4 moves by no more than eight times what the values do.
-        near = abs(other.rank - self.rank) <= 8 * COPY * self.rank
-        pairs = zip(self.marks, other.marks, strict=True)
-        return near and all(abs(a - b) <= COPY * other.norm for a, b in pairs)
 
 
 def vet(
@@ -124,7 +82,8 @@ def vet(
     def read(at: int) -> Sequence[Change]:
         return [(adapter, everyone[at].start) for adapter in everyone[at].read()]
 
-    lengths, prints = _measured(read, len(everyone), held // 2)
+    prints = prints_of(read, len(everyone), held // 2)
+    lengths = [[one.moved for one in own] for own in prints]
     scores = {
         "size": _logs([max(own) for own in lengths]),
         "spectrum": _logs([min(one.rank for one in own) for own in prints]),
@@ -139,7 +98,7 @@ def vet(
     if tasks and len(everyone) <= config.most:
         vectors = [one.vector for one in everyone]
         scores["agreement"] = agreement(vectors, read, lengths, config.neighbours)
-    found = [*_outliers(config, scores), *_copies(prints, read)]
+    found = [*_outliers(config, scores), *copies(prints, read)]
     if not tasks and len(everyone) <= config.most:
         beside = _drawn(len(everyone), min(BESIDE, held // 2), seed)
         found += _against(config.direction, directions(read, lengths, beside, held // 2))
@@ -224,63 +183,6 @@ def _drawn(count: int, most: int, seed: int) -> list[int]:
     return sorted(order[: most + 1].tolist())
 
 
-def _measured(
-    read: Read, count: int, together: int
-) -> tuple[list[list[float]], list[list[_Print]]]:
-    """In one reading the lengths of each client's changes, and what its adapters are like.
-
-    together: clients whose adapters are looked at at once.
-    """
-    lengths, prints = list[list[float]](), list[list[_Print]]()
-    probes = _probes(read(0)[0][0].spec)
-    for start in range(0, count, together):
-        block = [read(at) for at in range(start, min(start + together, count))]
-        long = iter(lengths_of([change for changes in block for change in changes]))
-        lengths += [[next(long) for _ in changes] for changes in block]
-        prints += _prints(block, start, lengths[start:], probes)
-    return lengths, prints
-
-
-def _probes(spec: AdapterSpec) -> list[LoraAdapter]:
-    """Random adapters of rank 1, others every time.
-
-    Of known ones adapters could be made so that many have to be compared one by one; whether two
-    are copies does not depend on them.
-    """
-    thin, draw = spec.with_rank(1), torch.Generator().manual_seed(secrets.randbits(63))
-    return [
-        LoraAdapter.from_flat(thin, torch.randn(thin.size, generator=draw)) for _ in range(PROBES)
-    ]
-
-
-def _prints(
-    block: Sequence[Sequence[Change]],
-    start: int,
-    lengths: Sequence[Sequence[float]],
-    probes: Sequence[LoraAdapter],
-) -> list[list[_Print]]:
-    """Of the adapters of the clients from a place on."""
-    adapters = [adapter for changes in block for adapter, _ in changes]
-    grams, marks = Grams.of(adapters), cross_gram(adapters, probes) / Grams.of(probes).norms()
-    up, down = grams.factor_norms()
-    figures = zip(
-        grams.norms().tolist(),
-        grams.effective_ranks().tolist(),
-        marks.tolist(),
-        [length for own in lengths for length in own],
-        torch.where(down > 0, up / down, torch.inf).tolist(),
-        grams.excess().tolist(),
-        strict=True,
-    )
-    return [
-        [
-            _Print(size, rank, start + at, place, tuple(mark), *others)
-            for place, (size, rank, mark, *others) in enumerate(islice(figures, len(changes)))
-        ]
-        for at, changes in enumerate(block)
-    ]
-
-
 def _logs(values: Sequence[float]) -> Tensor:
     """What is zero stands far below all others."""
     return torch.tensor([math.log(max(value, 1e-12)) for value in values], dtype=torch.float64)
@@ -296,8 +198,8 @@ def copied(clients: Sequence[Suspect]) -> dict[int, str]:
     def read(at: int) -> Sequence[Change]:
         return [(adapter, None) for adapter in clients[at].read()]
 
-    prints = _measured(read, len(clients), held // 2)[1]
-    return {clients[at].client: reason for at, reason in _copies(prints, read)}
+    prints = prints_of(read, len(clients), held // 2)
+    return {clients[at].client: reason for at, reason in copies(prints, read)}
 
 
 def _beside_own(values: Tensor, tasks: Sequence[str]) -> Tensor:
@@ -347,20 +249,3 @@ def _against(limit: float, directions: Tensor) -> list[tuple[int, str]]:
         for at, mean in enumerate(directions.tolist())
         if middle > 0 and mean < -least
     ]
-
-
-def _copies(prints: Sequence[Sequence[_Print]], read: Read) -> list[tuple[int, str]]:
-    """Whose adapters are an earlier client's; compared are those of one norm and effective rank.
-
-    What is zero, or as it was sent, is nobody's.
-    """
-    found = []
-    ordered = sorted(one for own in prints for one in own if one.moved > COPY * one.norm > 0)
-    for place, one in enumerate(ordered):
-        for other in takewhile(one.is_as_large, islice(ordered, place + 1, None)):
-            if one.at == other.at or not one.is_like(other):
-                continue
-            a, b = read(one.at)[one.place][0], read(other.at)[other.place][0]
-            if distance(a, b) <= COPY * other.norm:
-                found.append((max(one.at, other.at), "it is a copy of another client's adapter"))
-    return found

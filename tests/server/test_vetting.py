@@ -10,7 +10,7 @@ from fedlora.adapter import AdapterSpec, LayerSpec, LoraAdapter
 from fedlora.adapter.product import distance, mean_delta, norm
 from fedlora.adapter.resize import resize
 from fedlora.config import ScreeningConfig
-from fedlora.server import vetting
+from fedlora.server import prints, vetting
 from fedlora.server.likeness import directions, inner, lengths_of, nearest
 from fedlora.server.vetting import Suspect, copied, robust_z, vet
 from tests.adapters import random_adapter, regauged
@@ -306,7 +306,7 @@ def test_turned_adapters_are_told_from_copies_without_a_distance_each(monkeypatc
         counted.append(1)
         return distance(a, b)
 
-    monkeypatch.setattr(vetting, "distance", counting)
+    monkeypatch.setattr(prints, "distance", counting)
     crowd = [Suspect(n, "", torch.zeros(3), START, partial(list, [turned(n)])) for n in range(40)]
     assert copied(crowd) == {}
     assert len(counted) < 40
