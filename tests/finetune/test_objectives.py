@@ -11,7 +11,8 @@ from fedlora.config import BackboneConfig, LoraSection, TaskVectorConfig, TrainS
 from fedlora.errors import FedloraError
 from fedlora.finetune.local import fresh, put, train
 from fedlora.finetune.objectives import objective_for
-from fedlora.finetune.objectives.tokens import SLICE, target_log_likelihood
+from fedlora.finetune.objectives import tokens as tokens_of
+from fedlora.finetune.objectives.tokens import target_log_likelihood
 from fedlora.finetune.task_vector import task_vector
 from fedlora.tasks.contract import Examples
 from tests.finetune import many
@@ -147,10 +148,11 @@ def test_likelihoods_are_those_of_the_language_model():
     )
 
 
-def test_a_slice_of_texts_is_scored_at_once_since_each_token_has_a_vocabulary_of_logits():
+def test_so_many_tokens_are_scored_at_once_since_each_has_a_vocabulary_of_logits(monkeypatch):
     causal = many.slot("gpt2")
     task, asked = many.objective(causal), []
-    rows = many.examples(task, 2 * SLICE + 3, 0)
+    rows = many.examples(task, 11, 0)
+    monkeypatch.setattr(tokens_of, "SLICE", 4 * rows["input_ids"].shape[1] + 1)
     with torch.inference_mode():
         whole, tokens = target_log_likelihood(causal, rows)
         hook = causal.model.register_forward_pre_hook(
@@ -159,7 +161,7 @@ def test_a_slice_of_texts_is_scored_at_once_since_each_token_has_a_vocabulary_of
         judged = task.judge(rows)
     hook.remove()
 
-    assert asked == [SLICE, SLICE, 3]
+    assert asked == [4, 4, 3]
     assert torch.allclose(judged["nll"], -whole / tokens, atol=1e-9)
 
 

@@ -27,8 +27,8 @@ MINILM = AdapterSpec(
     16.0,
 )
 LARGE = AdapterSpec("bench", tuple(LayerSpec(f"{i}", 784, 784, 16) for i in range(8)), 16.0)
-TURNS = 5
-EPOCHS = 10
+TURNS = 3
+EPOCHS = 40
 
 
 def drawn(spec: AdapterSpec, seed: int) -> LoraAdapter:

@@ -15,8 +15,8 @@ from fedlora.finetune.objectives.contract import Rows, batches, wide
 TOKENS = ("input_ids", "attention_mask", "target")
 """What the likelihood of rows is computed from."""
 
-SLICE = 64
-"""Rows that are scored at once: a vocabulary of logits for each token takes gigabytes."""
+SLICE = 4096
+"""Tokens that are scored at once: of each there is a vocabulary of logits, gigabytes together."""
 
 
 def tokenize(slot: AdapterSlot, texts: Sequence[str], max_length: int) -> Rows:
@@ -74,7 +74,7 @@ def target_log_likelihood_in_slices(slot: AdapterSlot, rows: Rows) -> tuple[Tens
     """`target_log_likelihood` of any number of rows, whose logits would not fit at once."""
     read = {name: rows[name] for name in (*TOKENS, BELOW) if name in rows}
     likelihoods, tokens = [], []
-    for part in batches(read, SLICE):
+    for part in batches(read, max(1, SLICE // read["input_ids"].shape[1])):
         with replay(slot, part):
             likelihood, count = target_log_likelihood(slot, part)
         likelihoods.append(likelihood)
