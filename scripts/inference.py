@@ -39,8 +39,8 @@ def infer(given: argparse.Namespace) -> None:
         asked = tasks_of(file) if file else {"": [given.prompt]}
         model = open_model(given.model)
         made = {task: model.serve(texts) for task, texts in asked.items()}
-        reference = given.base_model or model.reference
-        written = write_folders(made, given.output, reference, model.task_type)
+        reference = given.base_model or model.maker.reference
+        written = write_folders(made, given.output, reference, model.maker.task_type)
         rows = [
             {"folder": str(folder), "prompts": len(texts), "digest": adapter.digest()}
             for (folder, adapter), texts in zip(written.items(), asked.values(), strict=True)

@@ -74,7 +74,7 @@ def by_parts(
         found[name] = Measured(Part(name=name, commit=this_commit(), seconds=seconds), rows, claims)
         here = [found[part] for part in names if part in found]
         results = _write(out, bench, here, len(here) == len(names), seeds, options, together)
-    if not only:
+    if not only and not options:
         kept.clear()
     return results
 

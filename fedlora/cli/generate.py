@@ -52,13 +52,9 @@ def generate(
 
     Example: fedlora generate runs/text_... --data mails.jsonl --out adapters/mails
     """
-    from fedlora import seeding
-    from fedlora.backbone import open_slot
-    from fedlora.cli.place import folder_of, settings_of
+    from fedlora.cli.place import settings_of
     from fedlora.client.own_task import describe
     from fedlora.pipeline.experiment import infer
-    from fedlora.pipeline.workshop import is_workshop
-    from fedlora.server.in_service import open_service
 
     experiment = infer.is_experiment(place)
     described = any(given is not None for given in (task, data, text, label, task_vector))
@@ -68,24 +64,18 @@ def generate(
         raise FedloraError("name the task once: --task, --data, --prompts or --task-vector")
     if prompts is not None:
         asked, model = infer.tasks_of(prompts), infer.open_model(place, seed)
+        maker = model.maker
         made = {name: model.serve(texts, rank, samples) for name, texts in asked.items()}
-        reference, task_type = model.reference, model.task_type
     elif experiment:
         raise FedloraError(f"{place}: say what the task is like with --prompts FILE")
     else:
         config = settings_of(place)
-        service = open_service(config, folder_of(place, seed))
-        if rank is None and not is_workshop(place):
-            rank = config.lora.rank
+        maker = infer.Maker.of_run(config, place, seed)
         vector = describe(config, task, data, text, label, task_vector)
-        drawn = seeding.derive(config.seeds[0] if seed is None else seed, "sample")
-        adapters, foreign = service.serve(vector, seed=drawn, rank=rank, samples=samples)
-        made = {"": infer.Served(adapters, foreign, service.generator.name())}
-        base = open_slot(config.backbone, config.lora, config.runtime.device).base
-        reference, task_type = base.reference, base.task_type
+        made = {"": maker.serve(vector, rank, samples)}
     for served in made.values():
         _check_draws(served.adapters)
-    written = infer.write_folders(made, out, reference, task_type)
+    written = infer.write_folders(made, out, maker.reference, maker.task_type)
     show([_row(*one) for one in written.items()], json)
     for name, served in made.items():
         if (warning := served.warning(name)) is not None:

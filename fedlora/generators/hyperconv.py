@@ -105,11 +105,6 @@ class HyperConv(Generator):
         ]
         return made if rank is None else [resize(a, a.spec.with_rank(rank)) for a in made]
 
-    @property
-    def prompt_width(self) -> int:
-        """Features of a prompt that it learned from."""
-        return self._width
-
     @override
     def save(self, folder: Path) -> None:
         parts = {

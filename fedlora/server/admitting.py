@@ -94,11 +94,8 @@ def in_bank(bank: Bank) -> list[Suspect]:
     """What is in a bank already: the samples of a client and round together, what is nobody's each
     by itself.
     """
-    together: dict[tuple[str, int, int], list[StoredRecord]] = {}
-    nobody = count(IMPORTED, -1)
-    for record in bank.records():
-        client = record.client if record.client != IMPORTED else next(nobody)
-        together.setdefault((record.task, client, record.round), []).append(record)
+    stored = bank.records()
+    grouped = [[stored[at] for at in places] for places in together(stored)]
     return [
         Suspect(
             client=records[0].client,
@@ -107,5 +104,15 @@ def in_bank(bank: Bank) -> list[Suspect]:
             start=None,
             read=partial(_stored, bank, records),
         )
-        for records in together.values()
+        for records in grouped
     ]
+
+
+def together(records: Sequence[Record]) -> list[list[int]]:
+    """The places of those that are judged as one: of one client and round, of nobody each alone."""
+    groups: dict[tuple[str, int, int], list[int]] = {}
+    nobody = count(IMPORTED, -1)
+    for at, record in enumerate(records):
+        client = record.client if record.client != IMPORTED else next(nobody)
+        groups.setdefault((record.task, client, record.round), []).append(at)
+    return list(groups.values())

@@ -125,15 +125,12 @@ def _terms(changes: Sequence[Change]) -> tuple[list[LoraAdapter], Tensor]:
 
 def lengths_of(changes: Sequence[Change]) -> list[float]:
     """The Frobenius norm of each over all layers and the head; to 1e-8 of its adapter's own."""
-    squares = Grams.of([adapter for adapter, _ in changes]).norms().square()
-    starts = {id(start): start for _, start in changes if start is not None}
+    terms, signs = _terms(changes)
+    adapters, starts = terms[: len(changes)], terms[len(changes) :]
+    squares = Grams.of(adapters).norms().square()
     if starts:
-        begun = list(starts.values())
-        more = Grams.of(begun).norms().square() - 2 * cross_gram([one for one, _ in changes], begun)
-        place = {key: at for at, key in enumerate(starts)}
-        for at, (_, start) in enumerate(changes):
-            if start is not None:
-                squares[at] += more[at, place[id(start)]]
+        more = Grams.of(starts).norms().square() - 2 * cross_gram(adapters, starts)
+        squares -= (signs[:, len(changes) :] * more).sum(1)
     return squares.clamp_min(0.0).sqrt().tolist()
 
 

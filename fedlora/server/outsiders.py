@@ -2,15 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from itertools import count
 from pathlib import Path
 
 from fedlora.adapter import LoraAdapter
-from fedlora.bank import IMPORTED, Arrival, Bank
+from fedlora.bank import Arrival, Bank
 from fedlora.bank.quarantine import FOLDER, Quarantine
 from fedlora.config import RunConfig, ScreeningConfig
 from fedlora.errors import FedloraError
-from fedlora.server.admitting import in_bank
+from fedlora.server.admitting import in_bank, together
 from fedlora.server.screening import screen
 from fedlora.server.vetting import Suspect, copied, vet
 
@@ -44,7 +43,8 @@ def let_in(config: RunConfig, folder: Path, bank: Bank, arrivals: Sequence[Arriv
     new = [
         at for at, one in enumerate(arrivals) if reasons[at] is None and one.record.key not in there
     ]
-    members = _together(arrivals, new)
+    groups = together([arrivals[at].record for at in new])
+    members = [[new[place] for place in own] for own in groups]
     suspects = [_suspect(n, [arrivals[at] for at in own]) for n, own in enumerate(members)]
     for number, reason in _stand_out(config.screening, suspects, in_bank(bank)).items():
         for at in members[number]:
@@ -99,17 +99,6 @@ def _check(
 
 def _name(one: Arrival) -> str:
     return f"'{one.record.task}', {one.digest[:12]}"
-
-
-def _together(arrivals: Sequence[Arrival], new: Sequence[int]) -> list[list[int]]:
-    """The places of those that are judged as one."""
-    groups: dict[tuple[str, int, int], list[int]] = {}
-    nobody = count(IMPORTED, -1)
-    for at in new:
-        record = arrivals[at].record
-        client = record.client if record.client != IMPORTED else next(nobody)
-        groups.setdefault((record.task, client, record.round), []).append(at)
-    return list(groups.values())
 
 
 def _suspect(number: int, samples: Sequence[Arrival]) -> Suspect:

@@ -76,12 +76,7 @@ def vet(
     if any(one.start is None for one in everyone):  # all are measured alike
         everyone = [replace(one, start=None) for one in everyone]
 
-    held = _held(everyone)
-
-    @lru_cache(held)
-    def read(at: int) -> Sequence[Change]:
-        return [(adapter, everyone[at].start) for adapter in everyone[at].read()]
-
+    read, held = _reader(everyone)
     prints = prints_of(read, len(everyone), held // 2)
     lengths = [[one.moved for one in own] for own in prints]
     scores = {
@@ -170,11 +165,16 @@ def _said(name: str, z: float, limit: float) -> str:
     )
 
 
-def _held(everyone: Sequence[Suspect]) -> int:
-    """Clients whose adapters may be in memory at once; two at least."""
-    first = everyone[0].read()
-    size = 4 * sum(adapter.spec.size for adapter in first)
-    return max(2, min(HELD, HELD_BYTES // size))
+def _reader(everyone: Sequence[Suspect]) -> tuple[Read, int]:
+    """Reads each client's changes, and of how many they may be in memory at once; two at least."""
+    size = 4 * sum(adapter.spec.size for adapter in everyone[0].read())
+    held = max(2, min(HELD, HELD_BYTES // size))
+
+    @lru_cache(held)
+    def read(at: int) -> Sequence[Change]:
+        return [(adapter, everyone[at].start) for adapter in everyone[at].read()]
+
+    return read, held
 
 
 def _drawn(count: int, most: int, seed: int) -> list[int]:
@@ -192,12 +192,7 @@ def copied(clients: Sequence[Suspect]) -> dict[int, str]:
     """Who sends an earlier one's adapter, and that it is so, by client."""
     if not clients:
         return {}
-    held = _held(clients)
-
-    @lru_cache(held)
-    def read(at: int) -> Sequence[Change]:
-        return [(adapter, None) for adapter in clients[at].read()]
-
+    read, held = _reader(clients)
     prints = prints_of(read, len(clients), held // 2)
     return {clients[at].client: reason for at, reason in copies(prints, read)}
 

@@ -414,7 +414,7 @@ def test_a_generator_of_another_kind_learns_from_the_same_folder(
     config.write_text(yaml.safe_dump(SETTINGS | {"generator": {"name": "ridge"}}))
     train_generator.main(["--config", str(config), f"out={tmp_path / 'out'}"])
     model = open_model(next((tmp_path / "out").iterdir()))
-    assert isinstance(model.service.generator, Ridge)
+    assert isinstance(model.maker.service.generator, Ridge)
 
 
 def test_a_model_that_was_copied_reads_prompts_as_it_learned_to(

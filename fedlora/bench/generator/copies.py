@@ -7,7 +7,7 @@ from torch import Tensor
 
 from fedlora.adapter import LoraAdapter
 from fedlora.adapter.grams import Grams
-from fedlora.adapter.product import cross_gram, norm
+from fedlora.adapter.product import cross_gram
 
 Copies = dict[str, dict[str, float | None]]
 
@@ -31,18 +31,24 @@ def copies(
         trained: the newcomers' own, m.
     """
     usual = float(_nearest(bank, bank, itself=True).mean())
-    size, spread = [norm(a) for a in trained], Grams.of(trained).effective_ranks().tolist()
+    sizes, ranks = _figures(trained)
     found: list[Copies] = [{} for _ in trained]
     for method, adapters in made.items():
         nearest = (_nearest(adapters, bank) / usual).tolist()
-        for place, adapter in enumerate(adapters):
-            rank = float(Grams.of([adapter]).effective_ranks())
-            found[place][method] = {
+        own_sizes, own_ranks = _figures(adapters)
+        for place, one in enumerate(found):
+            one[method] = {
                 "nearest": nearest[place],
-                "norm": norm(adapter) / size[place] if size[place] else None,
-                "rank": rank / spread[place] if spread[place] else None,
+                "norm": own_sizes[place] / sizes[place] if sizes[place] else None,
+                "rank": own_ranks[place] / ranks[place] if ranks[place] else None,
             }
     return found
+
+
+def _figures(adapters: Sequence[LoraAdapter]) -> tuple[list[float], list[float]]:
+    """Norms and effective ranks."""
+    grams = Grams.of(adapters)
+    return grams.norms().tolist(), grams.effective_ranks().tolist()
 
 
 def mean_copies(found: Sequence[Copies]) -> Copies:
@@ -62,8 +68,7 @@ def _nearest(
     adapters: Sequence[LoraAdapter], bank: Sequence[LoraAdapter], itself: bool = False
 ) -> Tensor:
     """Distances (m,) from each adapter to the nearest of the bank; not to itself."""
-    own = torch.tensor([norm(adapter) ** 2 for adapter in adapters], dtype=torch.float64)
-    theirs = torch.tensor([norm(adapter) ** 2 for adapter in bank], dtype=torch.float64)
+    own, theirs = (Grams.of(side).norms().square() for side in (adapters, bank))
     squares = own.unsqueeze(1) + theirs - 2 * cross_gram(adapters, bank)
     if itself:
         squares.fill_diagonal_(torch.inf)

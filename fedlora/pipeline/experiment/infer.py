@@ -13,6 +13,7 @@ from fedlora import config as configuration
 from fedlora.adapter import LoraAdapter, peft_folder
 from fedlora.backbone import open_slot
 from fedlora.backbone.text_encoder import TextEncoder, open_encoder
+from fedlora.config import RunConfig
 from fedlora.errors import FedloraError
 from fedlora.generators import store
 from fedlora.pipeline.experiment import final_model
@@ -55,8 +56,8 @@ class Served:
 
 
 @dataclass(frozen=True, eq=False)
-class Model:
-    """What answers prompts: an experiment's generator, or all that serves a run's newcomers.
+class Maker:
+    """What answers task vectors: an experiment's generator, or all that serves a run's newcomers.
 
     seed, rank: of what is made; of an experiment, the rank that it learned from.
     reference: what from_pretrained takes to load the base model, and task_type PEFT's name of what
@@ -64,11 +65,48 @@ class Model:
     """
 
     service: InService
-    encoder: TextEncoder
     seed: int = 0
     rank: int | None = None
     reference: str | None = None
     task_type: str | None = None
+
+    @classmethod
+    def of_run(cls, config: RunConfig, folder: Path, seed: int | None) -> "Maker":
+        """Of a run, or of a folder of the pipeline, with this configuration.
+
+        seed: which of the run's; the first when None.
+
+        Raises:
+            FedloraError: it is not finished, has no such seed, or what it kept is damaged.
+        """
+        service = open_service(config, folder_of_seed(folder, config, seed))
+        base = open_slot(config.backbone, config.lora, config.runtime.device).base
+        return cls(
+            service,
+            seeding.derive(config.seeds[0] if seed is None else seed, "sample"),
+            None if is_workshop(folder) else config.lora.rank,
+            base.reference,
+            base.task_type,
+        )
+
+    def serve(self, vector: Tensor, rank: int | None = None, samples: int = 1) -> Served:
+        """Adapters for the task of a vector (c,).
+
+        Raises:
+            FedloraError: the vector or the rank does not fit.
+        """
+        adapters, foreign = self.service.serve(
+            vector, seed=self.seed, rank=rank or self.rank, samples=samples
+        )
+        return Served(adapters, foreign, self.service.generator.name())
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """What answers prompts."""
+
+    maker: Maker
+    encoder: TextEncoder
 
     def serve(self, texts: Sequence[str], rank: int | None = None, samples: int = 1) -> Served:
         """Adapters for the task that these prompts are of; every prompt counts.
@@ -76,12 +114,9 @@ class Model:
         Raises:
             FedloraError: the rank does not fit, or the generator learned from other features.
         """
+        service = replace(self.maker.service, prompts=len(texts))
         vector = self.encoder.encode(texts).flatten()
-        service = replace(self.service, prompts=len(texts))
-        adapters, foreign = service.serve(
-            vector, seed=self.seed, rank=rank or self.rank, samples=samples
-        )
-        return Served(adapters, foreign, service.generator.name())
+        return replace(self.maker, service=service).serve(vector, rank, samples)
 
 
 def is_experiment(folder: Path) -> bool:
@@ -103,7 +138,7 @@ def open_model(folder: Path, seed: int | None = None) -> Model:
     if seed is not None:
         raise FedloraError(f"{folder}: a run alone has seeds; leave --seed out")
     generator, encoder = final_model.load(folder / FINAL if is_experiment(folder) else folder)
-    return Model(InService(generator, prompts=1), encoder)
+    return Model(Maker(InService(generator, prompts=1)), encoder)
 
 
 def tasks_of(file: Path) -> dict[str, list[str]]:
@@ -176,12 +211,4 @@ def _of_run(folder: Path, seed: int | None) -> Model:
             " by prompts: use fedlora generate --data or --task-vector, or make the run with"
             " task_vector.features=[prompts]"
         )
-    base = open_slot(config.backbone, config.lora, config.runtime.device).base
-    return Model(
-        open_service(config, folder_of_seed(folder, config, seed)),
-        open_encoder(),
-        seeding.derive(config.seeds[0] if seed is None else seed, "sample"),
-        None if is_workshop(folder) else config.lora.rank,
-        base.reference,
-        base.task_type,
-    )
+    return Model(Maker.of_run(config, folder, seed), open_encoder())

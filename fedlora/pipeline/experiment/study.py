@@ -96,11 +96,6 @@ class Study:
             "values": self.spec.size,
             "generator": self.config.generator.name,
         }
-        if len(self.bank) < generator.least_tasks:
-            raise FedloraError(
-                f"checkpoint_dir: {len(self.bank)} tasks to learn from, and generator"
-                f" '{self.config.generator.name}' needs {generator.least_tasks}"
-            )
         if isinstance(generator, HyperConv):
             counted |= outline(generator.config, self.spec, self.prompts, width)
         return counted
@@ -158,6 +153,12 @@ def _check_options(study: Study) -> None:
     for name in ("prompt_width", "test_ratio"):
         if name in given:
             raise FedloraError(f"generator.{name}: follows from the prompts here; leave it out")
+    least: int = config.generator.build().least_tasks
+    if len(study.bank) < least:
+        raise FedloraError(
+            f"checkpoint_dir: {len(study.bank)} tasks to learn from, and generator"
+            f" '{config.generator.name}' needs {least}"
+        )
     training = getattr(config.generator.options(), "training", None)
     judged = study.validating and config.generator.name == "hyperconv"
     if training is not None and training.patience is not None and not judged:
