@@ -3,7 +3,8 @@
 import importlib
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -11,6 +12,8 @@ from fedlora.errors import FedloraError
 
 Tracker = Literal["swanlab", "trackio", "wandb"]
 TRACKERS: tuple[str, ...] = get_args(Tracker)
+PLACE = ("SWANLAB_PROJECT", "SWANLAB_WORKSPACE")
+"""Environment variables that name where an experiment goes."""
 KEYS = {"swanlab": "SWANLAB_API_KEY", "wandb": "WANDB_API_KEY"}
 
 
@@ -31,12 +34,13 @@ def begin(
     environment, they send what they get as it comes; without a key they warn and stay offline.
 
     Raises:
-        FedloraError: no such tracker, or it is not installed.
+        FedloraError: no such tracker, it is not installed, or it does not start.
     """
     if tracker not in TRACKERS:
         raise FedloraError(f"tracker '{tracker}' is unknown; choose one of {', '.join(TRACKERS)}")
     try:
-        module = importlib.import_module(tracker)
+        with _unseen(*PLACE):
+            module = importlib.import_module(tracker)
     except ImportError:
         raise FedloraError(
             f"tracker '{tracker}' is not installed; pip install 'fedlora[trackers]'"
@@ -60,5 +64,20 @@ def begin(
         },
     }
     given = {word: value for word, value in words[tracker].items() if value is not None}
-    module.init(project=project, config=dict(config), **given)
+    try:
+        with _unseen(*PLACE):
+            module.init(project=project, config=dict(config), **given)
+    except Exception as error:  # each tracker has errors of its own
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+        raise FedloraError(f"tracker '{tracker}' does not start: {reason}") from error
     return module
+
+
+@contextmanager
+def _unseen(*names: str) -> Iterator[None]:
+    """Without these environment variables, which SwanLab 0.10 takes for JSON and fails."""
+    hidden = {name: os.environ.pop(name) for name in names if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)

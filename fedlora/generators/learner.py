@@ -62,7 +62,7 @@ class Plan(Section):
     learning_rate: float = Field(1e-3, gt=0)
     weight_decay: float = Field(1e-2, ge=0)
     clip_norm: float = Field(1.0, gt=0, description="largest norm of a step's gradient")
-    save_every: int = Field(100, ge=1, description="epochs between checkpoints")
+    save_seconds: float = Field(20, ge=0, description="between checkpoints to resume from")
     keep_best: int = Field(1, ge=1, description="checkpoints kept by their validation loss")
     patience: int | None = Field(
         None, ge=1, description="epochs without a better validation loss after which it stops"

@@ -18,7 +18,7 @@ from tests.generators.linear_family import SPEC, linear_family
 NAMES = registry.names("generators")
 QUICK: dict[str, dict[str, Any]] = {
     "corrected": {"folds": 2, "training": {"epochs": 40, "learning_rate": 5e-3}},
-    "cvae": {"training": {"epochs": 60, "save_every": 20}},
+    "cvae": {"training": {"epochs": 60, "save_seconds": 0}},
     "hyperconv": {
         "training": {"epochs": 80},
         "tokens": {"token_dim": 66},

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from fedlora.errors import FedloraError
 from fedlora.generators.learner import Columns, Learner, Plan
-from fedlora.generators.training import CHECKPOINT, LOGS, train
+from fedlora.generators.training import CHECKPOINT, LOGS, epochs_done, train
 
-PLAN = Plan(epochs=30, batch_size=16, learning_rate=1e-2, save_every=5)
+PLAN = Plan(epochs=30, batch_size=16, learning_rate=1e-2, save_seconds=0)
 KILLED_AT = 17
 
 
@@ -41,7 +41,9 @@ def data(seed: int = 0) -> tuple[Tensor, Tensor]:
     return inputs, inputs[:, :3] ** 2
 
 
-STOPPING = Plan(epochs=100, batch_size=16, learning_rate=0.3, save_every=5, patience=4, keep_best=2)
+STOPPING = Plan(
+    epochs=100, batch_size=16, learning_rate=0.3, save_seconds=0, patience=4, keep_best=2
+)
 """Judged after every epoch, at a rate too high for it to become better for long."""
 
 
@@ -52,8 +54,9 @@ def fit(
     stop: int = 0,
     judged: bool = False,
     told: list[float] | None = None,
+    by: signal.Signals = signal.SIGKILL,
 ) -> Tensor:
-    """The trained weights as one vector; killed without mercy after epoch `stop`, if given.
+    """The trained weights as one vector; stopped by a signal after epoch `stop`, if given.
 
     told: takes the epochs that are reported.
     """
@@ -62,7 +65,7 @@ def fit(
         if told is not None:
             told.append(losses["epoch"])
         if losses["epoch"] == stop:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), by)
 
     learner = train(
         Noisy,
@@ -84,10 +87,28 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Tensor:
 
 def test_a_killed_fit_resumes_to_the_same_weights(uninterrupted: Tensor, tmp_path: Path) -> None:
     killed(f"fit(Path(sys.argv[1]), stop={KILLED_AT})", tmp_path)
-    saved = torch.load(tmp_path / CHECKPOINT, weights_only=True)
-    assert saved["epoch"] == 14
+    assert epochs_done(tmp_path) == KILLED_AT - 1
 
     assert torch.equal(fit(tmp_path), uninterrupted)
+
+
+def test_ctrl_c_ends_a_fit_as_it_ends_anything_else(uninterrupted: Tensor, tmp_path: Path) -> None:
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path, stop=KILLED_AT, by=signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert epochs_done(tmp_path) == KILLED_AT - 1
+
+    assert torch.equal(fit(tmp_path), uninterrupted)
+
+
+def test_checkpoints_come_by_the_clock(tmp_path: Path) -> None:
+    rarely = PLAN.model_copy(update={"save_seconds": 3600})
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path, plan=rarely, stop=KILLED_AT, by=signal.SIGINT)
+    assert epochs_done(tmp_path) == 0
+    fit(tmp_path, plan=rarely)
+    assert epochs_done(tmp_path) == PLAN.epochs
 
 
 def killed(call: str, workdir: Path) -> None:

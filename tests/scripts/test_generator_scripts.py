@@ -1,6 +1,7 @@
 """From a folder of checkpoints and a file of prompts to adapters, as a user types it."""
 
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -405,6 +406,53 @@ def test_a_tracker_is_told_of_every_epoch_that_is_reported(
         )
     assert said[-1] == "finished"
     assert said.count("finished") == 2
+
+
+def test_swanlab_keeps_the_curves_where_the_environment_names_the_project(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SWANLAB_PROJECT", "mine")
+    monkeypatch.setenv("SWANLAB_WORKSPACE", "ours")
+    monkeypatch.setenv("SWANLAB_ROOT", str(tmp_path / "swanlab"))
+    train_generator.main(
+        ["--config", "config.yaml", "tracker.name=swanlab", f"out={tmp_path / 'out'}",
+         "generator.training.epochs=2"]
+    )  # fmt: skip
+    kept = next((tmp_path / "out").glob("*/swanlab_logs/run-*/run-*.swanlab")).read_bytes()
+    assert b"relative_error" in kept
+    assert os.environ["SWANLAB_PROJECT"] == "mine"
+
+
+def test_a_tracker_that_does_not_start_costs_no_training(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys
+) -> None:
+    def refuse(**_: object) -> None:
+        raise ConnectionError("the store\nis away")
+
+    monkeypatch.setattr("swanlab.init", refuse)
+    train_generator.main(
+        ["--config", "config.yaml", "tracker.name=swanlab", f"out={tmp_path}",
+         "generator.training.epochs=2"]
+    )  # fmt: skip
+    said = " ".join(capsys.readouterr().err.split())
+    assert "tracker 'swanlab' does not start: ConnectionError: the store is away" in said
+    assert next(tmp_path.glob("*/results/metrics.json")).is_file()
+
+
+def test_a_training_that_ran_away_says_so(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train_generator.main(
+        ["--config", "config.yaml", f"out={tmp_path}", "generator.training.learning_rate=30"]
+    )
+    assert "than an adapter of zeros" in " ".join(capsys.readouterr().err.split())
+
+
+def test_what_goes_on_says_after_which_epoch(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train_generator.main(["--resume", str(trained)])
+    assert "goes on after epoch 30" in capsys.readouterr().err
 
 
 def test_a_generator_of_another_kind_learns_from_the_same_folder(

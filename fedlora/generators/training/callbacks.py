@@ -1,6 +1,7 @@
 """What happens after an epoch: it is told, logged and kept."""
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -66,16 +67,22 @@ class Best(ModelCheckpoint):
 
 
 class Save(Callback):
-    """Lightning's own checkpoint, under one name that is replaced whole."""
+    """Lightning's own checkpoint, under one name that is replaced whole.
 
-    def __init__(self, path: Path, every: int) -> None:
-        self._path, self._every = path, every
+    After the first epoch that ends so many seconds after the last one saved: a slow training loses
+    no more than a fast one, and a fast one is not slowed down.
+    """
+
+    def __init__(self, path: Path, seconds: float) -> None:
+        self._path, self._seconds, self._saved = path, seconds, time.monotonic()
 
     @override
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         epoch = trainer.current_epoch + 1
-        if epoch % self._every == 0 or epoch == trainer.max_epochs or trainer.should_stop:
+        due = time.monotonic() - self._saved >= self._seconds
+        if due or epoch == trainer.max_epochs or trainer.should_stop:
             part = self._path.with_name(f".{self._path.name}.part")
             with atomic.explained(self._path):
                 trainer.save_checkpoint(part)
                 os.replace(part, self._path)
+            self._saved = time.monotonic()

@@ -1,5 +1,6 @@
 """Train one network: what is kept on the way, and what comes out."""
 
+import signal
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -53,6 +54,7 @@ def train(
     Raises:
         FedloraError: the checkpoint in `workdir` is damaged, the loss becomes NaN or infinite, or
             there is no such device.
+        KeyboardInterrupt: at Ctrl-C; another call goes on from the last checkpoint.
     """
     last = workdir / CHECKPOINT
     last.parent.mkdir(parents=True, exist_ok=True)
@@ -82,12 +84,13 @@ def _fit(
         logger=TensorBoardLogger(workdir, name=LOGS, version=""),
         log_every_n_steps=max(1, plan.epochs * module.steps // REPORTS),
         check_val_every_n_epoch=every,
-        callbacks=[*best, *stop, Report(every, progress), Save(last, plan.save_every)],
+        callbacks=[*best, *stop, Report(every, progress), Save(last, plan.save_seconds)],
         enable_checkpointing=judged,
     )
     steps, judging = range(module.steps), range(module.judging_steps) if judged else None
     start = last if resumed else None
-    trainer.fit(module, steps, judging, ckpt_path=start, weights_only=True)
+    with _interruptible():
+        trainer.fit(module, steps, judging, ckpt_path=start, weights_only=True)
     if best and best[0].best_model_path:
         saved = torch.load(best[0].best_model_path, map_location="cpu", weights_only=True)
         module.load_state_dict(saved["state_dict"])
@@ -121,19 +124,44 @@ def _stopping(epochs: int, every: int) -> EarlyStopping:
     return EarlyStopping(monitor="val_loss", patience=checks, check_on_train_epoch_end=False)
 
 
+def epochs_done(workdir: Path) -> int:
+    """Epochs that lie behind the last checkpoint in a workdir; 0 without one.
+
+    Raises:
+        FedloraError: it is damaged.
+    """
+    last = _last(workdir / CHECKPOINT)
+    return last["epoch"] + 1 if last else 0
+
+
 def _resumable(path: Path, identity: str) -> dict[str, Any] | None:
     """Where the last checkpoint stands, if it is there and of the same data and config."""
+    last = _last(path)
+    return last if last and last["identity"] == identity else None
+
+
+def _last(path: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        found = {name: checkpoint[name] for name in ("identity", "epoch", "stopped")}
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        return {name: checkpoint[name] for name in ("identity", "epoch", "stopped")}
     except (
         RuntimeError, ValueError, EOFError, OSError, UnpicklingError, KeyError,
     ) as error:  # fmt: skip
         reason = " ".join(str(error).split())[:120]
         raise FedloraError(f"{path}: damaged ({reason}); delete it to train afresh") from None
-    return found if found["identity"] == identity else None
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Lightning leaves the process at Ctrl-C, deaf to a second; whoever called decides instead."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit:
+        signal.signal(signal.SIGINT, handler)
+        raise KeyboardInterrupt from None
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from fedlora.errors import FedloraError
 from fedlora.generators.contract import Generator, TrainingBank
 from fedlora.generators.learner import identity
 from fedlora.generators.mean import Mean, MeanConfig
+from fedlora.generators.training import LOGS, epochs_done
 from fedlora.pipeline.experiment import final_model, settings
 from fedlora.pipeline.experiment.judging import centre, nearest_tasks, share
 from fedlora.pipeline.experiment.prepare import encodings
@@ -62,6 +63,12 @@ def run(study: Study, folder: Path, observer: Observer) -> dict[str, Any]:
     _fit(study, generator, bank, folder, observer)
     final_model.save(folder / FINAL, generator, study.config.encoder, encoder)
     measured = judge(study, generator, bank, encoder)
+    if lost := [row["task"] for row in measured["tasks"] if _worse_than_none(row)]:
+        observer.note(
+            f"what it makes for {', '.join(lost)} is further from the truth than an adapter of"
+            " zeros: it learned nothing of use; lower generator.training.learning_rate, or give it"
+            " more epochs"
+        )
     atomic.write_text(folder / METRICS, json.dumps(measured, indent=1) + "\n")
     return measured
 
@@ -112,12 +119,18 @@ def judge(
     }
 
 
+def _worse_than_none(row: Mapping[str, Any]) -> bool:
+    return not row["held_out"] and not row["distance"] < 1
+
+
 def _fit(
     study: Study, generator: Generator, bank: TrainingBank, folder: Path, observer: Observer
 ) -> None:
     observer.phase(f"learn {study.config.generator.name}", STEPS)
+    if behind := epochs_done(folder):
+        observer.note(f"goes on after epoch {behind}")
     done = 0
-    with _tracker(study, folder) as log:
+    with _tracker(study, folder, observer) as log:
 
         def progress(losses: Mapping[str, float]) -> None:
             nonlocal done
@@ -131,22 +144,32 @@ def _fit(
 
 
 @contextmanager
-def _tracker(study: Study, folder: Path) -> Iterator[Callable[[Mapping[str, float]], None]]:
-    """What takes the losses of an epoch; the tracker is closed whatever happens."""
+def _tracker(
+    study: Study, folder: Path, observer: Observer
+) -> Iterator[Callable[[Mapping[str, float]], None]]:
+    """What takes the losses of an epoch; the tracker is closed whatever happens.
+
+    One that does not start costs no training: TensorBoard has the same curves.
+    """
     config = study.config
     if config.tracker.name is None:
         yield lambda _: None
         return
     project, workspace = config.tracker.place()
-    tracker = tracking.begin(
-        config.tracker.name,
-        project=project,
-        workspace=workspace,
-        name=config.tracker.experiment or folder.name,
-        folder=folder,
-        config=config.model_dump(mode="json"),
-        online=config.tracker.online,
-    )
+    try:
+        tracker = tracking.begin(
+            config.tracker.name,
+            project=project,
+            workspace=workspace,
+            name=config.tracker.experiment or folder.name,
+            folder=folder,
+            config=config.model_dump(mode="json"),
+            online=config.tracker.online,
+        )
+    except FedloraError as error:
+        observer.note(f"{error}; the curves are in {folder / LOGS} alone")
+        yield lambda _: None
+        return
     try:
         yield lambda losses: tracker.log(losses, step=int(losses["epoch"]))
     finally:

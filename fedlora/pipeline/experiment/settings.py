@@ -8,10 +8,10 @@ from typing import Any
 from omegaconf import OmegaConf
 from pydantic import Field
 
+from fedlora import tracking
 from fedlora.config import GeneratorPart, merged
 from fedlora.errors import FedloraError
 from fedlora.section import Section, parse
-from fedlora.tracking import Tracker
 
 
 class EncoderConfig(Section):
@@ -24,7 +24,7 @@ class EncoderConfig(Section):
 class TrackerConfig(Section):
     """Who keeps the curves beside TensorBoard; SWANLAB_PROJECT and SWANLAB_WORKSPACE fill gaps."""
 
-    name: Tracker | None = None
+    name: tracking.Tracker | None = None
     online: bool = Field(False, description="send them; needs the tracker's key")
     project: str | None = None
     workspace: str | None = None
@@ -32,8 +32,8 @@ class TrackerConfig(Section):
 
     def place(self) -> tuple[str, str | None]:
         """Project and workspace, from here or from the environment."""
-        project = self.project or os.environ.get("SWANLAB_PROJECT") or "fedlora"
-        return project, self.workspace or os.environ.get("SWANLAB_WORKSPACE") or None
+        project, workspace = (os.environ.get(name) for name in tracking.PLACE)
+        return self.project or project or "fedlora", self.workspace or workspace or None
 
 
 class ExperimentConfig(Section):
