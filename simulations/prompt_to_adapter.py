@@ -11,11 +11,14 @@ from pathlib import Path
 from rich.console import Console
 
 import fedlora
-from fedlora.adapter.product import distance, norm
 from fedlora.backbone.text_encoder import open_encoder
+from fedlora.bank import Bank
 from fedlora.cli.console import watching
 from fedlora.cli.errors import one_line_errors
+from fedlora.client.client import Client
+from fedlora.finetune.task_vector import task_vector
 from fedlora.generators.hyperconv import HyperConv
+from fedlora.pipeline.experiment.judging import nearest_tasks
 from fedlora.report import table
 
 parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -37,15 +40,29 @@ with one_line_errors(), watching() as observer:
     fedlora.run(config, folder, observer)
 console.print(table(folder))
 
-# Somebody types four prompts; the encoder reads them, and the generator answers with an adapter.
+# Whether it listens: reviews that no client sent or trained on, four at a time. The adapter that
+# they lead to should lie nearest to that of the client whose reviews they are.
+bank = Bank.open(folder / "seed-0" / "bank").training_bank()
+by_task = {task: [adapter] for task, adapter in zip(bank.tasks, bank.adapters, strict=True)}
 generator = HyperConv.load(folder / "seed-0" / "generator")
+clients = Client(config, seed=0)
+right = []
+for seat in clients.seats[: config.tasks.bank]:
+    desk = clients.desk(seat.client)
+    unseen = task_vector(desk.objective, desk.test, config.task_vector)
+    made = generator.sample(unseen.view(4, -1), seed=0)
+    right += [task == seat.task for task in nearest_tasks(made, by_task)]
+console.print(
+    f"\nof four unseen reviews, {sum(right) / len(right):.0%} lead nearest to their own client's"
+    f" adapter; chance {1 / len(by_task):.0%}"
+)
+
+# Somebody types four prompts; the encoder reads them, and the generator answers with an adapter.
 asked = {
     "knitwear": ["a warm wool sweater", "soft cashmere", "a cozy cardigan", "chunky knit"],
     "swimwear": ["a bikini for the beach", "swimsuit with straps", "the pool", "a tankini"],
 }
-made = {
-    name: generator.sample(open_encoder().encode(texts).view(1, -1), seed=0)[0]
-    for name, texts in asked.items()
-}
-apart = distance(made["knitwear"], made["swimwear"]) / norm(made["knitwear"])
-console.print(f"\nthe two adapters lie {apart:.0%} of their norm apart")
+encoder = open_encoder()
+for name, texts in asked.items():
+    made = generator.sample(encoder.encode(texts).view(1, -1), seed=0)
+    console.print(f"{name}: nearest to the client of {nearest_tasks(made, by_task)[0]}")
