@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, NonNegativeFloat
 from torch import Tensor
 from typing_extensions import override
 
 from fedlora.adapter import AdapterSpec, LoraAdapter
 from fedlora.adapter.canonical import canonicalise
 from fedlora.adapter.resize import at_one_rank, resize
+from fedlora.errors import FedloraError
 from fedlora.generators import store
 from fedlora.generators.bank import check_bank
 from fedlora.generators.condition import Projection
@@ -39,8 +40,25 @@ class HyperConvConfig(Section):
     condition_components: int = Field(24, ge=1, description="principal components of encodings")
     tokens: TokensConfig = TokensConfig()
     weighting: Weighting = Field("energy", description="of tokens and entries in the loss")
+    token_weights: tuple[NonNegativeFloat, ...] = Field(
+        (), description="one a token, times those of `weighting`; all alike when empty"
+    )
     decoder: DecoderConfig = DecoderConfig()
     training: Plan = Plan(epochs=200, batch_size=32, learning_rate=1e-3)
+
+    def each_token(self, tokens: int) -> Tensor:
+        """(S, 1) weights of so many tokens.
+
+        Raises:
+            FedloraError: `token_weights` has another number, or is all zeros.
+        """
+        given = torch.tensor(self.token_weights or [1.0] * tokens).unsqueeze(1)
+        if len(given) != tokens or not bool(given.any()):
+            raise FedloraError(
+                f"generator.token_weights: {len(given)} weights, {int((given > 0).sum())} of them"
+                f" above 0, for an adapter of {tokens} tokens; give each its own"
+            )
+        return given
 
 
 class HyperConv(Generator):
@@ -142,7 +160,8 @@ class HyperConv(Generator):
         self._network.load_state_dict(parts["network"])
 
     def _build(self) -> HyperConvNetwork:
-        weights = self._scale.weights(self.config.weighting)
+        by_token = self.config.each_token(self._scale.tokeniser.tokens)
+        weights = self._scale.weights(self.config.weighting, by_token)
         features = self._project.axes.shape[1]
         return HyperConvNetwork(self._group, features, weights, self.config.decoder)
 
@@ -183,11 +202,13 @@ def outline(config: HyperConvConfig, spec: AdapterSpec, prompts: int, width: int
     """What a fit would build, counted: tokens, entries of a token, trainable parameters.
 
     Raises:
-        FedloraError: the adapter needs more tokens than the configuration allows.
+        FedloraError: the adapter needs more tokens than the configuration allows, or has not as
+            many as it weighs.
     """
     tokeniser = Tokeniser(spec, config.tokens)
     features = min(config.condition_components, width)
     group = min(config.samples_per_prompt, prompts)
+    config.each_token(tokeniser.tokens)
     with torch.device("meta"):
         weights = torch.empty(tokeniser.mask.shape)
         network = HyperConvNetwork(group, features, weights, config.decoder)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 
+from fedlora.adapter.canonical import canonicalise
 from fedlora.adapter.product import distance, norm
 from fedlora.errors import FedloraError
 from fedlora.generators.contract import TrainingBank
@@ -13,6 +14,7 @@ from fedlora.generators.hyperconv import HyperConv
 from fedlora.generators.hyperconv_network import DecoderConfig, HyperConvNetwork, sequence_lengths
 from fedlora.generators.mean import Mean
 from fedlora.generators.pairs import Pairs
+from fedlora.generators.tokens import Tokeniser
 from tests.generators.linear_family import FEATURES, linear_family
 
 FAMILY = linear_family(tasks=20, held_out=6, samples=1)
@@ -76,6 +78,29 @@ def test_tiles_and_branches_learn_as_well(tmp_path: Path) -> None:
         tmp_path, tokens=tokens, decoder={"variant": "branches", "hidden": 64, "blocks": 2}
     )
     assert error(generator, HELD_OUT) < 0.6 * error(generator, HELD_OUT.roll(1, 0))
+
+
+def test_tokens_are_learned_as_they_weigh(trained: HyperConv, tmp_path: Path) -> None:
+    others = trained.facts["tokens"] - 1
+    first = fitted(tmp_path / "first", token_weights=[1.0] + [0.0] * others)
+    rest = fitted(tmp_path / "rest", token_weights=[0.0] + [1.0] * others)
+
+    def miss(generator: HyperConv) -> torch.Tensor:
+        """(S,) of tokens of the bank, made from the prompts that it has learned with."""
+        aligned, _ = canonicalise(BANK.adapters)
+        made = generator.sample(BANK.conditions, seed=0)
+        tokeniser = Tokeniser(aligned[0].spec, generator.config.tokens)
+        pairs = zip(made, aligned, strict=True)
+        apart = [tokeniser.encode(a).float() - tokeniser.encode(b).float() for a, b in pairs]
+        return torch.stack(apart)[..., : tokeniser.values].square().mean((0, 2))
+
+    assert (miss(first) < miss(rest)).tolist() == [True] + [False] * others
+
+
+@pytest.mark.parametrize("weights", [[1.0, 2.0], [0.0]])
+def test_token_weights_are_as_many_as_tokens(weights: list[float], tmp_path: Path) -> None:
+    with pytest.raises(FedloraError, match=r"generator.token_weights: .* tokens; give each"):
+        fitted(tmp_path, token_weights=weights)
 
 
 def test_one_prompt_or_many_can_be_asked_with(trained: HyperConv) -> None:

@@ -65,14 +65,15 @@ class TokenScale:
         """The inverse of `normalise`, (..., S, D) float32."""
         return self.mean + normalised * self._wide
 
-    def weights(self, weighting: Weighting) -> Tensor:
+    def weights(self, weighting: Weighting, by_token: Tensor | float = 1.0) -> Tensor:
         """(S, D) weights of the loss, summing to one; 0 on padding and on what never varies.
 
+        by_token: (S, 1), a factor of each token's.
         uniform: every entry alike.
         energy: by what an entry's error does to the adapter's own values, to first order
             v = z 2^log + mean: so tokens that hardly vary in the bank hardly count.
         """
-        varying = (self._wide > 0).double()
+        varying = (self._wide > 0).double() * by_token
         if weighting == "energy":
             size = self.mean[:, -1:].double().exp2()
             # A mean and a scale move as many values as the token has, padding left out.
