@@ -17,8 +17,12 @@ from fedlora.adapter.span import AdapterSpan
 from fedlora.errors import FedloraError
 from fedlora.generators import store
 from fedlora.generators.bank import check_bank, task_shares
-from fedlora.generators.condition import Standard
+from fedlora.generators.condition import Projection, Standard
 from fedlora.generators.contract import Generator, Progress, TrainingBank
+from fedlora.generators.metric import Metric, learned
+
+CONDITION = "condition_"
+"""Before the names of the tensors by which task vectors are compared."""
 
 
 class Blend(Generator):
@@ -37,6 +41,11 @@ class Blend(Generator):
     @abstractmethod
     def weigh(self, conditions: Tensor) -> Tensor:
         """Weights (m, t) float64 for standardised conditions (m, c); `self.known` is (t, c)."""
+
+    @property
+    def metric(self) -> Metric:
+        """How task vectors are compared: as they are, or weighed by what they say of adapters."""
+        return "plain"
 
     def learn(self, products: Tensor) -> None:
         """Choose what the config left open, into `self.facts`; products (t, t) of the DeltaW_t."""
@@ -70,7 +79,8 @@ class Blend(Generator):
         products = shares @ gram(bank.adapters) @ shares.T
         if not float(products.trace()) > 0:
             raise FedloraError("every adapter of the bank is zero: fine-tune before learning")
-        self._hold(at_one_rank(bank.adapters), shares, means.float(), Standard.of(means))
+        described = learned(means, products) if self.metric == "learned" else Standard.of(means)
+        self._hold(at_one_rank(bank.adapters), shares, means.float(), described)
         self.facts = {}
         self.learn(products)
         self.train(products, seed=seed, workdir=workdir, progress=progress)
@@ -109,10 +119,7 @@ class Blend(Generator):
             for name in names
         }
         tensors |= {"shares": self._shares, "conditions": self._conditions}
-        tensors |= {
-            "condition_mean": self.standard.mean,
-            "condition_spread": self.standard.spread,
-        }
+        tensors |= {f"{CONDITION}{name}": t for name, t in self.standard.tensors().items()}
         tensors |= self.trained()
         config, spec = self.config.model_dump(mode="json"), self._adapters[0].spec
         store.write(folder, store.Stored(self.name(), config, spec, self.facts, tensors))
@@ -130,8 +137,14 @@ class Blend(Generator):
             )
             for i in range(tensors["shares"].shape[1])
         ]
-        standard = Standard(tensors["condition_mean"], tensors["condition_spread"])
-        self._hold(adapters, tensors["shares"], tensors["conditions"], standard)
+        condition = {
+            name.removeprefix(CONDITION): tensor
+            for name, tensor in tensors.items()
+            if name.startswith(CONDITION)
+        }
+        kind = Projection if "axes" in condition else Standard
+        described = kind.load(condition)
+        self._hold(adapters, tensors["shares"], tensors["conditions"], described)
         self.facts = dict(stored.facts)
         try:
             self.recover(tensors)
@@ -140,7 +153,11 @@ class Blend(Generator):
         return self
 
     def _hold(
-        self, adapters: list[LoraAdapter], shares: Tensor, conditions: Tensor, standard: Standard
+        self,
+        adapters: list[LoraAdapter],
+        shares: Tensor,
+        conditions: Tensor,
+        standard: Standard | Projection,
     ) -> None:
         self._adapters, self._shares = adapters, shares
         self._conditions, self.standard = conditions, standard

@@ -45,6 +45,15 @@ class Standard:
         check_finite(conditions)
         return (conditions.float() - self.mean) / self.spread
 
+    def tensors(self) -> dict[str, Tensor]:
+        """All that `load` needs."""
+        return {"mean": self.mean, "spread": self.spread}
+
+    @classmethod
+    def load(cls, tensors: Mapping[str, Tensor]) -> "Standard":
+        """The inverse of `tensors`; raises KeyError where one is missing."""
+        return cls(tensors["mean"], tensors["spread"])
+
 
 @dataclass(frozen=True)
 class Projection:
@@ -79,12 +88,12 @@ class Projection:
 
     def tensors(self) -> dict[str, Tensor]:
         """All that `load` needs."""
-        return {"mean": self.standard.mean, "spread": self.standard.spread, "axes": self.axes}
+        return self.standard.tensors() | {"axes": self.axes}
 
     @classmethod
     def load(cls, tensors: Mapping[str, Tensor]) -> "Projection":
         """The inverse of `tensors`; raises KeyError where one is missing."""
-        return cls(Standard(tensors["mean"], tensors["spread"]), tensors["axes"])
+        return cls(Standard.load(tensors), tensors["axes"])
 
 
 def _signed(columns: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from typing_extensions import override
 
 from fedlora.errors import FedloraError
 from fedlora.generators.blend import Blend
+from fedlora.generators.metric import Metric
 from fedlora.section import Section
 
 NOISES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
@@ -22,6 +23,7 @@ class KrigingConfig(Section):
         0.5, gt=0, description="of a task, in root median squared distances between tasks"
     )
     linear: float = Field(1.0, ge=0, description="variance of the linear part; 0 is purely local")
+    metric: Metric = Field("plain", description="of task vectors; learned: weighed by the bank")
 
 
 class Kriging(Blend):
@@ -42,6 +44,12 @@ class Kriging(Blend):
 
     left_out_errors: tuple[Tensor, Tensor]
     """Foretold and real |error|^2 (t,) of the tasks left out, as `foretold_error`; after a fit."""
+
+    @property
+    @override
+    def metric(self) -> Metric:
+        chosen: Metric = self.config.metric
+        return chosen
 
     @override
     def learn(self, products: Tensor) -> None:

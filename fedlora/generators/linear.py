@@ -12,12 +12,17 @@ def ridge_weights(known: Tensor, conditions: Tensor, penalty: float) -> Tensor:
     The dual form of ridge regression with a free intercept: with Z = known (t, c), of mean zero,
     and K = Z Z^T, w(z) = 1/t + (z Z^T) (K + penalty k I)^-1 (I - 11^T / t), where k = tr(K) / t.
     """
-    known, conditions = known.double(), conditions.double()
-    tasks = len(known)
+    slopes = conditions.double() @ ridge_map(known, penalty)
+    return 1 / len(known) + slopes - slopes.mean(1, keepdim=True)
+
+
+def ridge_map(known: Tensor, penalty: float) -> Tensor:
+    """Z^T (K + penalty k I)^-1 (c, t) float64: what foretells t values of mean zero."""
+    known = known.double()
     kernel = known @ known.T
-    lift = penalty * kernel.trace() / tasks * torch.eye(tasks, dtype=torch.float64)
-    slopes: Tensor = torch.linalg.solve(kernel + lift, known @ conditions.T).T
-    return 1 / tasks + slopes - slopes.mean(1, keepdim=True)
+    lift = penalty * kernel.trace() / len(known) * torch.eye(len(known), dtype=torch.float64)
+    solved: Tensor = torch.linalg.solve(kernel + lift, known)
+    return solved.T
 
 
 def left_out_error(known: Tensor, products: Tensor, penalty: float) -> float:

@@ -6,6 +6,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from fedlora.generators.blend import Blend, distances
+from fedlora.generators.metric import Metric
 from fedlora.section import Section
 
 COUNTS = (1, 2, 3, 4, 6, 8, 12, 16)
@@ -19,6 +20,7 @@ class TopKConfig(Section):
     temperature: float | None = Field(
         None, gt=0, description="in mean squared distances from a task to its nearest"
     )
+    metric: Metric = Field("plain", description="of task vectors; learned: weighed by the bank")
 
 
 class TopK(Blend):
@@ -30,6 +32,12 @@ class TopK(Blend):
     """
 
     Config = TopKConfig
+
+    @property
+    @override
+    def metric(self) -> Metric:
+        chosen: Metric = self.config.metric
+        return chosen
 
     @override
     def learn(self, products: Tensor) -> None:

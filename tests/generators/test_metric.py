@@ -1,0 +1,66 @@
+"""Task vectors, most of which say nothing of adapters."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from fedlora.adapter.product import distance, norm
+from fedlora.errors import FedloraError
+from fedlora.generators.blend import Blend
+from fedlora.generators.kriging import Kriging
+from fedlora.generators.topk import TopK
+from tests.generators.linear_family import linear_family
+
+FAMILY = linear_family(tasks=32, samples=1)
+IDLE = 5
+"""Directions, of as many features each, that have nothing to do with the task."""
+
+
+def misled(conditions: torch.Tensor, seed: int) -> torch.Tensor:
+    """Conditions beside others in which every feature of an idle direction moves alike."""
+    rng = torch.Generator().manual_seed(seed)
+    idle = torch.randn(len(conditions), IDLE, generator=rng)
+    return torch.cat([conditions, idle.repeat_interleave(conditions.shape[1], dim=1)], dim=1)
+
+
+BANK = replace(FAMILY.bank, conditions=misled(FAMILY.bank.conditions, 0))
+ASKED = misled(FAMILY.held_out, 1)
+
+
+def fitted(kind: type[Blend], metric: str) -> Blend:
+    generator = kind(kind.Config.model_validate({"metric": metric}))
+    generator.fit(BANK, seed=0, workdir=Path("never-written"), progress=lambda losses: None)
+    return generator
+
+
+def error(generator: Blend) -> float:
+    """Mean distance to the truth on tasks that are not in the bank, as a share of its norm."""
+    pairs = zip(generator.sample(ASKED, seed=0), FAMILY.truth, strict=True)
+    return sum(distance(made, true) / norm(true) for made, true in pairs) / len(FAMILY.truth)
+
+
+@pytest.mark.parametrize("kind", [TopK, Kriging])
+def test_what_says_nothing_of_adapters_is_not_listened_to(kind: type[Blend]) -> None:
+    plain, weighed = fitted(kind, "plain"), fitted(kind, "learned")
+    assert error(weighed) < 0.7 * error(plain)
+    near, far = weighed.standard(ASKED[:1]), ASKED[:1].clone()
+    far[:, FAMILY.held_out.shape[1] :] += 1.0
+    plain_moved = (plain.standard(far) - plain.standard(ASKED[:1])).norm()
+    assert (weighed.standard(far) - near).norm() < 0.2 * plain_moved
+
+
+def test_what_was_learned_of_vectors_is_saved(tmp_path: Path) -> None:
+    generator = fitted(Kriging, "learned")
+    generator.save(tmp_path)
+    again = Kriging.load(tmp_path)
+    made, same = generator.sample(ASKED, seed=0), again.sample(ASKED, seed=0)
+    assert [one.digest() for one in made] == [one.digest() for one in same]
+
+
+def test_vectors_that_are_all_the_same_are_refused() -> None:
+    bank = replace(BANK, conditions=torch.ones_like(BANK.conditions))
+    generator = TopK(TopK.Config.model_validate({"metric": "learned"}))
+    with pytest.raises(FedloraError, match="all task vectors of the bank are equal"):
+        generator.fit(bank, seed=0, workdir=Path("never-written"), progress=lambda losses: None)
