@@ -67,7 +67,7 @@ def column_of(row: dict[str, Any], key: str, place: str) -> Any:
     """A row's value, refused when it is missing or empty."""
     if row.get(key) is None or row[key] == "":
         there = ", ".join(sorted(str(name) for name in row))
-        remedy = "fill it, or leave the row out" if key in row else _OTHER
+        remedy = "fill it, or leave the row out" if key in row else f"add it, or {_OTHER}"
         raise FedloraError(f"{place}: no value for '{key}'; the columns are {there}: {remedy}")
     return row[key]
 
@@ -84,9 +84,13 @@ def _rows(path: Path) -> Iterator[Row]:
 
 
 def _json_rows(path: Path, file: TextIO) -> Iterator[Row]:
+    empty: int | None = None
     for number, line in enumerate(file, start=1):
         if not line.strip():
+            empty = empty or number
             continue
+        if empty is not None:  # at the end of a file they say nothing, between rows one is lost
+            raise FedloraError(f"{path} line {empty}: empty; remove the line, or write its row")
         try:
             row = json.loads(line)
             if "\\ud" in line.lower():  # half of a pair is no text, and cannot be written

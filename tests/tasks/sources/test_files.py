@@ -43,6 +43,12 @@ def test_jsonl_csv_and_parquet_give_the_same_table(tmp_path):
         assert table.groups["shop"].tolist() == [row["shop"] for row in ROWS]
 
 
+def test_empty_lines_that_end_a_file_are_no_rows(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "x"}\n{"text": "y"}\n\n \n')
+
+    assert list(load(tmp_path / "a.jsonl").examples.inputs) == ["x", "y"]
+
+
 def test_the_label_set_sets_the_order(tmp_path):
     table = load(lines(tmp_path / "a.jsonl", ROWS), labels=("good", "bad"))
 
@@ -126,7 +132,9 @@ def test_a_class_that_may_not_be_read_is_named_and_not_left_out(tmp_path, monkey
 
 WRONG = [
     ("a.jsonl", '{"text": "x", "label": "a"}\n{"text": ', "a.jsonl line 2: malformed JSON"),
-    ("a.jsonl", '{"text": "x", "label": "a"}\n\n[1]', "a.jsonl line 3: not a JSON object"),
+    ("a.jsonl", '{"text": "x", "label": "a"}\n[1]', "a.jsonl line 2: not a JSON object"),
+    ("a.jsonl", '{"text": "x"}\n\n \n{"text": "y"}\n', "a.jsonl line 2: empty; remove the line"),
+    ("a.jsonl", '\n{"text": "x"}\n', "a.jsonl line 1: empty; remove the line"),
     ("a.jsonl", "", "a.jsonl: holds no examples"),
     ("a.csv", "text,label\n", "a.csv: holds no examples"),
     ("a.csv", "text,label\nx,a\ny,b,c\n", "a.csv line 3: 2 columns expected"),
