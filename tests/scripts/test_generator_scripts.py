@@ -210,7 +210,7 @@ def test_a_prompt_makes_a_peft_folder_and_a_file_makes_a_batch(
     Path("mixed.jsonl").write_text('{"prompt": "rain", "task": "a"}\n{"prompt": "snow"}\n')
     with pytest.raises(SystemExit):
         inference.main(["--model", final, "--prompt_file", "mixed.jsonl", "--output", "neither"])
-    assert "some rows name a task" in capsys.readouterr().err
+    assert "mixed.jsonl line 2: no 'task'" in capsys.readouterr().err
     assert not Path("neither").exists()
 
 

@@ -145,12 +145,9 @@ def tasks_of(file: Path) -> dict[str, list[str]]:
     """The different prompts of each task that a file names; of a file without names, under "".
 
     Raises:
-        FedloraError: it is no file of prompts, names a task in some rows alone, or one by a name
-            that no folder can have.
+        FedloraError: it is no file of prompts, or names a task by a name that no folder can have.
     """
     tasks = by_task(read_prompts(file))
-    if "" in tasks and len(tasks) > 1:
-        raise FedloraError(f"{file}: some rows name a task and others none; name it in all or none")
     for task in tasks:
         if task in (".", "..") or OUTSIDE.search(task):
             raise FedloraError(f"{file}: task '{task}' cannot name a folder")
