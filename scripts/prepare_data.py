@@ -6,7 +6,8 @@
 
 The last two take --layout tiles, and --alpha for checkpoints that do not say theirs.
 
-Rows of the JSONL have a prompt and the name of its task: {"prompt": "...", "task": "arc"}.
+Rows of the JSONL have a prompt and the name of its task: {"prompt": "...", "task": "arc"}. The
+output folder is new, or empty.
 """
 
 import argparse

@@ -69,3 +69,20 @@ def test_a_folder_in_which_a_prompt_does_both_is_refused(tmp_path: Path) -> None
     train.write_text(train.read_text() + test.read_text().splitlines()[0])
     with pytest.raises(FedloraError, match="trains and judges; prepare the data again"):
         read_prepared(tmp_path / "out")
+
+
+def test_a_folder_that_holds_something_is_left_as_it_is(tmp_path: Path) -> None:
+    source, out = written(tmp_path / "a.jsonl", SHARING), tmp_path / "out"
+    out.mkdir()
+    made = prepare(source, out, 4, 0.2)
+    with pytest.raises(FedloraError, match=r"prepared\.json: exists already; name another output"):
+        prepare(source, out, 2, 0.5)
+    assert read_prepared(out) == made
+
+
+def test_a_row_without_a_task_among_others_is_named(tmp_path: Path) -> None:
+    source = written(tmp_path / "a.jsonl", SHARING)
+    source.write_text(source.read_text() + json.dumps({"prompt": "whose?"}))
+    rows = sum(map(len, SHARING.values())) + 1
+    with pytest.raises(FedloraError, match=rf"a\.jsonl line {rows}: no 'task', and other rows"):
+        prepare(source, tmp_path / "out", 4, 0.2)

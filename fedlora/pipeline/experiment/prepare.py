@@ -42,16 +42,21 @@ def prepare(
 
     Args:
         source: prompts with a column `task`; without one, all are of one task.
-        output: the folder to write.
+        output: the folder to write; none yet, or an empty one.
         group: prompts in a group (samples_per_prompt).
         test_ratio: share of each task's groups that is kept for judging, at least one of them.
         column: as for `read_prompts`.
 
     Raises:
-        FedloraError: the file is bad, or a task has fewer than two groups, or too few of its own.
+        FedloraError: the file is bad, a task has fewer than two groups or too few of its own, or
+            the folder holds something already.
     """
     if group < 1 or not 0 < test_ratio < 1:
         raise FedloraError("samples_per_prompt is at least 1, test_ratio between 0 and 1")
+    if output.is_dir() and (held := sorted(output.iterdir())):
+        raise FedloraError(
+            f"{held[0]}: exists already; name another output_dir, or remove that folder"
+        )
     texts_of = {
         task or source.stem: texts for task, texts in by_task(read_prompts(source, column)).items()
     }
@@ -73,7 +78,7 @@ def prepare(
             " samples_per_prompt"
         )
     prepared = Prepared(train, test, group)
-    with atomic.folder(output, replaced=(ENCODINGS,)) as draft:
+    with atomic.folder(output) as draft:
         for file, part in ((TRAIN, train), (TEST, test)):
             rows = [
                 {"task": task, "prompt": text} for task, texts in part.items() for text in texts
