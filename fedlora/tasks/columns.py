@@ -1,8 +1,8 @@
 """From rows with named columns to a table: what `files` and `hub` have in common."""
 
 from collections.abc import Sequence
-from string import ascii_uppercase
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 
@@ -10,7 +10,8 @@ from fedlora.errors import FedloraError
 from fedlora.section import Section
 from fedlora.tasks.contract import Examples, Kind, Table
 from fedlora.tasks.labels import label_indices
-from fedlora.tasks.records import Row, column_of
+from fedlora.tasks.question_sets import Format, format_of, read_question
+from fedlora.tasks.records import Row, column_of, text_of
 
 
 class Columns(Section):
@@ -18,9 +19,11 @@ class Columns(Section):
 
     kind: null infers it: choices make multiple choice, labels a classification, and text alone
         language modelling.
-    text, label, choices: column names. Multiple choice has a list of answers in `choices`, or
-        {"text": answers, "label": their letters} as the data sets of ARC and others do, and in
-        `label` the right one's text, its index or its letter.
+    text, label, choices: column names. Without any, rows of a published question set are read by
+        its own. Multiple choice has a list of answers in `choices`, or {"text": answers, "label":
+        their labels}, and in `label` the right one: its label where there are some, else its text,
+        its letter or its index from zero, which must not lead to different answers.
+    first_index: the number of the first answer, where `label` holds numbers and nothing else.
     labels: the label set in order; null takes the values that occur.
     groups: columns by which a family may cut.
     split: a column whose value "test" marks the rows that never train; null when there is none.
@@ -30,6 +33,7 @@ class Columns(Section):
     text: str = "text"
     label: str = "label"
     choices: str = "choices"
+    first_index: Literal[0, 1] | None = None
     labels: tuple[str, ...] | None = None
     groups: tuple[str, ...] = ()
     split: str | None = None
@@ -42,21 +46,20 @@ def text_table(rows: Sequence[Row], columns: Columns) -> Table:
         FedloraError: a column is missing, or a label is not in the label set.
     """
     kind = columns.kind or _inferred(*rows[0], columns)
-    places = [place for place, _ in rows]
-    texts = [str(column_of(row, columns.text, place)) for place, row in rows]
-    labels: np.ndarray | None = None
     names: tuple[str, ...] = ()
-    choices: list[list[str]] | None = None
     if kind == "multiple-choice":
-        pairs = [_choice(row, columns, place) for place, row in rows]
-        choices = [answers for answers, _ in pairs]
-        labels = np.array([right for _, right in pairs], dtype=np.int64)
-    elif kind != "language-modelling":
+        examples = _questions(rows, columns)
+    elif kind == "language-modelling":
+        examples = Examples([text_of(row, columns.text, place) for place, row in rows])
+    else:
+        texts = [text_of(row, columns.text, place) for place, row in rows]
         values = [column_of(row, columns.label, place) for place, row in rows]
+        places = [place for place, _ in rows]
         labels, names = label_indices(values, columns.labels, places, columns.label)
+        examples = Examples(texts, labels)
     return Table(
         kind=kind,
-        examples=Examples(texts, labels, choices),
+        examples=examples,
         label_names=names,
         groups=group_columns(rows, columns),
         test=test_rows(rows, columns),
@@ -86,7 +89,7 @@ def test_rows(rows: Sequence[Row], columns: Columns) -> np.ndarray | None:
 
 
 def _inferred(place: str, row: dict[str, Any], columns: Columns) -> Kind:
-    if columns.choices in row:
+    if columns.choices in row or _is_published(row, columns):
         return "multiple-choice"
     if columns.label in row:
         return "text-classification"
@@ -95,25 +98,23 @@ def _inferred(place: str, row: dict[str, Any], columns: Columns) -> Kind:
     return "language-modelling"
 
 
-def _choice(row: dict[str, Any], columns: Columns, place: str) -> tuple[list[str], int]:
-    answers: Any = column_of(row, columns.choices, place)
-    letters: Any = None
-    if isinstance(answers, dict):
-        answers, letters = answers.get("text"), answers.get("label")
-    if not isinstance(answers, list) or len(answers) < 2:
-        raise FedloraError(
-            f"{place}: '{columns.choices}' is not a list of two or more answers; mend the line"
-        )
-    texts = [str(answer) for answer in answers]
-    if not isinstance(letters, list) or len(letters) != len(texts):
-        letters = list(ascii_uppercase[: len(texts)])
-    right = column_of(row, columns.label, place)
-    if isinstance(right, int) and 0 <= right < len(texts):
-        return texts, right
-    for names in (texts, [str(letter) for letter in letters], [*map(str, range(len(texts)))]):
-        if str(right) in names:
-            return texts, names.index(str(right))
-    raise FedloraError(
-        f"{place}: {columns.label} '{right}' is none of the {columns.choices}, nor the index or"
-        " the letter of one"
-    )
+def _is_published(row: dict[str, Any], columns: Columns) -> bool:
+    """Whether a question set's own fields are there and no column is named."""
+    named = columns.model_fields_set & {"text", "label", "choices"}
+    return not named and columns.text not in row and format_of(row) is not None
+
+
+def _questions(rows: Sequence[Row], columns: Columns) -> Examples:
+    published = _is_published(rows[0][1], columns)
+    form = Format("", (columns.text,), (columns.choices,), columns.label)
+    questions, choices, right = [], [], []
+    for place, row in rows:
+        if published:
+            form = format_of(row) or form  # a row of none is told what it lacks of the last
+        if columns.first_index is not None:
+            form = replace(form, first=columns.first_index)
+        question, answers, index = read_question(row, form, place)
+        questions.append(question)
+        choices.append(answers)
+        right.append(index)
+    return Examples(questions, np.array(right, dtype=np.int64), choices)

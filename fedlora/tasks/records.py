@@ -72,6 +72,14 @@ def column_of(row: dict[str, Any], key: str, place: str) -> Any:
     return row[key]
 
 
+def text_of(row: dict[str, Any], key: str, place: str) -> str:
+    """A row's value as text, refused when it is missing, empty, a list or an object."""
+    value = column_of(row, key, place)
+    if isinstance(value, list | dict):
+        raise FedloraError(f"{place}: '{key}' is {str(value)[:40]}, not text; {_OTHER}")
+    return str(value)
+
+
 def _rows(path: Path) -> Iterator[Row]:
     if path.name.endswith(".parquet"):
         yield from _parquet_rows(path)

@@ -14,6 +14,9 @@ from typer.testing import CliRunner
 
 from fedlora import config as configuration
 from fedlora.cli import app
+from fedlora.tasks.prompts import Prompt, read_prompts
+from fedlora.tasks.question_sets import FORMATS
+from fedlora.tasks.sources.files import Config, Files
 from tests.docs.examples import PAGES, ROOT, Block, blocks
 
 # The examples of CONTRIBUTING.md are files of the package and have a test of their own.
@@ -115,3 +118,31 @@ def test_the_readme_s_own_data_is_taken_as_it_says(tmp_path, monkeypatch):
 
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["plan"]["newcomers"] == 3
+
+
+def test_the_question_sets_of_a_page_have_the_answers_that_it_says(tmp_path):
+    page = ROOT / "docs" / "tasks.md"
+    (shown,) = blocks(page, "json")
+    *published, own = shown.code.splitlines()
+    right = []
+    for number, rows in enumerate(["\n".join(published), own]):
+        file = tmp_path / f"{number}.jsonl"
+        file.write_text(rows)
+        examples = Files(Config(path=file)).load().examples
+        right += [
+            choices[label] for choices, label in zip(examples.choices, examples.labels, strict=True)
+        ]
+
+    assert right.count("ice") == len(published)
+    assert right.count("yes") == 1
+    for form in FORMATS:
+        assert form.name in page.read_text()
+
+
+def test_the_prompts_of_a_page_are_read(tmp_path):
+    (shown,) = blocks(ROOT / "docs" / "prompts.md", "json")
+    (tmp_path / "prompts.jsonl").write_text(shown.code)
+
+    (prompt,) = read_prompts(tmp_path / "prompts.jsonl")
+
+    assert prompt == Prompt("Which gas do plants take in?", "arc")

@@ -135,6 +135,7 @@ WRONG = [
     ("a.jsonl", '{"text": "x", "label": "a"}\n[1]', "a.jsonl line 2: not a JSON object"),
     ("a.jsonl", '{"text": "x"}\n\n \n{"text": "y"}\n', "a.jsonl line 2: empty; remove the line"),
     ("a.jsonl", '\n{"text": "x"}\n', "a.jsonl line 1: empty; remove the line"),
+    ("a.jsonl", '{"text": {"a": 1}}\n', "a.jsonl line 1: 'text' is {'a': 1}, not text; name"),
     ("a.jsonl", "", "a.jsonl: holds no examples"),
     ("a.csv", "text,label\n", "a.csv: holds no examples"),
     ("a.csv", "text,label\nx,a\ny,b,c\n", "a.csv line 3: 2 columns expected"),
