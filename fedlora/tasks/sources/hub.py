@@ -53,9 +53,10 @@ class Hub(Source):
         names = getattr(data.features.get(self.config.label), "names", None)
         rows = []
         for number, row in enumerate(data):
+            place = f"{self.config.id} {split} row {number}"
             if names is not None:
-                row[self.config.label] = names[row[self.config.label]]
-            rows.append((f"{self.config.id} {split} row {number}", {**row, SPLIT: mark}))
+                row[self.config.label] = _class_name(row[self.config.label], names, place)
+            rows.append((place, {**row, SPLIT: mark}))
         if not rows:
             raise FedloraError(f"{self.config.id}: its split '{split}' is empty; name another")
         return rows
@@ -73,6 +74,14 @@ def _load(name: str, subset: str | None, split: str) -> Any:
         ) from error
     except ValueError as error:
         raise FedloraError(f"source 'hub': '{name}': {str(error).splitlines()[0]}") from error
+
+
+def _class_name(number: int | None, names: list[str], place: str) -> str:
+    if number is None or number < 0:  # as the hub keeps the answers of a contest back
+        raise FedloraError(
+            f"{place}: its label is kept back; set the source's test_split to null or another split"
+        )
+    return names[number]
 
 
 def _image_table(rows: list[Row], config: Config) -> Table:

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from datasets import ClassLabel, Dataset, Features, Value
 
 from fedlora.errors import FedloraError
 from fedlora.tasks.sources.hub import Config, Hub
@@ -35,4 +36,22 @@ def test_a_split_that_is_not_there_is_named(tmp_path, hub_cache):
     (tmp_path / "train.jsonl").write_text('{"text": "x", "label": "a"}\n')
 
     with pytest.raises(FedloraError, match=r"Unknown split .*test"):
+        Hub(Config(id=str(tmp_path))).load()
+
+
+def test_labels_that_are_kept_back_are_no_class(tmp_path, hub_cache):
+    label = ClassLabel(names=["0", "1"])
+    features = Features({"goal": Value("string"), "sol1": Value("string"), "sol2": Value("string"),
+                         "label": label})  # fmt: skip
+    for split, labels in (("train", [0, 1]), ("test", [-1])):
+        count = len(labels)
+        columns = {"goal": ["q"] * count, "sol1": ["a"] * count, "sol2": ["b"] * count}
+        data = Dataset.from_dict({**columns, "label": labels}, features=features)
+        data.to_parquet(str(tmp_path / f"{split}.parquet"))
+
+    table = Hub(Config(id=str(tmp_path), test_split=None)).load()
+
+    assert table.examples.choices == [["a", "b"]] * 2
+    assert table.examples.labels.tolist() == [0, 1]
+    with pytest.raises(FedloraError, match="test row 0: its label is kept back; set the source"):
         Hub(Config(id=str(tmp_path))).load()
