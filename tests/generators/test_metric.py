@@ -64,3 +64,10 @@ def test_vectors_that_are_all_the_same_are_refused() -> None:
     generator = TopK(TopK.Config.model_validate({"metric": "learned"}))
     with pytest.raises(FedloraError, match="all task vectors of the bank are equal"):
         generator.fit(bank, seed=0, workdir=Path("never-written"), progress=lambda losses: None)
+
+
+def test_adapters_that_are_all_the_same_leave_vectors_as_they_are() -> None:
+    bank = replace(BANK, adapters=[BANK.adapters[0]] * len(BANK.adapters))
+    generator = TopK(TopK.Config.model_validate({"metric": "learned"}))
+    generator.fit(bank, seed=0, workdir=Path("never-written"), progress=lambda losses: None)
+    assert generator.standard(ASKED).shape == ASKED.shape

