@@ -23,11 +23,13 @@ class KrigingConfig(Section):
         0.5, gt=0, description="of a task, in root median squared distances between tasks"
     )
     linear: float = Field(1.0, ge=0, description="variance of the linear part; 0 is purely local")
-    metric: Metric = Field("plain", description="of task vectors; learned: weighed by the bank")
+    metric: Metric = Field("learned", description="of task vectors; plain: all features alike")
 
 
 class Kriging(Blend):
-    """Ordinary kriging of DeltaW over standardised task vectors z (Cressie 1993, section 3.2).
+    """Ordinary kriging of DeltaW over task vectors z (Cressie 1993, section 3.2).
+
+    z is standardised, or as the bank weighs it.
 
     k(z, z') = exp(-|z - z'|^2 / (2 reach^2 m)) + linear <z, z'> / s, where m is the median of
     |z - z'|^2 over pairs of the bank's tasks and s the mean of |z|^2. The local part interpolates;

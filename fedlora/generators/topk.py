@@ -20,15 +20,15 @@ class TopKConfig(Section):
     temperature: float | None = Field(
         None, gt=0, description="in mean squared distances from a task to its nearest"
     )
-    metric: Metric = Field("plain", description="of task vectors; learned: weighed by the bank")
+    metric: Metric = Field("learned", description="of task vectors; plain: all features alike")
 
 
 class TopK(Blend):
     """w_t proportional to exp(-d_t^2 / (temperature s)) over the k nearest tasks, else 0.
 
-    d is the Euclidean distance of standardised task vectors, s the mean of d^2 from a task of the
-    bank to its nearest. k and the temperature, where not given, minimise the squared error of
-    DeltaW over the bank's tasks, each foretold from the others.
+    d is the Euclidean distance of task vectors, standardised or as the bank weighs them, s the
+    mean of d^2 from a task of the bank to its nearest. k and the temperature, where not given,
+    minimise the squared error of DeltaW over the bank's tasks, each foretold from the others.
     """
 
     Config = TopKConfig

@@ -54,7 +54,7 @@ def test_the_nearest_task_answers_with_the_mean_of_its_samples() -> None:
 
 
 def test_one_neighbour_is_the_nearest() -> None:
-    one = fitted(TopK, FAMILY.bank, k=1).sample(FAMILY.held_out, seed=0)
+    one = fitted(TopK, FAMILY.bank, k=1, metric="plain").sample(FAMILY.held_out, seed=0)
     nearest = fitted(Nearest, FAMILY.bank).sample(FAMILY.held_out, seed=0)
     for a, b in zip(one, nearest, strict=True):
         assert distance(a, b) < 1e-5 * norm(a)

@@ -17,17 +17,26 @@ from fedlora.server.offering import Offering
 from fedlora.server.serving import make_candidates
 
 COUNTS = (1, 2, 3, 4, 6)
-RETRIEVAL = ("top-k chosen on the bank", *(f"top-{k}" for k in COUNTS))
+PLAIN = ", plain metric"
+RETRIEVAL = (
+    "top-k chosen on the bank",
+    *(f"top-{k}{metric}" for k in COUNTS for metric in ("", PLAIN)),
+)
 """The best of these is chosen in hindsight, on the newcomers that it is judged by."""
 
 PARTS: dict[str, dict[str, Any]] = {
     "mean": {"name": "mean"},
     "ridge": {"name": "ridge"},
     "kriging": {"name": "kriging"},
+    f"kriging{PLAIN}": {"name": "kriging", "metric": "plain"},
     "corrected": {"name": "corrected"},
     "cvae": {"name": "cvae"},
     RETRIEVAL[0]: {"name": "topk", "k": None},
-    **{f"top-{k}": {"name": "topk", "k": k, "temperature": 1.0} for k in COUNTS},
+    **{
+        f"top-{k}{where}": {"name": "topk", "k": k, "temperature": 1.0, "metric": metric}
+        for k in COUNTS
+        for where, metric in (("", "learned"), (PLAIN, "plain"))
+    },
 }
 COMPOSED = {"compositional": {"name": "compositional"}}
 AFTER = ("kriging", *RETRIEVAL)
