@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 from typing_extensions import override
 
-from fedlora.generators.condition import Projection
+from fedlora.generators.condition import main_axes
 from fedlora.generators.contract import Progress, TrainingBank
 from fedlora.generators.effects import Effects
 from fedlora.generators.factors_of_tasks import Factors, Structure
@@ -58,7 +58,7 @@ class Compositional(Kriging):
         self.facts["cells"] = 0.0
         if self._factors is None:
             return
-        self._axes = Projection.of(self._conditions, self.config.condition_components).axes
+        self._axes = main_axes(self.known, self.config.condition_components)
         known = (self.known @ self._axes).double()
         given = self.config.noise
         options = self._options((given,) if given else NOISES)

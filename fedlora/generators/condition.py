@@ -74,13 +74,7 @@ class Projection:
             FedloraError: all conditions are the same.
         """
         standard = Standard.of(conditions)
-        svd = torch.linalg.svd(standard(conditions).double(), full_matrices=False)
-        if not svd.S[0] > 0:
-            raise FedloraError(
-                "all task vectors of the bank are the same: describe tasks by their own samples"
-            )
-        axes = _signed(svd.Vh[:components].T) * math.sqrt(len(conditions)) / svd.S[0]
-        return cls(standard, axes.float().contiguous())
+        return cls(standard, main_axes(standard(conditions), components))
 
     def __call__(self, conditions: Tensor) -> Tensor:
         """Projected conditions (n, k) float32; raises FedloraError as `Standard` does."""
@@ -94,6 +88,21 @@ class Projection:
     def load(cls, tensors: Mapping[str, Tensor]) -> "Projection":
         """The inverse of `tensors`; raises KeyError where one is missing."""
         return cls(Standard.load(tensors), tensors["axes"])
+
+
+def main_axes(known: Tensor, components: int) -> Tensor:
+    """The main directions (c, k) of standardised conditions (n, c), as in `Projection`.
+
+    Raises:
+        FedloraError: all conditions are the same.
+    """
+    svd = torch.linalg.svd(known.double(), full_matrices=False)
+    if not svd.S[0] > 0:
+        raise FedloraError(
+            "all task vectors of the bank are the same: describe tasks by their own samples"
+        )
+    axes: Tensor = _signed(svd.Vh[:components].T) * math.sqrt(len(known)) / svd.S[0]
+    return axes.float().contiguous()
 
 
 def _signed(columns: Tensor) -> Tensor:

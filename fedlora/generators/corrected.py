@@ -13,7 +13,7 @@ from fedlora import seeding
 from fedlora.generators import store
 from fedlora.generators.blend import distances
 from fedlora.generators.components import Components
-from fedlora.generators.condition import Projection
+from fedlora.generators.condition import main_axes
 from fedlora.generators.contract import Progress
 from fedlora.generators.correction import CorrectionConfig, CorrectionNetwork, Neighbourhood
 from fedlora.generators.learner import Columns, Plan, identity
@@ -63,7 +63,7 @@ class Corrected(TopK):
     @override
     def train(self, products: Tensor, *, seed: int, workdir: Path, progress: Progress) -> None:
         tasks = len(products)
-        self._axes = Projection.of(self._conditions, self.config.condition_components).axes
+        self._axes = main_axes(self.known, self.config.condition_components)
         deal = torch.randperm(tasks, generator=seeding.generator(seed, "folds"))
         base, extra = torch.zeros_like(products), torch.zeros_like(products)
         for number, held in enumerate(deal.tensor_split(min(self.config.folds, tasks))):

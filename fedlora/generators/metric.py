@@ -19,19 +19,17 @@ def learned(means: Tensor, products: Tensor) -> Standard | Projection:
     """Task vectors as the DeltaW that ridge regression foretells of them.
 
     Two vectors are then as far apart as their DeltaW are expected to be, and features that move
-    without the adapters count for nothing. Of adapters that are all the same nothing is learned.
+    without the adapters count for nothing. Of vectors or adapters that are all the same nothing is
+    learned.
 
     means: (t, c) task vectors. products: (t, t) of the tasks' DeltaW.
-
-    Raises:
-        FedloraError: all task vectors are the same.
     """
     standard = Standard.of(means)
     known = standard(means)
-    if not bool(known.any()):
-        raise FedloraError("all task vectors of the bank are equal: describe tasks by their own")
     try:
         points = Components.of(products, len(means)).points
     except FedloraError:  # as before the first round of growth
+        return standard
+    if not bool(known.any()):
         return standard
     return Projection(standard, (ridge_map(known, PENALTY) @ points).float())
