@@ -1,7 +1,8 @@
 """Adapters in the checkpoints of other projects: PEFT folders, safetensors, PyTorch, Lightning."""
 
 import re
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,10 @@ UNKNOWN = "unknown"
 
 # As PEFT, loralib and hand-written modules name them: NAME.lora_A.default.weight, NAME.lora_A.
 _NAME = re.compile(r"^(?P<layer>.+?)\.lora_(?P<side>[ABab])(?:\.(?!lora_)\w+)*$")
-_WRAPPERS = re.compile(r"^(?:(?:module|lightning_module|_orig_mod|base_model\.model)\.)+")
+# Whatever held a PEFT model stands before PEFT's own prefix; the base model's names come after it.
+_WRAPPERS = re.compile(r"^(?:(?:.*?\.)?base_model\.model\.|(?:(?:module|lightning_module)\.)+)")
+_COMPILED = "_orig_mod."
+_PERHAPS_A_WRAPPER = re.compile(r"(?:model|net|network|backbone)\.")
 
 
 def is_checkpoint(path: Path) -> bool:
@@ -30,22 +34,23 @@ def is_checkpoint(path: Path) -> bool:
 def read_checkpoint(path: Path, alpha: float | None = None) -> LoraAdapter:
     """The adapter in a checkpoint; tensors that are not LoRA's are passed over in a file.
 
-    PyTorch's files are read with weights_only=True, which runs no code of theirs.
+    PyTorch's files are read with weights_only=True, which runs no code of theirs. A UserWarning
+    says where the layers' names begin with what may be no part of the base model.
 
     Args:
         path: a PEFT folder; or a .safetensors, .ckpt, .pt, .pth or .bin file.
         alpha: of a file, which does not say it; its rank when absent, so that scaling is 1.
 
     Raises:
-        FedloraError: the file is damaged or needs code to be read, holds no LoRA tensors, or
-            layers of several ranks.
+        FedloraError: the file is damaged or needs code to be read, holds no LoRA tensors,
+            those of several adapters, or layers of several ranks.
     """
     if path.is_dir():
         return peft_folder.load(path, _base_of(path))
     if not path.is_file():
         raise FedloraError(f"'{path}': no such checkpoint; check the path")
     state = _safetensors(path) if path.suffix == ".safetensors" else _pickled(path)
-    found = lora_tensors(state)
+    found = lora_tensors(path, state)
     if not found:
         raise FedloraError(
             f"'{path}': holds no LoRA tensors among {len(state)}; save the adapter, with names that"
@@ -58,21 +63,52 @@ def read_checkpoint(path: Path, alpha: float | None = None) -> LoraAdapter:
         raise FedloraError(f"'{path}': layers of ranks {sorted(ranks)}; give all layers one rank")
     config = {"lora_alpha": alpha or float(max(ranks, default=1)), "use_rslora": False}
     try:
-        return peft_folder.assemble(found, config, UNKNOWN)
+        adapter = peft_folder.assemble(found, config, UNKNOWN)
     except FedloraError as error:
         raise FedloraError(f"'{path}': {error}") from None
+    _warn_of_wrapper(state, adapter.down)
+    return adapter
 
 
-def lora_tensors(state: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The LoRA tensors of a state, under PEFT's names."""
-    found = {}
+def lora_tensors(path: Path, state: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The LoRA tensors of a state, under PEFT's names.
+
+    Raises:
+        FedloraError: two tensors would have one name, as those of two adapters do.
+    """
+    found: dict[str, Tensor] = {}
+    named: dict[str, str] = {}
     for name, value in state.items():
-        match = _NAME.match(_WRAPPERS.sub("", name))
+        match = _NAME.match(_unwrapped(name))
         if match and isinstance(value, Tensor):
             end = peft_folder.DOWN if match["side"] in "Aa" else peft_folder.UP
             layer = match["layer"].removesuffix(".parametrizations.weight.0")
-            found[f"{peft_folder.PREFIX}{layer}{end}"] = value
+            own = f"{peft_folder.PREFIX}{layer}{end}"
+            if (other := named.setdefault(own, name)) != name:
+                raise FedloraError(
+                    f"'{path}': {other!a:.80} and {name!a:.80} are of two adapters; save one alone"
+                )
+            found[own] = value
     return found
+
+
+def _unwrapped(name: str) -> str:
+    """A tensor's name in the base model."""
+    return _WRAPPERS.sub("", name.replace(_COMPILED, ""))
+
+
+def _warn_of_wrapper(names: Iterable[str], layers: Iterable[str]) -> None:
+    """Say where all layers begin with what may be the base model's own, as in Llama, or not.
+
+    names: in the file; PEFT's own prefix in one of them says what is the base model's.
+    """
+    first = {match[0] if (match := _PERHAPS_A_WRAPPER.match(name)) else "" for name in layers}
+    if len(first) == 1 and any(first) and not any(peft_folder.PREFIX in name for name in names):
+        warnings.warn(
+            f"all LoRA layers of a file begin with '{first.pop()}'; if the base model has no such"
+            " part, PEFT will not find them: save the adapter by PEFT's save_pretrained",
+            stacklevel=1,
+        )
 
 
 def _safetensors(path: Path) -> dict[str, Tensor]:
@@ -80,7 +116,7 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return frame.unpack(data, limit=len(data))[0]
     except FedloraError as error:
-        raise FedloraError(f"'{path}': {error}; copy it again") from None
+        raise FedloraError(f"'{path}': {error}; copy it again, or save it as float32") from None
 
 
 def _pickled(path: Path) -> Mapping[str, Any]:

@@ -110,6 +110,11 @@ def assemble(raw: dict[str, Tensor], config: dict[str, Any], base: str) -> LoraA
             down, up = raw[key], raw.get(f"{PREFIX}{name}{UP}")
             if up is None or down.ndim != 2 or up.ndim != 2 or len(down) != up.shape[1]:
                 raise FedloraError(f"layer '{name}' lacks two matrices of one rank")
+            if not (down.is_floating_point() and up.is_floating_point()):
+                raise FedloraError(
+                    f"layer '{name}' is of whole numbers ({down.dtype}, {up.dtype}), whose scale is"
+                    " lost; save the adapter as float32"
+                )
             layers.append(LayerSpec(name, down.shape[1], up.shape[0], len(down)))
             tensors |= {f"{name}.down": down.float(), f"{name}.up": up.float()}
         elif peft_config.in_saved_module(config, name):

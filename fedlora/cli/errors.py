@@ -3,8 +3,10 @@
 import errno
 import signal
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 
@@ -12,14 +14,16 @@ from fedlora import atomic
 from fedlora.errors import FedloraError
 
 INTERRUPTED = 130
+PACKAGE = Path(__file__).parents[1]
 
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Say what went wrong on one line of standard error."""
+    """Say what went wrong on one line of standard error, and once what fedlora warns of."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
-        yield
+        with _one_line_warnings():
+            yield
     except FedloraError as error:
         console.print(f"error: {' '.join(str(error).split())}", style="red", markup=False)
         sys.exit(2)
@@ -34,6 +38,28 @@ def one_line_errors() -> Iterator[None]:
         text = f"error: cannot write{where}: {atomic.remedy(error)}"
         console.print(text, style="red", markup=False)
         sys.exit(2)
+
+
+@contextmanager
+def _one_line_warnings() -> Iterator[None]:
+    usual, told = warnings.formatwarning, set[str]()
+
+    def formatted(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int,
+        line: str | None = None,
+    ) -> str:  # fmt: skip
+        if not Path(filename).is_relative_to(PACKAGE):
+            return usual(message, category, filename, lineno, line)
+        text = f"warning: {message}\n"
+        again = text in told
+        told.add(text)
+        return "" if again else text
+
+    warnings.formatwarning = formatted
+    try:
+        yield
+    finally:
+        warnings.formatwarning = usual
 
 
 @contextmanager
