@@ -1,9 +1,11 @@
 """Load a frozen base model, whatever its architecture."""
 
+import io
 import logging
 import os
 import shutil
 from collections.abc import Iterable
+from contextlib import redirect_stderr
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -190,7 +192,10 @@ def _converted(package: Path) -> str:
     if (target / "config.json").is_file():
         return str(target)
     file = next(package.glob("*.gguf")).name
-    model: Any = AutoModelForCausalLM.from_pretrained(package, gguf_file=file, dtype=torch.float32)
+    with redirect_stderr(io.StringIO()):  # its progress bar heeds no setting
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            package, gguf_file=file, dtype=torch.float32
+        )
     model.hf_quantizer, model.is_quantized = None, False
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config

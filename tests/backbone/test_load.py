@@ -5,9 +5,10 @@ import shutil
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tqdm.auto import tqdm
 from transformers import AutoTokenizer, BertConfig, BertForMaskedLM
 
-from fedlora.backbone import load_base
+from fedlora.backbone import load, load_base
 from fedlora.backbone.weights import locate
 from fedlora.config import BackboneConfig
 from fedlora.errors import FedloraError
@@ -69,3 +70,21 @@ def test_a_clip_without_all_its_weights_is_none(spoil, says, tmp_path):
 
     with pytest.raises(FedloraError, match=rf"cannot be loaded \(.*{says}"):
         load_base(BackboneConfig(name=str(tmp_path / "clip")))
+
+
+def test_a_conversion_shows_no_bar(tmp_path, monkeypatch, capfd):
+    """transformers unpacks GGUF under a bar of tqdm's own, which none of its settings reaches."""
+
+    small = BertForMaskedLM(BertConfig(hidden_size=8, num_hidden_layers=1, vocab_size=9,
+                                       num_attention_heads=2, intermediate_size=8))  # fmt: skip
+
+    def unpacked(*_, **__):
+        list(tqdm(range(3), desc="de-quantizing"))
+        return small
+
+    (tmp_path / "model.gguf").touch()
+    monkeypatch.setenv("FEDLORA_DATA", str(tmp_path / "cache"))
+    monkeypatch.setattr(load.AutoModelForCausalLM, "from_pretrained", unpacked)
+    monkeypatch.setattr(load.AutoTokenizer, "from_pretrained", lambda *_, **__: small)
+    assert load._converted(tmp_path).startswith(str(tmp_path / "cache"))
+    assert "de-quantizing" not in capfd.readouterr().err
