@@ -17,6 +17,11 @@ _HARMLESS = {
 }  # fmt: skip
 """Keys that leave DeltaW = scaling * up @ down; any other must be unset."""
 
+TASK_TYPES = {
+    "SEQ_CLS", "SEQ_2_SEQ_LM", "CAUSAL_LM", "TOKEN_CLS", "QUESTION_ANS", "FEATURE_EXTRACTION",
+}  # fmt: skip
+"""PEFT's names of what a model does."""
+
 _INITIAL = (None, True, False, "gaussian", "eva", "orthogonal")
 """Initial values that leave the base model's weights as they are."""
 

@@ -27,7 +27,7 @@ DOWN, UP = ".lora_A.weight", ".lora_B.weight"
 def save(
     adapter: LoraAdapter,
     folder: Path,
-    base_model_name_or_path: str,
+    base_model_name_or_path: str | None,
     task_type: str | None,
     card: str | None = None,
 ) -> None:
@@ -37,9 +37,10 @@ def save(
         adapter: the adapter; its layers' names are paths in the model that PEFT is to wrap. The
             tensors of its head become PEFT's `modules_to_save`.
         folder: where to.
-        base_model_name_or_path: what `from_pretrained` takes to load that model.
+        base_model_name_or_path: what `from_pretrained` takes to load that model; None when it is
+            not known.
         task_type: PEFT's name of the task (CAUSAL_LM, SEQ_CLS, FEATURE_EXTRACTION, ...); None for
-            image classification, which PEFT has no name for.
+            image classification, which PEFT has no name for, and when it is not known.
         card: facts for the model card: the task, the metrics, how the adapter came about.
 
     Raises:
@@ -133,7 +134,7 @@ def assemble(raw: dict[str, Tensor], config: dict[str, Any], base: str) -> LoraA
     return LoraAdapter.from_tensors(spec, tensors)
 
 
-def _write_config(spec: AdapterSpec, folder: Path, base: str, task_type: str | None) -> None:
+def _write_config(spec: AdapterSpec, folder: Path, base: str | None, task_type: str | None) -> None:
     from peft import LoraConfig  # takes seconds, and reading needs none of it
 
     ranks = Counter(layer.rank for layer in spec.layers)

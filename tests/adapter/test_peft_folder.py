@@ -294,6 +294,26 @@ def test_the_card_says_how_to_load_it_and_its_four_lines_do(tmp_path: Path) -> N
         assert fact in card.text
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_without_a_task_type_the_base_model_itself_says_how_it_is_loaded(
+    tmp_path: Path, known: bool
+) -> None:
+    wrapped = wrap(CASES["bert"])
+    base = CASES["bert"][0]()
+    base.save_pretrained(tmp_path / "base")
+    wrapped.save_pretrained(tmp_path / "theirs")
+    adapter = peft_folder.load(tmp_path / "theirs", BASE)
+    peft_folder.save(adapter, tmp_path / "ours", str(tmp_path / "base") if known else None, None)
+
+    if known:
+        assert torch.equal(outputs(as_the_card_says(tmp_path / "ours")), outputs(wrapped))
+    loaded = PeftModel.from_pretrained(base, str(tmp_path / "ours")).eval()
+    assert torch.equal(outputs(loaded), outputs(wrapped))
+    card = ModelCard.load(tmp_path / "ours" / "README.md").text
+    assert ("base = ..." in card) != known
+    assert "ImageClassification" not in card
+
+
 def test_the_order_of_a_head_survives(tmp_path: Path) -> None:
     spec = AdapterSpec(
         BASE,
