@@ -107,6 +107,8 @@ def _explain(error: ValidationError, model: type[BaseModel]) -> str:
         example = "name" if "name" in known else known[0]
         given = first["input"]
         remedy = f"give one, such as {key}.{example}"
+        if not key:
+            return f"takes keys, not {given!r}; give it {', '.join(known)}"
         if example == "name" and isinstance(first["loc"][-1], int):  # an entry of a list
             remedy = f"write {{name: {given}}}"
         return f"{key}: takes keys, not {given!r}; {remedy}"

@@ -15,7 +15,13 @@ from pathlib import Path
 from fedlora.cli.errors import one_line_errors
 from fedlora.cli.output import show
 from fedlora.errors import FedloraError
-from fedlora.pipeline.experiment.infer import open_model, tasks_of, write_batch, write_folders
+from fedlora.pipeline.experiment.infer import (
+    check_new,
+    open_model,
+    tasks_of,
+    write_batch,
+    write_folders,
+)
 from fedlora.tasks.prompts import read_prompts
 
 
@@ -28,6 +34,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def infer(given: argparse.Namespace) -> None:
     if given.prompt is not None and not given.prompt.strip():
         raise FedloraError("--prompt: is empty; say what the task is like")
+    if given.output.suffix != ".safetensors" and given.output.suffix[1:].isalpha():
+        raise FedloraError(
+            f"--output: '{given.output}' ends in {given.output.suffix}; name a folder, or a file"
+            " that ends in .safetensors"
+        )
+    check_new(given.output)
     file = given.prompt_file
     if given.output.suffix == ".safetensors":
         texts = [prompt.text for prompt in read_prompts(file)] if file else [given.prompt]
@@ -46,6 +58,8 @@ def infer(given: argparse.Namespace) -> None:
             for (folder, adapter), texts in zip(written.items(), asked.values(), strict=True)
         ]
         show(rows, given.json)
+        if reference is None:
+            print("the base model is not known; write it in with --base_model", file=sys.stderr)
     for name, served in made.items():
         if (warning := served.warning(name)) is not None:
             print(warning, file=sys.stderr)

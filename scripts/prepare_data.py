@@ -11,7 +11,9 @@ output folder is new, or empty.
 """
 
 import argparse
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from fedlora.errors import FedloraError
 from fedlora.generators.tokens import Tokeniser, TokensConfig
 from fedlora.pipeline.experiment.checkpoints import (
     analyse,
+    check_alike,
     find_checkpoints,
     read_each,
     round_trip,
@@ -29,11 +32,25 @@ from fedlora.pipeline.experiment.checkpoints import (
 from fedlora.pipeline.experiment.prepare import prepare
 from fedlora.section import parse
 
+FILES = ("checkpoints", "bytes", "layers", "tensors", "ranks", "alphas")
+CONTENT = ("values", "norm", "spread", "tokens", "entries")
+"""What is told of each task, in tables that fit a terminal."""
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     given = parser().parse_args(arguments)
-    with one_line_errors():
+    with one_line_errors(), own_options():
         {"prepare": run_prepare, "analyze": run_analyze, "test": run_test}[given.command](given)
+
+
+@contextmanager
+def own_options() -> Iterator[None]:
+    """What an experiment's file calls by a key is an option here."""
+    try:
+        yield
+    except FedloraError as error:
+        text = str(error).replace("generator.tokens.max_tokens=", "--max_tokens ")
+        raise FedloraError(text) from None
 
 
 def run_prepare(given: argparse.Namespace) -> None:
@@ -48,9 +65,19 @@ def run_prepare(given: argparse.Namespace) -> None:
 
 
 def run_analyze(given: argparse.Namespace) -> None:
-    adapters = read_each(find_checkpoints(given.checkpoint_dir), given.alpha)
-    rows = [asdict(row) for row in analyse(adapters, tokens(given))]
-    show(rows, given.json, str(given.checkpoint_dir))
+    found = find_checkpoints(given.checkpoint_dir)
+    adapters = read_each(found, given.alpha)
+    rows = [asdict(row) for row in analyse(found, adapters, tokens(given))]
+    if given.json:
+        show(rows, as_json=True)
+    else:
+        for columns in (FILES, CONTENT):
+            told = [{name: row[name] for name in ("task", *columns)} for row in rows]
+            show(told, as_json=False, title=str(given.checkpoint_dir))
+    try:
+        check_alike(found, adapters)
+    except FedloraError as error:
+        print(f"training refuses them: {error}", file=sys.stderr)
 
 
 def run_test(given: argparse.Namespace) -> None:
@@ -72,6 +99,8 @@ def run_test(given: argparse.Namespace) -> None:
 
 
 def tokens(given: argparse.Namespace) -> TokensConfig:
+    if given.layout == "tiles" and given.token_dim is not None:
+        raise FedloraError("--token_dim: has no effect with --layout tiles; leave it out")
     chosen = {name: getattr(given, name) for name in ("layout", "max_tokens", "token_dim")}
     return parse(TokensConfig, {name: value for name, value in chosen.items() if value is not None})
 

@@ -35,6 +35,11 @@ def train(given: argparse.Namespace) -> None:
         )
     if given.checkpoint_dir is not None:
         overrides.append(f"checkpoint_dir={given.checkpoint_dir}")
+    if given.resume and not (given.resume / experiment.CONFIG).is_file():
+        raise FedloraError(
+            f"--resume: '{given.resume}' is no experiment (no {experiment.CONFIG}); name a folder"
+            " that train_generator.py made"
+        )
     path = given.resume / experiment.CONFIG if given.resume else given.config
     study = open_study(load(path, overrides))
     encoder = study.config.encoder

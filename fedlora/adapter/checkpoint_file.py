@@ -31,6 +31,11 @@ def is_checkpoint(path: Path) -> bool:
     return (path / peft_folder.CONFIG).is_file() or (path.is_file() and path.suffix in SUFFIXES)
 
 
+def weights_file(path: Path) -> Path:
+    """The file that holds a checkpoint's tensors."""
+    return path / peft_folder.WEIGHTS if path.is_dir() else path
+
+
 def read_checkpoint(path: Path, alpha: float | None = None) -> LoraAdapter:
     """The adapter in a checkpoint; tensors that are not LoRA's are passed over in a file.
 

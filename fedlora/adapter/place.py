@@ -19,7 +19,9 @@ def check_place(spec: AdapterSpec, expected: AdapterSpec) -> None:
     theirs = {layer.name: (layer.d_in, layer.d_out) for layer in spec.layers}
     if ours != theirs:
         name = min({name for name, _ in ours.items() ^ theirs.items()})
-        raise FedloraError(f"adapter of other layers, first '{name}': use the same lora.targets")
+        raise FedloraError(
+            f"adapter of other layers, first '{name}': train all with the same targets"
+        )
     if (spec.alpha, spec.rslora) != (expected.alpha, expected.rslora):
         raise FedloraError(
             f"adapter with alpha={spec.alpha:g} rslora={spec.rslora}, not"

@@ -56,6 +56,7 @@ def generate(
     from fedlora.client.own_task import describe
     from fedlora.pipeline.experiment import infer
 
+    infer.check_new(out)
     experiment = infer.is_experiment(place)
     described = any(given is not None for given in (task, data, text, label, task_vector))
     if experiment and described:

@@ -7,6 +7,7 @@ from fedlora import registry
 from fedlora.errors import FedloraError
 from fedlora.generators import store
 from fedlora.generators.contract import Generator
+from fedlora.section import parse
 
 
 def load_generator(folder: Path) -> Generator:
@@ -21,8 +22,12 @@ def load_generator(folder: Path) -> Generator:
             f"{folder}: no generator yet; finish the run, or fedlora generator train"
         )
     try:
-        name = str(json.loads(card.read_text(encoding="utf-8"))["name"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise FedloraError(f"{card}: damaged ({error}); train the generator again") from None
-    generator: Generator = registry.find("generators", name).load(folder)
+        stored = json.loads(card.read_text(encoding="utf-8"))
+        kind = registry.find("generators", str(stored["name"]))
+        parse(kind.Config, stored["config"])
+    except KeyError as error:
+        raise FedloraError(f"{card}: damaged (no key {error}); copy it again") from None
+    except (OSError, ValueError, TypeError, FedloraError) as error:
+        raise FedloraError(f"{card}: damaged ({error}); copy it again") from None
+    generator: Generator = kind.load(folder)
     return generator

@@ -68,21 +68,27 @@ def read(folder: Path, name: str) -> Stored:
     Raises:
         FedloraError: a file is missing or damaged, or the generator there is not `name`.
     """
-    card_path = folder / CARD
+    card_path, model = folder / CARD, folder / MODEL
     try:
         card = json.loads(card_path.read_text())
         found, shapes = card["name"], card["shapes"]
-        tensors = load_file(folder / MODEL)
-        if found != name:
-            raise FedloraError(f"{card_path}: a '{found}' generator, not a '{name}'")
-        if {key: list(tensor.shape) for key, tensor in tensors.items()} != shapes:
-            raise FedloraError(f"{folder / MODEL}: not the tensors that {CARD} lists")
         spec = AdapterSpec.from_json(json.dumps(card["spec"]))
-        return Stored(name, card["config"], spec, card["facts"], tensors)
+        stored = Stored(name, card["config"], spec, card["facts"], load_file(model))
     except FileNotFoundError as error:
         raise FedloraError(f"{error.filename or folder}: no such file; fit the generator") from None
-    except (ValueError, KeyError, TypeError, AttributeError, SafetensorError, OSError) as error:
-        raise FedloraError(f"{folder}: not a generator's folder ({error}); fit it again") from None
+    except SafetensorError as error:
+        raise FedloraError(f"{model}: damaged ({error}); copy it again, or fit it again") from None
+    except KeyError as error:
+        raise FedloraError(f"{card_path}: no key {error}; copy it again, or fit it again") from None
+    except (ValueError, TypeError, OSError, FedloraError) as error:
+        raise FedloraError(
+            f"{card_path}: damaged ({error}); copy it again, or fit it again"
+        ) from None
+    if found != name:
+        raise FedloraError(f"{card_path}: a '{found}' generator, not a '{name}'")
+    if {key: list(tensor.shape) for key, tensor in stored.tensors.items()} != shapes:
+        raise FedloraError(f"{model}: not the tensors that {CARD} lists; copy both again")
+    return stored
 
 
 def join(parts: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:

@@ -7,6 +7,7 @@ import torch
 
 from fedlora.adapter import LoraAdapter
 from fedlora.generators.ridge import Ridge
+from fedlora.pipeline.experiment.checkpoints import KnownBase
 from fedlora.pipeline.experiment.prepare import Prepared
 from fedlora.pipeline.experiment.settings import ExperimentConfig
 from fedlora.pipeline.experiment.study import Study
@@ -32,6 +33,7 @@ STUDY = Study(
     PREPARED,
     {"a": [ADAPTER, ADAPTER], "b": [ADAPTER]},
     {},
+    KnownBase(),
 )
 
 

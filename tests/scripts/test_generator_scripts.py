@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,19 +17,26 @@ from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from fedlora.adapter import AdapterSpec, LayerSpec, LoraAdapter, peft_folder
-from fedlora.adapter.checkpoint_file import read_checkpoint
+from fedlora.adapter.checkpoint_file import UNKNOWN, read_checkpoint
 from fedlora.adapter.product import distance
 from fedlora.backbone.weights import locate
 from fedlora.cli import app
 from fedlora.errors import FedloraError
 from fedlora.generators.hyperconv import HyperConv
 from fedlora.generators.ridge import Ridge
-from fedlora.pipeline.experiment.checkpoints import find_checkpoints, read_all
+from fedlora.pipeline.experiment.checkpoints import (
+    KnownBase,
+    find_checkpoints,
+    known_base,
+    read_all,
+)
 from fedlora.pipeline.experiment.infer import open_model
 from fedlora.pipeline.experiment.prepare import Prepared, encodings
 from scripts import inference, prepare_data, train_generator
 
 SPEC = AdapterSpec("unknown", (LayerSpec("a.q", 12, 8, 2), LayerSpec("a.v", 12, 8, 2)), 2.0)
+HELD = "model.base_model.model."
+"""Before the names of layers in a LightningModule whose attribute `model` is a PEFT model."""
 TOPICS = {
     "food": ("bread", "soup", "cheese"),
     "sport": ("football", "running", "chess"),
@@ -64,7 +73,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for number in (1, 2):
             noise = 0.05 * torch.randn(SPEC.size, generator=rng)
             adapter = LoraAdapter.from_flat(SPEC, base + noise)
-            state = {f"model.{name}": tensor for name, tensor in as_peft(adapter).items()}
+            state = {f"{HELD}{name}": tensor for name, tensor in as_peft(adapter).items()}
             torch.save({"state_dict": state}, root / f"checkpoints/{topic}/epoch={number}.ckpt")
     (root / "config.yaml").write_text(yaml.safe_dump(SETTINGS))
     return root
@@ -104,9 +113,10 @@ def spoil(place: Path) -> None:
         rows = [json.loads(line) for line in file.read_text().splitlines()]
         told = [row | {"prompt": f"{file.stem} {n % 9}"} for n, row in enumerate(rows)]
         file.write_text("".join(json.dumps(row) + "\n" for row in told))
+    shutil.copytree(place / "checkpoints" / "food", place / "flat")
     shutil.copytree(place / "checkpoints", place / "untrained")
     blank = {
-        f"model.{name}": tensor * ("lora_A" in name)
+        f"{HELD}{name}": tensor * ("lora_A" in name)
         for name, tensor in as_peft(LoraAdapter.from_flat(SPEC, torch.ones(SPEC.size))).items()
     }
     torch.save({"state_dict": blank}, place / "untrained/food/epoch=0.ckpt")
@@ -124,7 +134,7 @@ def test_an_experiment_leaves_its_folder(trained: Path) -> None:
     assert "last.ckpt" in kept
     assert any(name.startswith("epoch=") and "val_loss=" in name for name in kept)
     assert list((trained / "tensorboard_logs").glob("events.*"))
-    assert {"model.safetensors", "generator.json", "encoder.json"} == {
+    assert {"model.safetensors", "generator.json", "encoder.json", "base.json"} == {
         path.name for path in (trained / "results" / "final_model").iterdir()
     }
     assert yaml.safe_load((trained / "config.yaml").read_text())["held_out"] == ["music"]
@@ -211,6 +221,10 @@ def test_a_prompt_makes_a_peft_folder_and_a_file_makes_a_batch(
     with pytest.raises(SystemExit):
         inference.main(["--model", final, "--prompt_file", "mixed.jsonl", "--output", "neither"])
     assert "mixed.jsonl line 2: no 'task'" in capsys.readouterr().err
+    Path("unfit.jsonl").write_text('{"prompt": "rain", "task": "a/b"}\n')
+    with pytest.raises(SystemExit):
+        inference.main(["--model", final, "--prompt_file", "unfit.jsonl", "--output", "neither"])
+    assert "write it in letters, digits and =,+._-" in capsys.readouterr().err
     assert not Path("neither").exists()
 
 
@@ -240,6 +254,15 @@ def test_what_was_moved_is_gone_on_with_as_it_was_begun(
         assert (moved / "config.yaml").read_text() == settings
     finally:
         moved.rename(trained)
+
+
+def test_progress_ends_at_its_end_whatever_there_was_to_do(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train_generator.main(["--resume", str(trained)])
+    assert re.search(r"learn hyperconv +100 ", capsys.readouterr().err)
+    train_generator.main(["--config", "config.yaml", "generator={name: ridge}", f"out={tmp_path}"])
+    assert re.search(r"learn ridge +100 ", capsys.readouterr().err)
 
 
 def test_an_experiment_whose_checkpoints_changed_is_not_gone_on_with(
@@ -307,8 +330,58 @@ def test_ranks_that_differ_are_named_before_all_else(
     with pytest.raises(FedloraError, match=r"another rank .*ranks \[2, 3\]"):
         read_all(find_checkpoints(tmp_path, None))
     prepare_data.main(["analyze", "--checkpoint_dir", str(tmp_path), "--layout", "tiles", "--json"])
-    told = json.loads(capsys.readouterr().out)
+    said = capsys.readouterr()
+    told = json.loads(said.out)
     assert [(row["task"], row["ranks"]) for row in told] == [("a", "2"), ("b", "3")]
+    assert "training refuses them: " in said.err
+    assert "another rank than the first checkpoint" in said.err
+
+
+def folder_of_each(root: Path, specs: dict[str, list[AdapterSpec]], **said: Any) -> Path:
+    """ROOT/TASK/N, PEFT folders as PEFT itself writes them; of an unknown base, plain files."""
+    draw = torch.Generator().manual_seed(len(specs))
+    for task, own in specs.items():
+        for number, spec in enumerate(own):
+            adapter = LoraAdapter.from_flat(spec, torch.randn(spec.size, generator=draw))
+            if spec.base == UNKNOWN:
+                (root / task).mkdir(parents=True, exist_ok=True)
+                torch.save(as_peft(adapter), root / task / f"{number}.pt")
+            else:
+                peft_folder.save(adapter, root / task / str(number), spec.base, **said)
+                (root / task / str(number) / peft_folder.SIDECAR).unlink()
+    return root
+
+
+def test_alphas_that_differ_are_told_and_refused_in_the_same_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = replace(SPEC, base="some/model", alpha=8.0)
+    folder_of_each(tmp_path, {"a": [SPEC], "bb": [other]}, task_type=None)
+    with pytest.raises(FedloraError, match=r"bb/0': alpha 8, and 2 of .*set alpha where") as why:
+        read_all(find_checkpoints(tmp_path))
+    prepare_data.main(["analyze", "--checkpoint_dir", str(tmp_path), "--json"])
+    said = capsys.readouterr()
+    assert [row["alphas"] for row in json.loads(said.out)] == ["2", "8"]
+    assert said.err == f"training refuses them: {why.value}\n"
+
+
+def test_files_that_do_not_say_their_base_go_with_the_one_that_others_name(tmp_path: Path) -> None:
+    named = replace(SPEC, base="some/model")
+    found = find_checkpoints(
+        folder_of_each(
+            tmp_path, {"a": [named, SPEC], "bb": [SPEC, named]}, task_type="FEATURE_EXTRACTION"
+        )
+    )
+    assert {one.spec for own in read_all(found).values() for one in own} == {named}
+    assert known_base(found) == KnownBase(name="some/model", task_type="FEATURE_EXTRACTION")
+
+    folder_of_each(tmp_path, {"ccc": [replace(SPEC, base="other/model")]}, task_type=None)
+    with pytest.raises(
+        FedloraError,
+        match=r"ccc/0': of base model 'other/model', and '.*a/0' of 'some/model'; keep one folder a"
+        " base model, or, if it is the same, write the same base_model_name_or_path",
+    ):
+        read_all(find_checkpoints(tmp_path))
 
 
 def test_checkpoints_are_analysed_and_come_back_from_tokens(
@@ -317,6 +390,12 @@ def test_checkpoints_are_analysed_and_come_back_from_tokens(
     rows = call(prepare_data, capsys, "analyze", "--checkpoint_dir", "checkpoints")
     assert [row["task"] for row in rows] == sorted(TOPICS)
     assert all(row["checkpoints"] == 2 and 0 < row["spread"] < 0.5 for row in rows)
+    files = Path("checkpoints/food").iterdir()
+    food = {"bytes": sum(file.stat().st_size for file in files), "layers": 2, "tensors": 4,
+            "ranks": "2", "alphas": "2", "values": 80, "tokens": 4, "entries": 384}  # fmt: skip
+    assert food.items() <= rows[0].items()
+    prepare_data.main(["analyze", "--checkpoint_dir", "checkpoints"])
+    assert set(rows[0]) <= set(re.findall(r"\w+", capsys.readouterr().out))
     file = "checkpoints/food/epoch=1.ckpt"
     (row,) = call(prepare_data, capsys, "test", "--checkpoint_file", file, "--token_dim", "26")
     assert row == {"values": 80, "tokens": 4, "entries": 26, "error": 0.0}
@@ -326,8 +405,12 @@ def test_checkpoints_are_analysed_and_come_back_from_tokens(
     ("words", "message"),
     [
         (["generator.decoder.hiden=3"], "did you mean 'hidden'"),
-        (["generator.tokens.max_tokens=2"], "needs 4 tokens"),
-        (["held_out=[opera]"], "'opera' has no checkpoints"),
+        (["generator.tokens.max_tokens=2"], "generator.tokens.max_tokens=2: an adapter of 80"),
+        (["generator.tokens={layout: tiles, token_dim: 384}"], "tokens.token_dim: has no effect"),
+        (["generator.tokens.tile=[8,128]"], "generator.tokens.tile: has no effect"),
+        (["held_out=[misuc]"], "'misuc' has no checkpoints in checkpoints; did you mean 'music'?"),
+        (["checkpoint_dir=flat"], "lay checkpoints out as TASK/CHECKPOINT"),
+        (["checkpoint_dir=."], "is not TASK/CHECKPOINT in '.'; move it to"),
         (["held_out=[food,sport,music]"], "1 task to learn from"),
         (["prompts=nowhere"], "no prepared prompts"),
         (["checkpoint_dir=nowhere"], "no folder"),
@@ -366,6 +449,10 @@ def test_a_dry_run_trains_nothing(trained: Path, capsys: pytest.CaptureFixture[s
     rows = call(train_generator, capsys, "--config", "config.yaml", "--dry_run")
     planned = {row["what"]: row["value"] for row in rows}
     assert (planned["tasks"], planned["held out"], planned["tokens"]) == (3, 1, 4)
+    assert planned["of them validate"] == 3
+    rows = call(train_generator, capsys, "--config", "config.yaml", "--dry_run",
+                "generator={name: cvae}")  # fmt: skip
+    assert {"what": "of them validate", "value": 0} in rows
     assert len(list(trained.parent.iterdir())) == before
 
 
@@ -491,3 +578,112 @@ def test_a_model_that_was_copied_reads_prompts_as_it_learned_to(
     with pytest.raises(SystemExit):
         inference.main(["--model", str(copied), "--prompt", "rain", "--output", "none"])
     assert "copy the whole final_model" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "message"),
+    [
+        ("encoder.json", "[]", "encoder.json: damaged (takes keys, not []"),
+        ("encoder.json", '{"name": "mini', "encoder.json: damaged (Unterminated string"),
+        ("generator.json", "{}", "generator.json: damaged (no key 'name')"),
+        ("generator.json", '{"name": "hyperconv"}', "generator.json: damaged (no key 'config')"),
+        ("generator.json", '{"name": "cva", "config": {}}', "json: damaged (unknown name 'cva'"),
+        ("generator.json", '{"name": "mean", "config": {}}', "generator.json: no key 'shapes'"),
+        (
+            "generator.json",
+            '{"name": "hyperconv", "config": {"tokens": {"token_dim": 1}}}',
+            "generator.json: damaged (tokens.token_dim: must be greater",
+        ),
+        ("model.safetensors", "torn", "model.safetensors: damaged"),
+        ("base.json", "[]", "base.json: damaged"),
+    ],
+)
+def test_a_damaged_file_of_a_model_is_named_in_one_line(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], file: str, text: str,
+    message: str,
+) -> None:  # fmt: skip
+    final = shutil.copytree(trained / "results" / "final_model", tmp_path / "final")
+    (final / file).write_text(text)
+    assert message in refused(capsys, str(final), "--output", str(tmp_path / "out"))
+
+
+def refused(capsys: pytest.CaptureFixture[str], model: str, *words: str) -> str:
+    with pytest.raises(SystemExit) as ended:
+        inference.main(["--model", model, "--prompt", "rain", *words])
+    error = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert error.count("\n") == 1
+    return error
+
+
+def test_a_model_that_is_none_says_what_to_name(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun = tmp_path / "begun"
+    begun.mkdir()
+    shutil.copy(trained / "config.yaml", begun)
+    for model, message in (
+        (tmp_path / "nosuch", "no such folder; name an experiment"),
+        (tmp_path, "no experiment, final_model or run"),
+        (begun, f"go on with train_generator.py --resume {begun}"),
+    ):
+        assert message in refused(capsys, str(model), "--output", str(tmp_path / "out"))
+    with pytest.raises(SystemExit):
+        train_generator.main(["--resume", str(tmp_path / "nosuch")])
+    assert "is no experiment (no config.yaml)" in capsys.readouterr().err
+
+
+def test_what_is_there_already_is_not_written_over(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("out", "out.safetensors"):
+        out = tmp_path / name
+        call(inference, capsys, "--model", str(trained), "--prompt", "rain", "--output", str(out))
+        assert f"{out}: exists already" in refused(capsys, str(trained), "--output", str(out))
+    (tmp_path / "asked.txt").write_text("rain\n")
+    asked = ["generate", str(trained), "--prompts", str(tmp_path / "asked.txt")]
+    again = CliRunner().invoke(app, [*asked, "--out", str(tmp_path / "out")])
+    assert "exists already" in str(again.exception)
+    error = refused(capsys, str(trained), "--output", str(tmp_path / "out.pt"))
+    assert "ends in .pt; name a folder, or a file that ends in .safetensors" in error
+
+
+def test_generated_adapters_are_of_what_the_checkpoints_say(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call(inference, capsys, "--model", str(trained), "--prompt", "rain", "--output",
+         str(tmp_path / "unsaid"))  # fmt: skip
+    config = json.loads((tmp_path / "unsaid" / peft_folder.CONFIG).read_text())
+    assert config["base_model_name_or_path"] is None
+    assert config["task_type"] is None
+    card = (tmp_path / "unsaid" / "README.md").read_text()
+    assert "| base model | not known |" in card
+    assert "ImageClassification" not in card
+    assert "unknown" not in card
+
+    named = replace(SPEC, base="some/model")
+    told = folder_of_each(
+        tmp_path / "told", {task: [named, SPEC] for task in TOPICS}, task_type="FEATURE_EXTRACTION"
+    )
+    train_generator.main(["--config", "config.yaml", f"checkpoint_dir={told}",
+                          f"out={tmp_path / 'out'}", "generator.training.epochs=2"])  # fmt: skip
+    model = next((tmp_path / "out").iterdir())
+    capsys.readouterr()
+    call(inference, capsys, "--model", str(model), "--prompt", "rain", "--output",
+         str(tmp_path / "said"))  # fmt: skip
+    config = json.loads((tmp_path / "said" / peft_folder.CONFIG).read_text())
+    assert config["base_model_name_or_path"] == "some/model"
+    assert config["task_type"] == "FEATURE_EXTRACTION"
+    assert "AutoModel.from_pretrained('some/model')" in (tmp_path / "said/README.md").read_text()
+
+
+def test_options_of_the_command_are_named_as_they_are_typed(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words, message in (
+        (["--max_tokens", "2", "--token_dim", "26"], "error: --max_tokens 2: an adapter of 80"),
+        (["--layout", "tiles", "--token_dim", "384"], "--token_dim: has no effect"),
+    ):
+        with pytest.raises(SystemExit):
+            prepare_data.main(["analyze", "--checkpoint_dir", "checkpoints", *words])
+        assert message in capsys.readouterr().err

@@ -31,8 +31,9 @@ class Tokeniser:
         needed, most = len(index), config.max_tokens
         if most is not None and needed > most:
             raise FedloraError(
-                f"tokens.max_tokens={most}: an adapter of {spec.size} values needs {needed} tokens"
-                f" of {config.entries} entries; raise it to {needed} or leave it out"
+                f"generator.tokens.max_tokens={most}: an adapter of {spec.size} values needs"
+                f" {needed} tokens of {config.entries} entries; raise it to {needed} or leave it"
+                " out"
             )
         empty = index.new_full(((most or needed) - needed, index.shape[1]), spec.size)
         self._index = torch.cat([index, empty])

@@ -1,17 +1,23 @@
-"""What an experiment leaves: a generator, and beside it which encoder reads its prompts."""
+"""What an experiment leaves: a generator, its prompts' encoder, and what its adapters are of."""
 
 import json
 from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from pydantic import BaseModel
 
 from fedlora import atomic
 from fedlora.backbone.text_encoder import TextEncoder, open_encoder
 from fedlora.errors import FedloraError
 from fedlora.generators.contract import Generator
 from fedlora.generators.saved import load_generator
+from fedlora.pipeline.experiment.checkpoints import KnownBase
 from fedlora.pipeline.experiment.settings import EncoderConfig
 from fedlora.section import parse
 
-ENCODER = "encoder.json"
+ENCODER, BASE = "encoder.json", "base.json"
+
+T = TypeVar("T", bound=BaseModel)
 
 
 class KnownEncoder(EncoderConfig):
@@ -20,10 +26,18 @@ class KnownEncoder(EncoderConfig):
     digest: str
 
 
-def save(folder: Path, generator: Generator, config: EncoderConfig, encoder: TextEncoder) -> None:
+class FinalModel(NamedTuple):
+    """The generator, the encoder that it learned to read prompts by, and the base model."""
+
+    generator: Generator
+    encoder: TextEncoder
+    base: KnownBase
+
+
+def save(folder: Path, model: FinalModel, config: EncoderConfig) -> None:
     """Write a folder that can be copied anywhere, whole or not at all.
 
-    config: what `encoder` was opened by; a local folder is written down by its absolute path.
+    config: what the encoder was opened by; a local folder is written down by its absolute path.
 
     Raises:
         FedloraError: the folder cannot be written.
@@ -32,33 +46,41 @@ def save(folder: Path, generator: Generator, config: EncoderConfig, encoder: Tex
     known = KnownEncoder(
         name=str(local.resolve()) if local.is_dir() else config.name,
         max_length=config.max_length,
-        digest=encoder.digest,
+        digest=model.encoder.digest,
     )
     with atomic.folder(folder) as draft:
-        generator.save(draft)
-        (draft / ENCODER).write_text(known.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        model.generator.save(draft)
+        for file, said in ((ENCODER, known), (BASE, model.base)):
+            (draft / file).write_text(said.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
-def load(folder: Path) -> tuple[Generator, TextEncoder]:
-    """The generator, and the encoder that it learned to read prompts by.
+def load(folder: Path) -> FinalModel:
+    """The inverse of `save`; of a folder without `BASE`, the base model is not known.
 
     Raises:
         FedloraError: a file is missing or damaged, or the encoder there is another one by now.
     """
     generator, file = load_generator(folder), folder / ENCODER
-    try:
-        known = parse(KnownEncoder, json.loads(file.read_text(encoding="utf-8")))
-    except FileNotFoundError:
+    known = _read(file, KnownEncoder)
+    if known is None:
         raise FedloraError(
             f"{file}: no such file, and only it knows which encoder reads the prompts; copy the"
             " whole final_model, or name a run by its own folder"
-        ) from None
-    except (OSError, ValueError, FedloraError) as error:
-        raise FedloraError(f"{file}: damaged ({error}); copy it again") from None
+        )
     encoder = open_encoder(known.name, known.max_length)
     if encoder.digest != known.digest:
         raise FedloraError(
             f"{file}: '{known.name}' is another encoder ({encoder.digest[:12]}) than the generator"
             f" learned from ({known.digest[:12]}); name that one there"
         )
-    return generator, encoder
+    return FinalModel(generator, encoder, _read(folder / BASE, KnownBase) or KnownBase())
+
+
+def _read(file: Path, model: type[T]) -> T | None:
+    """What a file of JSON says; None where there is none."""
+    try:
+        return parse(model, json.loads(file.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, FedloraError) as error:
+        raise FedloraError(f"{file}: damaged ({error}); copy it again") from None

@@ -61,7 +61,7 @@ class Maker:
 
     seed, rank: of what is made; of an experiment, the rank that it learned from.
     reference: what from_pretrained takes to load the base model, and task_type PEFT's name of what
-        that does; None of an experiment, which has seen adapters alone.
+        that does; None of an experiment where no PEFT folder among its checkpoints says it.
     """
 
     service: InService
@@ -137,8 +137,25 @@ def open_model(folder: Path, seed: int | None = None) -> Model:
         return _of_run(folder, seed)
     if seed is not None:
         raise FedloraError(f"{folder}: a run alone has seeds; leave --seed out")
-    generator, encoder = final_model.load(folder / FINAL if is_experiment(folder) else folder)
-    return Model(Maker(InService(generator, prompts=1)), encoder)
+    if not is_experiment(folder) and not (folder / store.CARD).is_file():
+        raise FedloraError(_no_model(folder))
+    final = final_model.load(folder / FINAL if is_experiment(folder) else folder)
+    maker = Maker(
+        InService(final.generator, prompts=1),
+        reference=final.base.name,
+        task_type=final.base.task_type,
+    )
+    return Model(maker, final.encoder)
+
+
+def check_new(out: Path) -> None:
+    """Refuse to write over what is there.
+
+    Raises:
+        FedloraError: something is.
+    """
+    if out.exists():
+        raise FedloraError(f"{out}: exists already; name another")
 
 
 def tasks_of(file: Path) -> dict[str, list[str]]:
@@ -150,7 +167,10 @@ def tasks_of(file: Path) -> dict[str, list[str]]:
     tasks = by_task(read_prompts(file))
     for task in tasks:
         if task in (".", "..") or OUTSIDE.search(task):
-            raise FedloraError(f"{file}: task '{task}' cannot name a folder")
+            raise FedloraError(
+                f"{file}: task {task!a:.80} cannot name a folder; write it in letters, digits and"
+                " =,+._-"
+            )
     return tasks
 
 
@@ -159,7 +179,7 @@ def write_folders(
 ) -> dict[Path, LoraAdapter]:
     """A PEFT folder for each adapter: OUT, OUT/TASK of several tasks, sample-N in it of several.
 
-    reference: what from_pretrained takes; the digest or name in the adapter when None.
+    reference: what from_pretrained takes; None when it is not known.
 
     Raises:
         FedloraError: a folder cannot be written.
@@ -169,8 +189,7 @@ def write_folders(
         folder = out / task if len(made) > 1 else out
         for number, adapter in enumerate(served.adapters, 1):
             own = folder / f"sample-{number}" if len(served.adapters) > 1 else folder
-            base = reference or adapter.spec.base
-            peft_folder.save(adapter, own, base, task_type, served.remark)
+            peft_folder.save(adapter, own, reference, task_type, served.remark)
             written[own] = adapter
     return written
 
@@ -198,6 +217,18 @@ def _is_run(folder: Path) -> bool:
     if is_experiment(folder) or (folder / store.CARD).is_file() or not own.is_file():
         return False
     return "checkpoint_dir" not in configuration.merged(own, ())
+
+
+def _no_model(folder: Path) -> str:
+    """What a folder without a generator lacks."""
+    if not folder.exists():
+        return f"{folder}: no such folder; name an experiment, its final_model, or a run"
+    if (folder / CONFIG).is_file():
+        return (
+            f"{folder}: an experiment that has not ended; go on with train_generator.py --resume"
+            f" {folder}"
+        )
+    return f"{folder}: no experiment, final_model or run; name the folder of one"
 
 
 def _of_run(folder: Path, seed: int | None) -> Model:

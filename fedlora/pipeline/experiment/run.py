@@ -61,7 +61,8 @@ def run(study: Study, folder: Path, observer: Observer) -> dict[str, Any]:
     bank = study.training_bank(encoded, generator)
     _check_begun(study, generator, bank, folder)
     _fit(study, generator, bank, folder, observer)
-    final_model.save(folder / FINAL, generator, study.config.encoder, encoder)
+    made = final_model.FinalModel(generator, encoder, study.base)
+    final_model.save(folder / FINAL, made, study.config.encoder)
     measured = judge(study, generator, bank, encoder)
     if lost := [row["task"] for row in measured["tasks"] if _worse_than_none(row)]:
         observer.note(
@@ -141,6 +142,7 @@ def _fit(
             log(losses)
 
         generator.fit(bank, seed=study.config.seed, workdir=folder, progress=progress)
+    observer.advance(STEPS - done)  # solved at once, or trained before it was gone on with
 
 
 @contextmanager

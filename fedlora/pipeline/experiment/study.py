@@ -11,25 +11,35 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fedlora import registry
 from fedlora.adapter import AdapterSpec, LoraAdapter
 from fedlora.adapter.product import norm
 from fedlora.config import GeneratorPart
 from fedlora.errors import FedloraError
 from fedlora.generators.contract import Generator, TrainingBank
 from fedlora.generators.hyperconv import HyperConv, outline
-from fedlora.pipeline.experiment.checkpoints import find_checkpoints, read_all
+from fedlora.pipeline.experiment.checkpoints import (
+    KnownBase,
+    find_checkpoints,
+    known_base,
+    read_all,
+)
 from fedlora.pipeline.experiment.prepare import Prepared, read_prepared
 from fedlora.pipeline.experiment.settings import ExperimentConfig
 
 
 @dataclass(frozen=True)
 class Study:
-    """Adapters by task beside the prompts of the same tasks; `held_out` tasks never train."""
+    """Adapters by task beside the prompts of the same tasks; `held_out` tasks never train.
+
+    base: the model that all adapters are of, as far as their files say.
+    """
 
     config: ExperimentConfig
     prepared: Prepared
     bank: Mapping[str, Sequence[LoraAdapter]]
     held_out: Mapping[str, Sequence[LoraAdapter]]
+    base: KnownBase
 
     @property
     def spec(self) -> AdapterSpec:
@@ -40,8 +50,11 @@ class Study:
     def validating(self) -> int:
         """Training prompts of a task that only validate, whole groups: as many as are judged later.
 
-        As many for each task, half of the fewest at most; none where that is less than a group.
+        As many for each task, half of the fewest at most; none where that is less than a group, or
+        where another generator than hyperconv learns.
         """
+        if self.config.generator.name != "hyperconv":
+            return 0
         group = self.prepared.group
         fewest = min(len(self.prepared.train[task]) for task in self.bank)
         later = min(len(self.prepared.test[task]) for task in self.bank)
@@ -116,11 +129,15 @@ def open_study(config: ExperimentConfig) -> Study:
             known = ", ".join(sorted(prepared.train))
             raise FedloraError(
                 f"{config.prompts}: no prompts of task '{task}', which has checkpoints; there are"
-                f" prompts of {known}"
+                f" prompts of {known}: lay checkpoints out as TASK/CHECKPOINT in"
+                f" {config.checkpoint_dir}, by the same names of tasks"
             )
     for task in config.held_out:
         if task not in found:
-            raise FedloraError(f"held_out: '{task}' has no checkpoints in {config.checkpoint_dir}")
+            raise FedloraError(
+                f"held_out: '{task}' has no checkpoints in {config.checkpoint_dir};"
+                f" {registry.nearest(task, list(found))}"
+            )
     adapters = read_all(found, config.alpha)
     _check_zeros(found, adapters)
     _check_copies(config, adapters)
@@ -136,7 +153,8 @@ def open_study(config: ExperimentConfig) -> Study:
             " raise it, or prepare the data with fewer samples_per_prompt"
         )
     _check_prompts(config, prepared, list(bank))
-    study = Study(config, prepared, bank, {task: adapters[task] for task in config.held_out})
+    held_out = {task: adapters[task] for task in config.held_out}
+    study = Study(config, prepared, bank, held_out, known_base(found))
     _check_options(study)
     return study
 
@@ -153,6 +171,13 @@ def _check_options(study: Study) -> None:
     for name in ("prompt_width", "test_ratio"):
         if name in given:
             raise FedloraError(f"generator.{name}: follows from the prompts here; leave it out")
+    tokens = given.get("tokens", {})
+    layout = tokens.get("layout", "flat")
+    unused = {"flat": "tile", "tiles": "token_dim"}[layout]
+    if unused in tokens:
+        raise FedloraError(
+            f"generator.tokens.{unused}: has no effect with layout: {layout}; leave it out"
+        )
     least: int = config.generator.build().least_tasks
     if len(study.bank) < least:
         raise FedloraError(
@@ -160,8 +185,7 @@ def _check_options(study: Study) -> None:
             f" '{config.generator.name}' needs {least}"
         )
     training = getattr(config.generator.options(), "training", None)
-    judged = study.validating and config.generator.name == "hyperconv"
-    if training is not None and training.patience is not None and not judged:
+    if training is not None and training.patience is not None and not study.validating:
         raise FedloraError(
             "generator.training.patience: no prompts validate, which takes hyperconv and two"
             f" groups of {group} training prompts of each task; leave it out"
