@@ -161,9 +161,17 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     fit(tmp_path, plan=PLAN.model_copy(update={"epochs": 5}))
     path = tmp_path / CHECKPOINT
     path.write_bytes(path.read_bytes()[:-200])
-    with pytest.raises(FedloraError, match=r"last\.ckpt: damaged.*delete it") as caught:
+    with pytest.raises(FedloraError, match=r"last\.ckpt: damaged.*delete") as caught:
         fit(tmp_path)
     assert "\n" not in str(caught.value)
+
+
+def test_a_damaged_best_checkpoint_is_named(tmp_path: Path) -> None:
+    fit(tmp_path, judged=True)
+    (best,) = (tmp_path / CHECKPOINT).parent.glob("epoch=*.ckpt")
+    best.write_bytes(best.read_bytes()[:-200])
+    with pytest.raises(FedloraError, match=r"epoch=.*: damaged.*delete .*checkpoints to train"):
+        fit(tmp_path, judged=True)
 
 
 def test_progress_counts_the_epochs_and_the_losses_fall(tmp_path: Path) -> None:

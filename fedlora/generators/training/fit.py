@@ -92,8 +92,8 @@ def _fit(
     with _interruptible():
         trainer.fit(module, steps, judging, ckpt_path=start, weights_only=True)
     if best and best[0].best_model_path:
-        saved = torch.load(best[0].best_model_path, map_location="cpu", weights_only=True)
-        module.load_state_dict(saved["state_dict"])
+        (weights,) = _saved(Path(best[0].best_model_path), "state_dict")
+        module.load_state_dict(weights)
 
 
 def _trainer(plan: Plan, **options: Any) -> Trainer:
@@ -143,14 +143,22 @@ def _resumable(path: Path, identity: str) -> dict[str, Any] | None:
 def _last(path: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
+    names = ("identity", "epoch", "stopped")
+    return dict(zip(names, _saved(path, *names), strict=True))
+
+
+def _saved(path: Path, *names: str) -> list[Any]:
+    """What a checkpoint has under these names."""
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        return {name: checkpoint[name] for name in ("identity", "epoch", "stopped")}
+        return [checkpoint[name] for name in names]
     except (
         RuntimeError, ValueError, EOFError, OSError, UnpicklingError, KeyError,
     ) as error:  # fmt: skip
         reason = " ".join(str(error).split())[:120]
-        raise FedloraError(f"{path}: damaged ({reason}); delete it to train afresh") from None
+        raise FedloraError(
+            f"{path}: damaged ({reason}); delete {path.parent} to train afresh"
+        ) from None
 
 
 @contextmanager
