@@ -51,7 +51,9 @@ class GrowthConfig(Section):
 
     rounds: int = Field(0, ge=0)
     generator: GeneratorPart = Field(
-        default_factory=lambda: GeneratorPart.model_validate({"name": "kriging", "noise": 0.3}),
+        default_factory=lambda: GeneratorPart.model_validate(
+            {"name": "kriging", "noise": 0.3, "metric": "learned"}
+        ),
         description="one that answers with a combination of the bank's adapters",
     )
     rank: int = Field(32, ge=1)

@@ -17,9 +17,8 @@ from fedlora.adapter.span import AdapterSpan
 from fedlora.errors import FedloraError
 from fedlora.generators import store
 from fedlora.generators.bank import check_bank, task_shares
-from fedlora.generators.condition import Projection, Standard
+from fedlora.generators.condition import Projection, Standard, View
 from fedlora.generators.contract import Generator, Progress, TrainingBank
-from fedlora.generators.metric import Metric, learned
 
 CONDITION = "condition_"
 """Before the names of the tensors by which task vectors are compared."""
@@ -30,7 +29,8 @@ class Blend(Generator):
 
     DeltaW_t is the mean of the task's samples, whatever their ranks; the sum is exact and only
     then truncated to the rank asked for. The condition of a task is the mean of its samples'
-    conditions, standardised over tasks. A subclass says how the weights follow from the condition.
+    conditions; conditions are standardised over tasks, unless a subclass sees them otherwise. It
+    says how the weights follow from the condition.
     """
 
     def __init__(self, config: Any) -> None:
@@ -40,12 +40,7 @@ class Blend(Generator):
 
     @abstractmethod
     def weigh(self, conditions: Tensor) -> Tensor:
-        """Weights (m, t) float64 for standardised conditions (m, c); `self.known` is (t, c)."""
-
-    @property
-    def metric(self) -> Metric:
-        """How task vectors are compared: as they are, or weighed by what they say of adapters."""
-        return "plain"
+        """Weights (m, t) float64 for conditions (m, d) as they are seen; `self.known` is (t, d)."""
 
     def learn(self, products: Tensor) -> None:
         """Choose what the config left open, into `self.facts`; products (t, t) of the DeltaW_t."""
@@ -60,16 +55,10 @@ class Blend(Generator):
     def recover(self, tensors: Mapping[str, Tensor]) -> None:
         """The inverse of `trained`; raises KeyError or RuntimeError where it is incomplete."""
 
-    def apart(self) -> tuple[Tensor, float]:
-        """Squared distances of the bank's tasks (t, t), and their usual size.
-
-        Infinite from a task to itself; usual is the mean from a task to its nearest, 1 where there
-        is none or all are the same.
-        """
-        apart = distances(self.known, self.known).fill_diagonal_(torch.inf)
-        nearest = apart.amin(1)
-        usual = float(nearest[nearest.isfinite()].mean()) if len(apart) > 1 else 1.0
-        return apart, usual if usual > 0 else 1.0
+    def compare_by(self, view: View) -> None:
+        """See task vectors, the bank's own included, like this from now on."""
+        self.view = view
+        self.known = view(self.conditions)
 
     @override
     def fit(self, bank: TrainingBank, *, seed: int, workdir: Path, progress: Progress) -> None:
@@ -79,8 +68,7 @@ class Blend(Generator):
         products = shares @ gram(bank.adapters) @ shares.T
         if not float(products.trace()) > 0:
             raise FedloraError("every adapter of the bank is zero: fine-tune before learning")
-        described = learned(means, products) if self.metric == "learned" else Standard.of(means)
-        self._hold(at_one_rank(bank.adapters), shares, means.float(), described)
+        self._hold(at_one_rank(bank.adapters), shares, means.float(), Standard.of(means))
         self.facts = {}
         self.learn(products)
         self.train(products, seed=seed, workdir=workdir, progress=progress)
@@ -90,7 +78,7 @@ class Blend(Generator):
     def sample(
         self, conditions: Tensor, *, seed: int, rank: int | None = None
     ) -> list[LoraAdapter]:
-        return self.combine(self.weigh(self.standard(conditions)), rank)
+        return self.combine(self.weigh(self.view(conditions)), rank)
 
     def combine(self, weights: Tensor, rank: int | None = None) -> list[LoraAdapter]:
         """The bank's tasks added up, one adapter for each row of weights (m, t).
@@ -118,8 +106,8 @@ class Blend(Generator):
             f"adapters.{name}": torch.stack([a.tensors()[name] for a in self._adapters])
             for name in names
         }
-        tensors |= {"shares": self._shares, "conditions": self._conditions}
-        tensors |= {f"{CONDITION}{name}": t for name, t in self.standard.tensors().items()}
+        tensors |= {"shares": self._shares, "conditions": self.conditions}
+        tensors |= {f"{CONDITION}{name}": t for name, t in self.view.tensors().items()}
         tensors |= self.trained()
         config, spec = self.config.model_dump(mode="json"), self._adapters[0].spec
         store.write(folder, store.Stored(self.name(), config, spec, self.facts, tensors))
@@ -157,12 +145,24 @@ class Blend(Generator):
         adapters: list[LoraAdapter],
         shares: Tensor,
         conditions: Tensor,
-        standard: Standard | Projection,
+        view: View,
     ) -> None:
         self._adapters, self._shares = adapters, shares
-        self._conditions, self.standard = conditions, standard
+        self.conditions = conditions
         self._span = None
-        self.known = standard(conditions)
+        self.compare_by(view)
+
+
+def usual_distances(known: Tensor) -> tuple[Tensor, float]:
+    """Squared distances (t, t) of the bank's task vectors (t, d), and their usual size.
+
+    Infinite from a task to itself; usual is the mean from a task to its nearest, 1 where there is
+    none or all are the same.
+    """
+    apart = distances(known, known).fill_diagonal_(torch.inf)
+    nearest = apart.amin(1)
+    usual = float(nearest[nearest.isfinite()].mean()) if len(apart) > 1 else 1.0
+    return apart, usual if usual > 0 else 1.0
 
 
 def distances(one: Tensor, two: Tensor) -> Tensor:

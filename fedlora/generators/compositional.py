@@ -14,14 +14,15 @@ from fedlora.generators.condition import main_axes
 from fedlora.generators.contract import Progress, TrainingBank
 from fedlora.generators.effects import Effects
 from fedlora.generators.factors_of_tasks import Factors, Structure
-from fedlora.generators.kriging import NOISES, Kriging, KrigingConfig
+from fedlora.generators.kriging import NOISES, Kriging, ProcessConfig
+from fedlora.generators.metric import Metric
 
 SMOOTH = (0.0, 1.0, 2.0)
 LEAST_SPREAD = 1e-3
 """Of a condition's error, in the spread of the main condition: none is known exactly."""
 
 
-class CompositionalConfig(KrigingConfig):
+class CompositionalConfig(ProcessConfig):
     """What is null is chosen on the bank, by leaving out one task at a time."""
 
     structure: Literal["additive", "tensor"] | None = Field(
@@ -51,6 +52,11 @@ class Compositional(Kriging):
     def fit(self, bank: TrainingBank, *, seed: int, workdir: Path, progress: Progress) -> None:
         self._factors = Factors.of(sorted(set(bank.tasks)))
         super().fit(bank, seed=seed, workdir=workdir, progress=progress)
+
+    @override
+    def metrics(self, tasks: int) -> Sequence[Metric]:
+        """Not a learned one: cells are told by vectors that have seen no DeltaW."""
+        return ("plain",)
 
     @override
     def learn(self, products: Tensor) -> None:

@@ -57,10 +57,10 @@ class Standard:
 
 @dataclass(frozen=True)
 class Projection:
-    """Standardised conditions on the bank's main directions, at their relative sizes.
+    """Standardised conditions along some directions.
 
-    axes: (c, k) float32, scaled so that the first direction has variance one over the bank. With
-    more features than tasks, the small directions are noise: a network is spared them.
+    axes: (c, k) float32. Of `of`, the bank's main directions at their relative sizes, the first of
+        variance one: with more features than tasks, the small ones are noise.
     """
 
     standard: Standard
@@ -88,6 +88,10 @@ class Projection:
     def load(cls, tensors: Mapping[str, Tensor]) -> "Projection":
         """The inverse of `tensors`; raises KeyError where one is missing."""
         return cls(Standard.load(tensors), tensors["axes"])
+
+
+View = Standard | Projection
+"""How task vectors (n, c) are seen before they are compared, (n, d)."""
 
 
 def main_axes(known: Tensor, components: int) -> Tensor:

@@ -1,6 +1,6 @@
 """Retrieval, and what a network that sees the neighbours adds to it where that helps."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +17,11 @@ from fedlora.generators.condition import main_axes
 from fedlora.generators.contract import Progress
 from fedlora.generators.correction import CorrectionConfig, CorrectionNetwork, Neighbourhood
 from fedlora.generators.learner import Columns, Plan, identity
-from fedlora.generators.topk import TopK, TopKConfig
+from fedlora.generators.metric import Metric
+from fedlora.generators.topk import RetrievalConfig, TopK
 
 
-class CorrectedConfig(TopKConfig):
+class CorrectedConfig(RetrievalConfig):
     """The retrieval that is corrected, the network, and how its worth is found out."""
 
     k: int | None = Field(None, ge=1, description="tasks averaged")
@@ -59,6 +60,11 @@ class Corrected(TopK):
 
     Config = CorrectedConfig
     least_tasks = 4
+
+    @override
+    def metrics(self, tasks: int) -> Sequence[Metric]:
+        """Not a learned one: the cross-validation below would have to learn it anew."""
+        return ("plain",)
 
     @override
     def train(self, products: Tensor, *, seed: int, workdir: Path, progress: Progress) -> None:

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 import torch
 from torch import Tensor
 
-from fedlora.generators.blend import distances
+from fedlora.generators.blend import distances, usual_distances
 from fedlora.generators.contract import TrainingBank
 from fedlora.generators.kriging import Kriging, KrigingConfig
 
@@ -44,7 +44,7 @@ def survey(bank: TrainingBank, arrived: TrainingBank | None, prompts: int = 1) -
     Raises:
         FedloraError: kriging cannot learn from this bank.
     """
-    kriging = Kriging(KrigingConfig())
+    kriging = Kriging(KrigingConfig(metric="plain"))
     seen = replace(bank, conditions=kriging.sees(bank.conditions, prompts))
     with TemporaryDirectory() as scratch:
         kriging.fit(seen, seed=0, workdir=Path(scratch), progress=lambda _: None)
@@ -65,7 +65,7 @@ def coverage(
         tasks: names of the tasks outside, m.
         outside: (m, c) their task vectors.
     """
-    apart, usual = kriging.apart()
+    apart, usual = usual_distances(kriging.known)
     foretold, missed = kriging.left_out_errors
     known = [
         Spot(name, True, float(near / usual), float(told), float(real), None)
@@ -98,6 +98,6 @@ def _outside(kriging: Kriging, task: str, outside: Tensor, place: int, usual: fl
     if len(rest):
         after = kriging.foretold_error(rest, joined=own)
         gain = float((kriging.foretold_error(rest) - after).mean())
-    apart = distances(kriging.standard(own), kriging.known)
+    apart = distances(kriging.view(own), kriging.known)
     foretold = float(kriging.foretold_error(own))
     return Spot(task, False, float(apart.min()) / usual, foretold, None, gain)

@@ -1,5 +1,9 @@
 """Kriging: a Gaussian process from task vectors to DeltaW, and how sure it is."""
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -7,14 +11,14 @@ from typing_extensions import override
 
 from fedlora.errors import FedloraError
 from fedlora.generators.blend import Blend
-from fedlora.generators.metric import Metric
+from fedlora.generators.metric import Metric, candidates, foretold, learned
 from fedlora.section import Section
 
 NOISES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 
 
-class KrigingConfig(Section):
-    """What is null is chosen on the bank, by leaving out one task at a time."""
+class ProcessConfig(Section):
+    """What is null is chosen on the bank, by leaving out tasks."""
 
     noise: float | None = Field(
         None, gt=0, description="of one bank adapter, in variances of the process"
@@ -23,13 +27,53 @@ class KrigingConfig(Section):
         0.5, gt=0, description="of a task, in root median squared distances between tasks"
     )
     linear: float = Field(1.0, ge=0, description="variance of the linear part; 0 is purely local")
-    metric: Metric = Field("learned", description="of task vectors; plain: all features alike")
+
+
+class KrigingConfig(ProcessConfig):
+    """What is null is chosen on the bank, by leaving out tasks."""
+
+    metric: Metric | None = Field(None, description="by which task vectors are compared")
+
+
+@dataclass(frozen=True)
+class Process:
+    """Covariances k(z, z') = exp(-|z - z'|^2 / (2 reach)) + linear <z, z'> / size."""
+
+    reach: float
+    size: float
+    linear: float
+
+    @classmethod
+    def of(cls, known: Tensor, config: ProcessConfig) -> Self:
+        """On the scale of the bank's task vectors (t, d)."""
+        pairs = torch.pdist(known.double()) ** 2
+        median = float(pairs.median())
+        reach = config.reach**2 * (median if median > 0 else float(pairs.max()))
+        return cls(reach, float((known.double() ** 2).sum(1).mean()), config.linear)
+
+    def observed(self, known: Tensor, noise: float) -> Tensor:
+        """Covariances (t, t) of observations at known (t, d), noise included."""
+        known = known.double()
+        return self._kernel(known, known) + noise * torch.eye(len(known), dtype=torch.float64)
+
+    def krige(self, asked: Tensor, known: Tensor, noise: float) -> tuple[Tensor, Tensor]:
+        """Weights (m, t) of known (t, d) for asked (m, d), and variances (m,) of an observation."""
+        asked, known = asked.double(), known.double()
+        system = bordered(self.observed(known, noise))
+        towards = self._kernel(asked, known)
+        right = torch.cat([towards, torch.ones_like(towards[:, :1])], dim=1)
+        solved = torch.linalg.solve(system, right.T).T
+        own = 1 + self.linear * (asked**2).sum(1) / self.size
+        return solved[:, :-1], own + noise - (solved * right).sum(1)
+
+    def _kernel(self, one: Tensor, two: Tensor) -> Tensor:
+        local: Tensor = torch.exp(-(torch.cdist(one, two) ** 2) / (2 * self.reach))
+        whole: Tensor = local + self.linear * (one @ two.T) / self.size
+        return whole
 
 
 class Kriging(Blend):
     """Ordinary kriging of DeltaW over task vectors z (Cressie 1993, section 3.2).
-
-    z is standardised, or as the bank weighs it.
 
     k(z, z') = exp(-|z - z'|^2 / (2 reach^2 m)) + linear <z, z'> / s, where m is the median of
     |z - z'|^2 over pairs of the bank's tasks and s the mean of |z|^2. The local part interpolates;
@@ -38,20 +82,17 @@ class Kriging(Blend):
         w(z) = K^-1 (k(z) + (1 - 1^T K^-1 k(z)) / (1^T K^-1 1) 1),
 
     which sums to one, so that far from the bank the local part falls back to the bank's mean.
-    The noise, where not given, minimises the leave-one-task-out error of DeltaW in closed form.
+    z is standardised, or in a metric that the bank has learned. The noise and the metric, where not
+    given, minimise the error of DeltaW over tasks foretold from others: with standardised vectors
+    each from all others, in closed form; with a learned metric, which must not have seen them, a
+    part of the bank at a time.
     """
 
-    Config = KrigingConfig
+    Config: ClassVar[type[ProcessConfig]] = KrigingConfig
     least_tasks = 2
 
     left_out_errors: tuple[Tensor, Tensor]
     """Foretold and real |error|^2 (t,) of the tasks left out, as `foretold_error`; after a fit."""
-
-    @property
-    @override
-    def metric(self) -> Metric:
-        chosen: Metric = self.config.metric
-        return chosen
 
     @override
     def learn(self, products: Tensor) -> None:
@@ -59,24 +100,33 @@ class Kriging(Blend):
             raise FedloraError(
                 "all task vectors of the bank are equal: describe tasks by their own"
             )
-        self.facts = self._scales()
-        given = self.config.noise
+        size = products.diagonal().mean()
         best = torch.inf
-        for noise in (given,) if given else NOISES:
-            misses, variances = self._left_out(noise)
-            errors = torch.sum((misses @ products) * misses, dim=1)
-            error = float(errors.sum() / products.trace())
-            if error < best:
-                best = error
-                # what a unit of variance meant on the bank, in squared norms of an adapter
-                size = products.diagonal().mean()
-                unit = float(errors.mean() / variances.mean() / size)
-                self.left_out_errors = variances * unit, errors / size
-                self.facts |= {"noise": noise, "left_out_error": error, "error_unit": unit}
+        for metric in self.metrics(len(products)):
+            foresee = self._foreseen(metric, products)
+            for noise in (self.config.noise,) if self.config.noise else NOISES:
+                misses, variances = foresee(noise)
+                errors = torch.sum((misses @ products) * misses, dim=1)
+                error = float(errors.sum() / products.trace())
+                if error < best:
+                    best, chosen = error, metric
+                    # what a unit of variance meant on the bank, in squared norms of an adapter
+                    unit = float(errors.mean() / variances.mean() / size)
+                    self.left_out_errors = variances * unit, errors / size
+                    self.facts |= {"noise": noise, "left_out_error": error, "error_unit": unit}
+        if chosen == "learned":
+            self.compare_by(learned(self.conditions, products))
+        process = Process.of(self.known, self.config)
+        self.facts |= {"reach": process.reach, "size": process.size}
+        self.facts["learned"] = float(chosen == "learned")
+
+    def metrics(self, tasks: int) -> Sequence[Metric]:
+        """Those among which the bank chooses."""
+        return candidates(self.config.metric, tasks)
 
     @override
     def weigh(self, conditions: Tensor) -> Tensor:
-        return self._solve(conditions, self.known)[0]
+        return self._process.krige(conditions, self.known, self.facts["noise"])[0]
 
     def foretold_error(self, conditions: Tensor, joined: Tensor | None = None) -> Tensor:
         """Expected |error|^2 of DeltaW for task vectors (m, c), in mean squared norms of the bank.
@@ -86,41 +136,33 @@ class Kriging(Blend):
 
         joined: (j, c), further task vectors, as if adapters of theirs were in the bank.
         """
-        known = self.known if joined is None else torch.cat([self.known, self.standard(joined)])
-        _, variances = self._solve(self.standard(conditions), known)
+        known = self.known if joined is None else torch.cat([self.known, self.view(joined)])
+        _, variances = self._process.krige(self.view(conditions), known, self.facts["noise"])
         return variances * self.facts["error_unit"]
 
-    def _scales(self) -> dict[str, float]:
-        known = self.known.double()
-        pairs = torch.pdist(known) ** 2
-        median = float(pairs.median())
-        return {
-            "reach": self.config.reach**2 * (median if median > 0 else float(pairs.max())),
-            "size": float((known**2).sum(1).mean()),
-        }
+    @property
+    def _process(self) -> Process:
+        return Process(self.facts["reach"], self.facts["size"], self.config.linear)
 
-    def _kernel(self, one: Tensor, two: Tensor) -> Tensor:
-        local: Tensor = torch.exp(-(torch.cdist(one, two) ** 2) / (2 * self.facts["reach"]))
-        whole: Tensor = local + self.config.linear * (one @ two.T) / self.facts["size"]
-        return whole
+    def _foreseen(
+        self, metric: Metric, products: Tensor
+    ) -> Callable[[float], tuple[Tensor, Tensor]]:
+        """By the noise: misses (t, t) of the tasks foretold from others, and variances (t,)."""
+        if metric == "plain":
+            process = Process.of(self.known, self.config)
+            return lambda noise: left_out(process.observed(self.known, noise))
+        folds = list(foretold(self.conditions, products))
 
-    def _covariance(self, noise: float, known: Tensor) -> Tensor:
-        known = known.double()
-        return self._kernel(known, known) + noise * torch.eye(len(known), dtype=torch.float64)
+        def in_parts(noise: float) -> tuple[Tensor, Tensor]:
+            misses = -torch.eye(len(products), dtype=torch.float64)
+            variances = torch.empty(len(products), dtype=torch.float64)
+            for fold in folds:
+                process = Process.of(fold.known, self.config)
+                weights, variances[fold.held] = process.krige(fold.asked, fold.known, noise)
+                misses[fold.held[:, None], fold.kept] += weights
+            return misses, variances
 
-    def _solve(self, conditions: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
-        """Weights (m, t) and kriging variances (m,) of a new observation, noise included."""
-        noise = self.facts["noise"]
-        system = bordered(self._covariance(noise, known))
-        towards = self._kernel(conditions.double(), known.double())
-        right = torch.cat([towards, torch.ones_like(towards[:, :1])], dim=1)
-        solved = torch.linalg.solve(system, right.T).T
-        sizes: Tensor = (conditions.double() ** 2).sum(1) / self.facts["size"]
-        own = 1 + self.config.linear * sizes
-        return solved[:, :-1], own + noise - (solved * right).sum(1)
-
-    def _left_out(self, noise: float) -> tuple[Tensor, Tensor]:
-        return left_out(self._covariance(noise, self.known))
+        return in_parts
 
 
 def left_out(covariance: Tensor) -> tuple[Tensor, Tensor]:

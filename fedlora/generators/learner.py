@@ -72,8 +72,9 @@ class Plan(Section):
 
 
 def identity(config: Section, seed: int, *tensors: Tensor) -> str:
-    """Digest of all that must be equal for a checkpoint to be resumed."""
-    digest = hashlib.sha256(f"{config.model_dump_json()} {seed}".encode())
+    """Digest of all that the weights depend on, which a checkpoint to be resumed must share."""
+    said = config.model_dump_json(exclude={"training": {"save_seconds", "keep_best"}})
+    digest = hashlib.sha256(f"{said} {seed}".encode())
     for tensor in tensors:
         digest.update(tensor.numpy().tobytes())
     return digest.hexdigest()

@@ -1,26 +1,38 @@
 """What of a task vector tells adapters apart, learned on the bank."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from fedlora.errors import FedloraError
 from fedlora.generators.components import Components
-from fedlora.generators.condition import Projection, Standard
+from fedlora.generators.condition import Projection, Standard, View
 from fedlora.generators.linear import ridge_map
 
 Metric = Literal["plain", "learned"]
 
 PENALTY = 0.1
-"""As a share of the mean eigenvalue; less than foretells best, since neighbours are averaged."""
+"""Of the ridge regression, as a share of the mean eigenvalue."""
+FOLDS = 8
+"""Parts of the bank, each foretold from the others; a bank of fewer tasks learns no metric."""
 
 
-def learned(means: Tensor, products: Tensor) -> Standard | Projection:
+def candidates(given: Metric | None, tasks: int) -> tuple[Metric, ...]:
+    """The metrics among which a bank of so many tasks chooses; the first of equals."""
+    if tasks < FOLDS:
+        return ("plain",)
+    return (given,) if given else ("plain", "learned")
+
+
+def learned(means: Tensor, products: Tensor) -> View:
     """Task vectors as the DeltaW that ridge regression foretells of them.
 
-    Two vectors are then as far apart as their DeltaW are expected to be, and features that move
-    without the adapters count for nothing. Of vectors or adapters that are all the same nothing is
-    learned.
+    Two vectors are then as far apart as their DeltaW are expected to be. The bank's own come out
+    nearer to their DeltaW than another task's would, since the map has seen them: what a metric is
+    worth is found out by `foretold`. Of adapters that are all the same nothing is learned.
 
     means: (t, c) task vectors. products: (t, t) of the tasks' DeltaW.
     """
@@ -33,3 +45,26 @@ def learned(means: Tensor, products: Tensor) -> Standard | Projection:
     if not bool(known.any()):
         return standard
     return Projection(standard, (ridge_map(known, PENALTY) @ points).float())
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Tasks `held` (h,) beside the others, `kept` (k,), from which the metric was learned.
+
+    asked: (h, d), known: (k, d), their vectors in that metric.
+    """
+
+    held: Tensor
+    kept: Tensor
+    asked: Tensor
+    known: Tensor
+
+
+def foretold(means: Tensor, products: Tensor) -> Iterator[Fold]:
+    """The bank in parts, each seen by a metric that was learned without it."""
+    every = torch.arange(len(means))
+    for first in range(FOLDS):
+        held = every[first::FOLDS]
+        kept = every[every % FOLDS != first]
+        see = learned(means[kept], products[kept][:, kept])
+        yield Fold(held, kept, see(means[held]), see(means[kept]))

@@ -9,7 +9,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from fedlora.adapter import LoraAdapter
-from fedlora.generators.blend import Blend, distances
+from fedlora.generators.blend import Blend, distances, usual_distances
 from fedlora.generators.contract import TrainingBank
 from fedlora.section import Section
 
@@ -25,7 +25,7 @@ class Nearest(Blend):
 
     @override
     def learn(self, products: Tensor) -> None:
-        apart, usual = self.apart()
+        apart, usual = usual_distances(self.known)
         reach = float(apart.amin(1).max()) / usual if len(apart) > 1 else 1.0
         self.facts |= {"usual": usual, "reach": reach}
 
@@ -47,7 +47,7 @@ class Nearest(Blend):
         Returns:
             Distances in units of what is usual between a task of the bank and its nearest.
         """
-        apart = distances(self.standard(condition[None]), self.known)[0]
+        apart = distances(self.view(condition[None]), self.known)[0]
         closest, index = apart.topk(min(count, len(apart)), largest=False)
         tasks = torch.eye(len(apart), dtype=torch.float64)[index]
         return list(zip(self.combine(tasks), (closest / self.facts["usual"]).tolist(), strict=True))

@@ -1,7 +1,6 @@
 """A generator for the adapters of a bank."""
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from fedlora import seeding
@@ -11,9 +10,7 @@ from fedlora.generators.contract import Generator
 from fedlora.generators.nearest import Nearest
 from fedlora.pipeline.workshop import Workshop
 from fedlora.server.in_service import keep_guard
-from fedlora.server.observer import Observer
-
-STEPS = 100  # of a progress bar
+from fedlora.server.observer import Observer, learning
 
 
 @dataclass(frozen=True)
@@ -48,17 +45,11 @@ def train_generator(
         FedloraError: the bank has too few tasks or adapters, or cannot be learned from.
     """
     bank = workshop.bank().training_bank(rank=rank)
-    observer.phase(f"learn {part.name}", STEPS)
+    progress = learning(observer, part.name)
     generator: Generator = part.build()
     seen = generator.sees(bank.conditions, workshop.config.task_vector.prompts)
     taught = replace(bank, conditions=seen)
-    done, started = 0, time.perf_counter()
-
-    def progress(losses: Mapping[str, float]) -> None:
-        nonlocal done
-        share = losses["epoch"] / losses["epochs"] if losses.get("epochs") else 1.0
-        observer.advance(int(share * STEPS) - done)
-        done = int(share * STEPS)
+    started = time.perf_counter()
 
     generator.fit(
         taught,

@@ -34,9 +34,9 @@ def grow(
     and S_t begins as the warm start. In each round client t trains from W(c_t), cut to the run's
     rank, and what that changed is added to its own S_t (kept at `growth.rank`): a step of
     functional gradient descent in the space of the generator's kernel, as FedAvg is one in the
-    space of constants, to which it comes down where all weights are equal. What tasks share is
-    averaged over all of them; what differs, over those that are alike. A client that is lost
-    changes nothing in that round.
+    space of constants, to which it comes down where all weights are equal; a learned metric makes
+    a new kernel of the sums in each round. What tasks share is averaged over all of them; what
+    differs, over those that are alike. A client that is lost changes nothing in that round.
 
     Returns:
         The generator; it is also saved beside the bank.

@@ -11,10 +11,10 @@ from fedlora.adapter.product import distance, norm
 from fedlora.config import GeneratorPart
 from fedlora.generators.contract import Generator, TrainingBank
 from fedlora.server.context import ServerContext
+from fedlora.server.observer import learning
 from fedlora.spans import span
 
 PHASE = "generator"
-STEPS = 100  # of a progress bar
 LAST = 1 << 30  # the line of a fit that says what it came to
 
 
@@ -63,18 +63,15 @@ def fit(
     place: of what an interrupted fit needs to go on, among the checkpoints.
     keep: whether its losses go into the run's metrics as they come.
     """
-    context.observer.phase(f"learn {part.name}", STEPS)
+    watched = learning(context.observer, part.name)
     generator: Generator = part.build()
     bank = replace(bank, conditions=context.seen_by(generator, bank.conditions))
-    done = 0
 
     def progress(losses: Mapping[str, float]) -> None:
-        nonlocal done
-        share = losses["epoch"] / losses["epochs"] if losses.get("epochs") else 1.0
-        context.observer.advance(int(share * STEPS) - done)
-        done = int(share * STEPS)
+        watched(losses)
         if keep:
-            context.journal.add_metrics(PHASE, int(losses.get("epoch", LAST)), losses)
+            kept = {name: value for name, value in losses.items() if name != "resumed"}
+            context.journal.add_metrics(PHASE, int(losses.get("epoch", LAST)), kept)
 
     generator.fit(
         bank,

@@ -1,6 +1,10 @@
 """Who watches a run: a progress bar, a log, or nobody."""
 
+from collections.abc import Callable, Mapping
 from typing import Protocol
+
+STEPS = 100
+"""Of the phase in which a generator is fitted."""
 
 
 class Observer(Protocol):
@@ -17,6 +21,22 @@ class Observer(Protocol):
     def note(self, text: str) -> None:
         """Something a person should read: a lost client, a warning."""
         ...
+
+
+def learning(observer: Observer, name: str) -> Callable[[Mapping[str, float]], None]:
+    """Begin the phase in which a generator of this name is fitted; takes the fit's progress."""
+    observer.phase(f"learn {name}", STEPS)
+    done = 0
+
+    def progress(losses: Mapping[str, float]) -> None:
+        nonlocal done
+        if behind := losses.get("resumed"):
+            observer.note(f"learn {name}: goes on after epoch {behind:.0f}")
+        share = losses["epoch"] / losses["epochs"] if losses.get("epochs") else 1.0
+        observer.advance(int(share * STEPS) - done)
+        done = int(share * STEPS)
+
+    return progress
 
 
 class Silent:

@@ -73,7 +73,7 @@ def test_top_k_weights_are_a_softmax_over_the_k_nearest() -> None:
 
 def test_a_few_neighbours_add_up_as_they_do_among_all() -> None:
     generator = fitted(TopK, FAMILY.bank, k=3)
-    asked = generator.standard(FAMILY.held_out)
+    asked = generator.view(FAMILY.held_out)
     weights = generator.weigh(asked)
     for row, made in zip(weights, generator.combine(weights), strict=True):
         whole = mean_delta(FAMILY.bank.adapters, row @ generator._shares, made.spec.layers[0].rank)

@@ -8,7 +8,7 @@ import torch
 from fedlora.adapter.product import distance, norm
 from fedlora.generators.bank import rows_of
 from fedlora.generators.coverage import Spot, calibration, coverage
-from fedlora.generators.kriging import Kriging, KrigingConfig
+from fedlora.generators.kriging import Kriging, KrigingConfig, Process, left_out
 from tests.generators.linear_family import linear_family
 
 FAMILY = linear_family(tasks=12, samples=1)
@@ -17,7 +17,7 @@ BANK = FAMILY.bank
 
 @pytest.fixture(scope="module")
 def kriging() -> Kriging:
-    return fitted(KrigingConfig())
+    return fitted(KrigingConfig(metric="plain"))
 
 
 def fitted(config: KrigingConfig, rows: list[int] | None = None) -> Kriging:
@@ -30,8 +30,10 @@ def fitted(config: KrigingConfig, rows: list[int] | None = None) -> Kriging:
 def test_a_task_of_the_bank_is_missed_as_by_a_bank_without_it(kriging: Kriging) -> None:
     spots = {spot.task: spot for spot in coverage(kriging, BANK.tasks, [], torch.empty(0, 10))}
     rest = [row for row in range(12) if row != 3]
-    weights = -kriging._left_out(kriging.facts["noise"])[0][3, rest]
-    (made,) = fitted(KrigingConfig(), rest).combine(weights.unsqueeze(0))
+    process = Process.of(kriging.known, kriging.config)
+    misses, _ = left_out(process.observed(kriging.known, kriging.facts["noise"]))
+    weights = -misses[3, rest]
+    (made,) = fitted(KrigingConfig(metric="plain"), rest).combine(weights.unsqueeze(0))
     size = sum(norm(adapter) ** 2 for adapter in BANK.adapters) / 12
     # the combination is cut to the bank's rank
     missed = spots[BANK.tasks[3]].missed

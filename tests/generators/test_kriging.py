@@ -1,19 +1,20 @@
 """Kriging against its slow definition."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from fedlora.adapter.product import distance, mean_delta, norm
 from fedlora.generators.contract import TrainingBank
-from fedlora.generators.kriging import Kriging, KrigingConfig
+from fedlora.generators.kriging import Kriging, KrigingConfig, Process, left_out
 from tests.generators.linear_family import linear_family
 
 FAMILY = linear_family(tasks=16, samples=1)
 
 
-def fitted(bank: TrainingBank = FAMILY.bank, **options: float) -> Kriging:
+def fitted(bank: TrainingBank = FAMILY.bank, **options: Any) -> Kriging:
     generator = Kriging(KrigingConfig(**options))
     generator.fit(bank, seed=0, workdir=Path("never-written"), progress=lambda losses: None)
     return generator
@@ -29,7 +30,7 @@ def without(place: int) -> TrainingBank:
 
 def test_the_weights_sum_to_one() -> None:
     generator = fitted()
-    weights = generator.weigh(generator.standard(FAMILY.held_out))
+    weights = generator.weigh(generator.view(FAMILY.held_out))
     assert torch.allclose(weights.sum(1), torch.ones(len(weights), dtype=torch.float64))
 
 
@@ -53,25 +54,13 @@ def test_a_linear_family_is_foretold_better_than_by_its_nearest() -> None:
 
 
 def test_the_left_out_misses_are_those_of_a_system_without_the_task() -> None:
-    generator = fitted(noise=0.3)
-    misses, variances = generator._left_out(0.3)
-    slow = torch.linalg.inv(_system_without(generator, 5))
-    known = generator.known.double()
-    rest = [i for i in range(16) if i != 5]
-    towards = torch.cat([generator._kernel(known[5:6], known[rest])[0], torch.ones(1).double()])
-    weights = slow @ towards
-    assert torch.allclose(misses[5, rest], -weights[:-1], atol=1e-9)
-    own = generator._kernel(known[5:6], known[5:6])[0, 0] + 0.3
-    assert float(variances[5]) == pytest.approx(float(own - weights @ towards))
-
-
-def _system_without(generator: Kriging, place: int) -> torch.Tensor:
-    rest = [i for i in range(16) if i != place]
-    kernel = generator._covariance(0.3, generator.known)[rest][:, rest]
-    ones = torch.ones(15, 1, dtype=torch.float64)
-    return torch.cat(
-        [torch.cat([kernel, ones], 1), torch.cat([ones.T, torch.zeros(1, 1).double()], 1)]
-    )
+    generator = fitted(noise=0.3, metric="plain")
+    known, rest = generator.known, [i for i in range(16) if i != 5]
+    process = Process.of(known, generator.config)
+    misses, variances = left_out(process.observed(known, 0.3))
+    weights, variance = process.krige(known[5:6], known[rest], 0.3)
+    assert torch.allclose(misses[5, rest], -weights[0], atol=1e-9)
+    assert float(variances[5]) == pytest.approx(float(variance))
 
 
 def test_it_is_less_sure_far_from_the_bank() -> None:

@@ -45,10 +45,47 @@ def error(generator: Blend) -> float:
 def test_what_says_nothing_of_adapters_is_not_listened_to(kind: type[Blend]) -> None:
     plain, weighed = fitted(kind, "plain"), fitted(kind, "learned")
     assert error(weighed) < 0.7 * error(plain)
-    near, far = weighed.standard(ASKED[:1]), ASKED[:1].clone()
+    near, far = weighed.view(ASKED[:1]), ASKED[:1].clone()
     far[:, FAMILY.held_out.shape[1] :] += 1.0
-    plain_moved = (plain.standard(far) - plain.standard(ASKED[:1])).norm()
-    assert (weighed.standard(far) - near).norm() < 0.2 * plain_moved
+    plain_moved = (plain.view(far) - plain.view(ASKED[:1])).norm()
+    assert (weighed.view(far) - near).norm() < 0.2 * plain_moved
+
+
+def noisy(conditions: torch.Tensor, seed: int) -> torch.Tensor:
+    """Conditions beside many more features than there are tasks, which say nothing."""
+    rng = torch.Generator().manual_seed(seed)
+    return torch.cat([conditions, torch.randn(len(conditions), 400, generator=rng)], dim=1)
+
+
+def squared_error(generator: Blend, asked: torch.Tensor) -> float:
+    """Of DeltaW on tasks that are not in the bank, in mean squared norms of its adapters."""
+    size = sum(norm(one) ** 2 for one in BANK.adapters) / len(BANK.adapters)
+    pairs = zip(generator.sample(asked, seed=0), FAMILY.truth, strict=True)
+    return sum(distance(made, true) ** 2 for made, true in pairs) / len(FAMILY.truth) / size
+
+
+@pytest.mark.parametrize("kind", [TopK, Kriging])
+@pytest.mark.parametrize("metric", ["learned", None])
+@pytest.mark.parametrize("told", [1.0, 0.0])
+def test_errors_are_foretold_of_tasks_that_the_metric_has_not_seen(
+    kind: type[Blend], metric: str | None, told: float
+) -> None:
+    generator = kind(kind.Config.model_validate({"metric": metric}))
+    bank = replace(BANK, conditions=noisy(told * FAMILY.bank.conditions, 2))
+    generator.fit(bank, seed=0, workdir=Path("never-written"), progress=lambda losses: None)
+    asked = noisy(told * FAMILY.held_out, 3)
+    real = squared_error(generator, asked)
+    assert 0.5 < generator.facts["left_out_error"] / real < 2
+    if isinstance(generator, Kriging):
+        assert 0.5 < float(generator.foretold_error(asked).mean()) / real < 2
+
+
+@pytest.mark.parametrize("kind", [TopK, Kriging])
+def test_the_better_metric_is_chosen_on_the_bank(kind: type[Blend]) -> None:
+    generator = kind(kind.Config.model_validate({"metric": None}))
+    generator.fit(BANK, seed=0, workdir=Path("never-written"), progress=lambda losses: None)
+    assert generator.facts["learned"] == 1
+    assert error(generator) == pytest.approx(error(fitted(kind, "learned")))
 
 
 def test_what_was_learned_of_vectors_is_saved(tmp_path: Path) -> None:
@@ -71,4 +108,4 @@ def test_adapters_that_are_all_the_same_leave_vectors_as_they_are() -> None:
     bank = replace(BANK, adapters=[BANK.adapters[0]] * len(BANK.adapters))
     generator = TopK(TopK.Config.model_validate({"metric": "learned"}))
     generator.fit(bank, seed=0, workdir=Path("never-written"), progress=lambda losses: None)
-    assert generator.standard(ASKED).shape == ASKED.shape
+    assert generator.view(ASKED).shape == ASKED.shape

@@ -14,8 +14,9 @@ from lightning.pytorch import Trainer
 from torch import Tensor, nn
 
 from fedlora.errors import FedloraError
-from fedlora.generators.learner import Columns, Learner, Plan
-from fedlora.generators.training import CHECKPOINT, LOGS, epochs_done, train
+from fedlora.generators.cvae import CvaeConfig
+from fedlora.generators.learner import Columns, Learner, Plan, identity
+from fedlora.generators.training import CHECKPOINT, LOGS, train
 
 PLAN = Plan(epochs=30, batch_size=16, learning_rate=1e-2, save_seconds=0)
 KILLED_AT = 17
@@ -111,6 +112,12 @@ def test_checkpoints_come_by_the_clock(tmp_path: Path) -> None:
     assert epochs_done(tmp_path) == PLAN.epochs
 
 
+def epochs_done(workdir: Path) -> int:
+    """That the checkpoint there has behind it; 0 without one."""
+    path = workdir / CHECKPOINT
+    return torch.load(path, weights_only=True)["epoch"] + 1 if path.exists() else 0
+
+
 def killed(call: str, workdir: Path) -> None:
     """A fit in a process of its own, which kills itself."""
     names = "import sys; from pathlib import Path; from tests.generators.test_training import *; "
@@ -143,6 +150,29 @@ def test_a_killed_fit_stops_as_early_wherever_it_was_moved(stopped, tmp_path: Pa
     twice: list[float] = []
     assert torch.equal(fit(place, plan=STOPPING, judged=True, told=twice), weights)
     assert twice == []
+
+
+def test_a_fit_that_was_saved_long_before_its_best_ends_as_if_never_stopped(
+    stopped, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights, told = stopped
+    clock = iter(range(10_000))
+    monkeypatch.setattr("fedlora.generators.training.callbacks.time.monotonic", lambda: next(clock))
+    rarely = STOPPING.model_copy(update={"save_seconds": 11})
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path, plan=rarely, judged=True, stop=told[-1] - 1, by=signal.SIGINT)
+    assert 0 < epochs_done(tmp_path) < told[-1] - 3
+    again: list[float] = []
+    assert torch.equal(fit(tmp_path, plan=rarely, judged=True, told=again), weights)
+    assert again[-1] == told[-1]
+
+
+def test_how_often_it_is_saved_may_be_changed(uninterrupted: Tensor, tmp_path: Path) -> None:
+    plans = [PLAN, PLAN.model_copy(update={"save_seconds": 60.0, "keep_best": 3})]
+    digests = {identity(CvaeConfig(training=plan), 0) for plan in plans}
+    assert len(digests) == 1
+    other = PLAN.model_copy(update={"epochs": 31})
+    assert identity(CvaeConfig(training=other), 0) not in digests
 
 
 def test_a_finished_fit_is_not_done_again(uninterrupted: Tensor, tmp_path: Path) -> None:

@@ -535,11 +535,49 @@ def test_a_training_that_ran_away_says_so(
     assert "than an adapter of zeros" in " ".join(capsys.readouterr().err.split())
 
 
-def test_what_goes_on_says_after_which_epoch(
-    trained: Path, capsys: pytest.CaptureFixture[str]
+def test_what_ctrl_c_stopped_says_how_it_goes_on_and_then_after_which_epoch(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys
 ) -> None:
-    train_generator.main(["--resume", str(trained)])
-    assert "goes on after epoch 30" in capsys.readouterr().err
+    def stop(values: dict[str, float], step: int) -> None:
+        if step == 12:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("swanlab.init", lambda **_: None)
+    monkeypatch.setattr("swanlab.finish", lambda: None)
+    monkeypatch.setattr("swanlab.log", stop)
+    with pytest.raises(SystemExit) as ended:
+        train_generator.main(
+            ["--config", "config.yaml", "tracker.name=swanlab", f"out={tmp_path}",
+             "generator.training.save_seconds=0"]
+        )  # fmt: skip
+    (folder,) = tmp_path.iterdir()
+    assert ended.value.code == 130
+    assert f"go on with: python scripts/train_generator.py --resume {folder}" in " ".join(
+        capsys.readouterr().err.split()
+    )
+    monkeypatch.setattr("swanlab.log", lambda values, step: None)
+    train_generator.main(["--resume", str(folder)])
+    assert "goes on after epoch 11" in capsys.readouterr().err
+    final = "results/final_model/model.safetensors"
+    made, whole = (load_file(place / final) for place in (folder, trained))
+    assert all(torch.equal(made[name], whole[name]) for name in whole)
+
+
+def test_a_tracker_that_fails_later_costs_no_training(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys
+) -> None:
+    def full(values: dict[str, float], step: int) -> None:
+        raise OSError("no room")
+
+    monkeypatch.setattr("swanlab.init", lambda **_: None)
+    monkeypatch.setattr("swanlab.finish", lambda: None)
+    monkeypatch.setattr("swanlab.log", full)
+    train_generator.main(
+        ["--config", "config.yaml", "tracker.name=swanlab", f"out={tmp_path}",
+         "generator.training.epochs=2"]
+    )  # fmt: skip
+    assert "took no losses of epoch 2: no room" in capsys.readouterr().err
+    assert next(tmp_path.glob("*/results/metrics.json")).is_file()
 
 
 def test_a_generator_of_another_kind_learns_from_the_same_folder(

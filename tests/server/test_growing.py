@@ -98,7 +98,7 @@ def test_what_is_generated_is_the_weighted_sum_of_what_came_back(tmp_path, lost)
     asked = torch.stack([member.vector for member in members])[:2] * 0.9
     # The generator's tasks stand in the order of their names.
     order = sorted(range(6), key=lambda place: members[place].seat.task)
-    weights = generator.weigh(generator.standard(asked))
+    weights = generator.weigh(generator.view(asked))
     for row, made in zip(weights, generator.sample(asked, seed=0, rank=32), strict=True):
         expected = sum(w * sums[place] for w, place in zip(row, order, strict=True))
         assert torch.allclose(dense(made), expected, atol=1e-4)

@@ -30,9 +30,9 @@ FEATURES: tuple[tuple[TaskFeature, ...], ...] = (
 )
 METHODS: dict[str, dict[str, Any]] = {
     "kriging": {"name": "kriging"},
-    "top-3": {"name": "topk", "k": 3, "temperature": 1.0},
     "kriging, plain metric": {"name": "kriging", "metric": "plain"},
-    "top-3, plain metric": {"name": "topk", "k": 3, "temperature": 1.0, "metric": "plain"},
+    "top-3": {"name": "topk", "k": 3, "temperature": 1.0},
+    "top-3, learned metric": {"name": "topk", "k": 3, "temperature": 1.0, "metric": "learned"},
 }
 
 Row = dict[str, Any]

@@ -12,7 +12,7 @@ SEEDS = (101, 102, 103)
 FIRST = 2
 """Rounds of plain averaging before growth."""
 
-KRIGING = {"name": "kriging", "noise": 0.3}
+KRIGING = {"name": "kriging", "noise": 0.3, "metric": "learned"}
 COMPOSITIONAL = {"name": "compositional", "noise": 0.3}
 
 

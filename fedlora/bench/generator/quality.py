@@ -17,10 +17,10 @@ from fedlora.server.offering import Offering
 from fedlora.server.serving import make_candidates
 
 COUNTS = (1, 2, 3, 4, 6)
-PLAIN = ", plain metric"
+LEARNED, PLAIN = ", learned metric", ", plain metric"
 RETRIEVAL = (
     "top-k chosen on the bank",
-    *(f"top-{k}{metric}" for k in COUNTS for metric in ("", PLAIN)),
+    *(f"top-{k}{metric}" for k in COUNTS for metric in ("", LEARNED)),
 )
 """The best of these is chosen in hindsight, on the newcomers that it is judged by."""
 
@@ -31,11 +31,11 @@ PARTS: dict[str, dict[str, Any]] = {
     f"kriging{PLAIN}": {"name": "kriging", "metric": "plain"},
     "corrected": {"name": "corrected"},
     "cvae": {"name": "cvae"},
-    RETRIEVAL[0]: {"name": "topk", "k": None},
+    RETRIEVAL[0]: {"name": "topk", "k": None, "metric": None},
     **{
         f"top-{k}{where}": {"name": "topk", "k": k, "temperature": 1.0, "metric": metric}
         for k in COUNTS
-        for where, metric in (("", "learned"), (PLAIN, "plain"))
+        for where, metric in (("", "plain"), (LEARNED, "learned"))
     },
 }
 COMPOSED = {"compositional": {"name": "compositional"}}

@@ -4,6 +4,6 @@ A fit that is killed goes on from `last.ckpt` and ends with the same weights, bi
 random number is drawn from a seed that depends on the epoch or the step alone.
 """
 
-from fedlora.generators.training.fit import CHECKPOINT, LOGS, epochs_done, train
+from fedlora.generators.training.fit import CHECKPOINT, LOGS, train
 
-__all__ = ["CHECKPOINT", "LOGS", "epochs_done", "train"]
+__all__ = ["CHECKPOINT", "LOGS", "train"]

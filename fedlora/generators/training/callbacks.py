@@ -17,14 +17,16 @@ from fedlora.generators.training.hardware import usage
 class Report(Callback):
     """Losses to whoever watches; learning rate and hardware to TensorBoard beside the losses."""
 
-    def __init__(self, every: int, progress: Progress) -> None:
+    def __init__(self, every: int, progress: Progress, behind: int) -> None:
         self._every, self._progress = every, progress
+        self._resumed = {"resumed": behind} if behind else {}
 
     @override
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         epoch, epochs = trainer.current_epoch + 1, trainer.max_epochs or 0
         if epoch % self._every and epoch != epochs and not trainer.should_stop:
             return
+        resumed, self._resumed = self._resumed, {}
         losses = {name: float(value) for name, value in trainer.callback_metrics.items()}
         measured = {"learning_rate": trainer.optimizers[0].param_groups[0]["lr"], **usage()}
         if trainer.logger is not None:
@@ -34,6 +36,7 @@ class Report(Callback):
                 "epoch": epoch,
                 "epochs": epoch if trainer.should_stop else epochs,
                 "step": trainer.global_step,
+                **resumed,
                 **measured,
                 **losses,
             }

@@ -45,7 +45,8 @@ def train(
     workdir: keeps checkpoints/last.ckpt, the best checkpoints where there is validation data, and
         tensorboard_logs/.
     identity: names the data and the config; a checkpoint of another identity is not resumed.
-    progress: about a hundred times, the epoch, the epochs in all, and the mean losses.
+    progress: about a hundred times, the epoch, the epochs in all, and the mean losses; the first
+        time after a checkpoint `resumed` as well, the epochs that lay behind.
     validation: judged about a hundred times; the weights that come out are then the best ones,
         and with `plan.patience` the training stops when they have been for that long.
 
@@ -76,15 +77,16 @@ def _fit(
 ) -> None:
     """Train the module, from its last checkpoint if there is one; judged, to its best weights."""
     last, every = workdir / CHECKPOINT, max(1, plan.epochs // REPORTS)
+    behind = resumed["epoch"] + 1 if resumed else 0
     best = [Best(last.parent, plan.keep_best)] if judged else []
     stop = [_stopping(plan.patience, every)] if judged and plan.patience else []
     trainer = _trainer(
         plan,
-        max_epochs=resumed["epoch"] + 1 if resumed and resumed["stopped"] else plan.epochs,
+        max_epochs=behind if resumed and resumed["stopped"] else plan.epochs,
         logger=TensorBoardLogger(workdir, name=LOGS, version=""),
         log_every_n_steps=max(1, plan.epochs * module.steps // REPORTS),
         check_val_every_n_epoch=every,
-        callbacks=[*best, *stop, Report(every, progress), Save(last, plan.save_seconds)],
+        callbacks=[*best, *stop, Report(every, progress, behind), Save(last, plan.save_seconds)],
         enable_checkpointing=judged,
     )
     steps, judging = range(module.steps), range(module.judging_steps) if judged else None
@@ -124,27 +126,12 @@ def _stopping(epochs: int, every: int) -> EarlyStopping:
     return EarlyStopping(monitor="val_loss", patience=checks, check_on_train_epoch_end=False)
 
 
-def epochs_done(workdir: Path) -> int:
-    """Epochs that lie behind the last checkpoint in a workdir; 0 without one.
-
-    Raises:
-        FedloraError: it is damaged.
-    """
-    last = _last(workdir / CHECKPOINT)
-    return last["epoch"] + 1 if last else 0
-
-
 def _resumable(path: Path, identity: str) -> dict[str, Any] | None:
     """Where the last checkpoint stands, if it is there and of the same data and config."""
-    last = _last(path)
-    return last if last and last["identity"] == identity else None
-
-
-def _last(path: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
-    names = ("identity", "epoch", "stopped")
-    return dict(zip(names, _saved(path, *names), strict=True))
+    of, epoch, stopped = _saved(path, "identity", "epoch", "stopped")
+    return {"epoch": epoch, "stopped": stopped} if of == identity else None
 
 
 def _saved(path: Path, *names: str) -> list[Any]:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +17,16 @@ from fedlora.errors import FedloraError
 from fedlora.generators.contract import Generator, TrainingBank
 from fedlora.generators.learner import identity
 from fedlora.generators.mean import Mean, MeanConfig
-from fedlora.generators.training import LOGS, epochs_done
+from fedlora.generators.training import LOGS
 from fedlora.pipeline.experiment import final_model, settings
 from fedlora.pipeline.experiment.judging import centre, nearest_tasks, share
 from fedlora.pipeline.experiment.prepare import encodings
 from fedlora.pipeline.experiment.study import Study
-from fedlora.server.observer import Observer
+from fedlora.server.observer import Observer, learning
 
 CONFIG, FINAL, METRICS = "config.yaml", "results/final_model", "results/metrics.json"
 BEGUN = "begun.sha256"
 """Digest of the adapters, prompts and settings that an experiment was begun with."""
-STEPS = 100  # of a progress bar
 
 
 def create(study: Study) -> Path:
@@ -67,8 +67,7 @@ def run(study: Study, folder: Path, observer: Observer) -> dict[str, Any]:
     if lost := [row["task"] for row in measured["tasks"] if _worse_than_none(row)]:
         observer.note(
             f"what it makes for {', '.join(lost)} is further from the truth than an adapter of"
-            " zeros: it learned nothing of use; lower generator.training.learning_rate, or give it"
-            " more epochs"
+            f" zeros: it learned nothing of use{_remedy(study)}"
         )
     atomic.write_text(folder / METRICS, json.dumps(measured, indent=1) + "\n")
     return measured
@@ -120,6 +119,11 @@ def judge(
     }
 
 
+def _remedy(study: Study) -> str:
+    trains = "training" in type(study.config.generator.options()).model_fields
+    return "; lower generator.training.learning_rate, or give it more epochs" if trains else ""
+
+
 def _worse_than_none(row: Mapping[str, Any]) -> bool:
     return not row["held_out"] and not row["distance"] < 1
 
@@ -127,22 +131,15 @@ def _worse_than_none(row: Mapping[str, Any]) -> bool:
 def _fit(
     study: Study, generator: Generator, bank: TrainingBank, folder: Path, observer: Observer
 ) -> None:
-    observer.phase(f"learn {study.config.generator.name}", STEPS)
-    if behind := epochs_done(folder):
-        observer.note(f"goes on after epoch {behind}")
-    done = 0
+    watched = learning(observer, study.config.generator.name)
     with _tracker(study, folder, observer) as log:
 
         def progress(losses: Mapping[str, float]) -> None:
-            nonlocal done
-            if not losses.get("epochs"):
-                return
-            observer.advance(int(losses["epoch"] / losses["epochs"] * STEPS) - done)
-            done = int(losses["epoch"] / losses["epochs"] * STEPS)
-            log(losses)
+            watched(losses)
+            if losses.get("epochs"):
+                log(losses)
 
         generator.fit(bank, seed=study.config.seed, workdir=folder, progress=progress)
-    observer.advance(STEPS - done)  # solved at once, or trained before it was gone on with
 
 
 @contextmanager
@@ -173,9 +170,17 @@ def _tracker(
         yield lambda _: None
         return
     try:
-        yield lambda losses: tracker.log(losses, step=int(losses["epoch"]))
+        yield partial(_log, tracker, observer)
     finally:
         tracker.finish()
+
+
+def _log(tracker: Any, observer: Observer, losses: Mapping[str, float]) -> None:
+    values = {name: value for name, value in losses.items() if name != "resumed"}
+    try:
+        tracker.log(values, step=int(losses["epoch"]))
+    except Exception as error:  # noqa: BLE001 - each has errors of its own; none costs a training
+        observer.note(f"the tracker took no losses of epoch {losses['epoch']:.0f}: {error}")
 
 
 def _check_begun(study: Study, generator: Generator, bank: TrainingBank, folder: Path) -> None:
