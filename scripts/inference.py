@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from fedlora.adapter.checkpoint_file import SUFFIXES
 from fedlora.cli.errors import one_line_errors
 from fedlora.cli.output import show
 from fedlora.errors import FedloraError
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def infer(given: argparse.Namespace) -> None:
     if given.prompt is not None and not given.prompt.strip():
         raise FedloraError("--prompt: is empty; say what the task is like")
-    if given.output.suffix != ".safetensors" and given.output.suffix[1:].isalpha():
+    if given.output.suffix in set(SUFFIXES) - {".safetensors"}:
         raise FedloraError(
             f"--output: '{given.output}' ends in {given.output.suffix}; name a folder, or a file"
             " that ends in .safetensors"

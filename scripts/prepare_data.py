@@ -12,8 +12,7 @@ output folder is new, or empty.
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -39,18 +38,8 @@ CONTENT = ("values", "norm", "spread", "tokens", "entries")
 
 def main(arguments: Sequence[str] | None = None) -> None:
     given = parser().parse_args(arguments)
-    with one_line_errors(), own_options():
+    with one_line_errors():
         {"prepare": run_prepare, "analyze": run_analyze, "test": run_test}[given.command](given)
-
-
-@contextmanager
-def own_options() -> Iterator[None]:
-    """What an experiment's file calls by a key is an option here."""
-    try:
-        yield
-    except FedloraError as error:
-        text = str(error).replace("generator.tokens.max_tokens=", "--max_tokens ")
-        raise FedloraError(text) from None
 
 
 def run_prepare(given: argparse.Namespace) -> None:

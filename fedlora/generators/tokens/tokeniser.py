@@ -31,7 +31,7 @@ class Tokeniser:
         needed, most = len(index), config.max_tokens
         if most is not None and needed > most:
             raise FedloraError(
-                f"generator.tokens.max_tokens={most}: an adapter of {spec.size} values needs"
+                f"max_tokens={most}: an adapter of {spec.size} values needs"
                 f" {needed} tokens of {config.entries} entries; raise it to {needed} or leave it"
                 " out"
             )

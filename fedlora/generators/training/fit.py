@@ -55,7 +55,7 @@ def train(
     Raises:
         FedloraError: the checkpoint in `workdir` is damaged, the loss becomes NaN or infinite, or
             there is no such device.
-        KeyboardInterrupt: at Ctrl-C; another call goes on from the last checkpoint.
+        KeyboardInterrupt: at Ctrl-C or SIGTERM; another call goes on from the last checkpoint.
     """
     last = workdir / CHECKPOINT
     last.parent.mkdir(parents=True, exist_ok=True)
@@ -150,7 +150,7 @@ def _saved(path: Path, *names: str) -> list[Any]:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Lightning leaves the process at Ctrl-C, deaf to a second; whoever called decides instead."""
+    """Lightning leaves the process at a signal, deaf to another; whoever called is to decide."""
     handler = signal.getsignal(signal.SIGINT)
     try:
         yield

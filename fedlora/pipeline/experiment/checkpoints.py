@@ -36,7 +36,7 @@ def find_checkpoints(folder: Path, most: int | None = None) -> dict[str, list[Pa
     if not folder.is_dir():
         raise FedloraError(f"checkpoint_dir: '{folder}' is no folder; check the path")
     own = sorted(filter(is_checkpoint, folder.iterdir()), key=_place)
-    found = {folder.absolute().name: own} if own else {}
+    found = {folder.resolve().name: own} if own else {}
     for task in sorted(path for path in folder.iterdir() if path.is_dir() and path not in own):
         inside = sorted(filter(is_checkpoint, task.iterdir()), key=_place)
         if inside:

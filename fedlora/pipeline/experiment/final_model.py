@@ -55,32 +55,30 @@ def save(folder: Path, model: FinalModel, config: EncoderConfig) -> None:
 
 
 def load(folder: Path) -> FinalModel:
-    """The inverse of `save`; of a folder without `BASE`, the base model is not known.
+    """The inverse of `save`.
 
     Raises:
         FedloraError: a file is missing or damaged, or the encoder there is another one by now.
     """
     generator, file = load_generator(folder), folder / ENCODER
-    known = _read(file, KnownEncoder)
-    if known is None:
-        raise FedloraError(
-            f"{file}: no such file, and only it knows which encoder reads the prompts; copy the"
-            " whole final_model, or name a run by its own folder"
-        )
+    known, base = _read(file, KnownEncoder), _read(folder / BASE, KnownBase)
     encoder = open_encoder(known.name, known.max_length)
     if encoder.digest != known.digest:
         raise FedloraError(
             f"{file}: '{known.name}' is another encoder ({encoder.digest[:12]}) than the generator"
             f" learned from ({known.digest[:12]}); name that one there"
         )
-    return FinalModel(generator, encoder, _read(folder / BASE, KnownBase) or KnownBase())
+    return FinalModel(generator, encoder, base)
 
 
-def _read(file: Path, model: type[T]) -> T | None:
-    """What a file of JSON says; None where there is none."""
+def _read(file: Path, model: type[T]) -> T:
+    """What a file of JSON says."""
     try:
         return parse(model, json.loads(file.read_text(encoding="utf-8")))
     except FileNotFoundError:
-        return None
+        raise FedloraError(
+            f"{file}: no such file, and only it knows which encoder reads the prompts and what the"
+            " adapters are of; copy the whole final_model, or name a run by its own folder"
+        ) from None
     except (OSError, ValueError, FedloraError) as error:
         raise FedloraError(f"{file}: damaged ({error}); copy it again") from None
