@@ -44,7 +44,8 @@ def train(given: argparse.Namespace) -> None:
     study = open_study(load(path, overrides))
     encoder = study.config.encoder
     planned = study.plan(encoder_width(encoder.name, encoder.max_length))
-    show([{"what": name, "value": value} for name, value in planned.items()], given.json)
+    if given.dry_run or not given.json:  # what is printed is one document
+        show([{"what": name, "value": value} for name, value in planned.items()], given.json)
     if given.dry_run:
         return
     folder = given.resume or experiment.create(study)

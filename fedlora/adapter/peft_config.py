@@ -68,6 +68,21 @@ def alpha(config: dict[str, Any], name: str) -> float:
     return float(config["lora_alpha"])
 
 
+def check_rank(config: dict[str, Any], name: str, rank: int) -> None:
+    """Refuse a layer of another rank than the configuration says, as PEFT does.
+
+    Patterns of ranks are not followed, since an expression from a stranger is never run.
+
+    Raises:
+        FedloraError: it is.
+    """
+    if not config.get("rank_pattern") and config.get("r") != rank:
+        raise FedloraError(
+            f"layer '{name}' has rank {rank}, and adapter_config.json says r={config.get('r')!a:.20}: write r as"
+            f" {rank}, if lora_alpha is that of this rank, or save the adapter again"
+        )
+
+
 def in_saved_module(config: dict[str, Any], tensor: str) -> bool:
     """Whether a tensor belongs to one of `modules_to_save`, whose names are suffixes too."""
     module = tensor.rpartition(".")[0]

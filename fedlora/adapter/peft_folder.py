@@ -82,6 +82,8 @@ def load(folder: Path, base_digest: str) -> LoraAdapter:
     tensors = _read_weights(folder)
     try:
         adapter = assemble(tensors, config, base_digest)
+        for layer in adapter.spec.layers:
+            peft_config.check_rank(config, layer.name, layer.rank)
         if (folder / SIDECAR).exists():
             adapter = _check_sidecar(
                 adapter, foreign.read_bytes(folder / SIDECAR, foreign.MOST_TEXT)
@@ -110,7 +112,7 @@ def assemble(raw: dict[str, Tensor], config: dict[str, Any], base: str) -> LoraA
             name = name.removesuffix(DOWN)
             down, up = raw[key], raw.get(f"{PREFIX}{name}{UP}")
             if up is None or down.ndim != 2 or up.ndim != 2 or len(down) != up.shape[1]:
-                raise FedloraError(f"layer '{name}' lacks two matrices of one rank")
+                raise FedloraError(f"layer '{name}' lacks two matrices of one rank: save it again")
             if not (down.is_floating_point() and up.is_floating_point()):
                 raise FedloraError(
                     f"layer '{name}' is of whole numbers ({down.dtype}, {up.dtype}), whose scale is"

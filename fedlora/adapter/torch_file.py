@@ -40,7 +40,9 @@ def read_torch(path: Path) -> Any:
         raise
     except Exception as error:  # noqa: BLE001 - PyTorch raises whatever a mangled opcode leads to
         reason = str(error).strip().partition("\n")[0][:120]
-        raise FedloraError(f"'{path}': damaged ({reason!a}); copy it again") from None
+        raise FedloraError(
+            f"'{path}': damaged ({reason!a}); copy it again, or save it by torch.save"
+        ) from None
 
 
 def check_tensor(path: Path, name: str, tensor: Tensor) -> None:

@@ -4,9 +4,12 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
 import torch
+
+from fedlora.errors import FedloraError
 
 C = TypeVar("C")
 R = TypeVar("R")
@@ -21,4 +24,10 @@ def measured(
     count = min(workers or os.cpu_count() or 1, len(cases))
     spawned = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(count, spawned, torch.set_num_threads, (1,)) as pool:
-        yield from zip(cases, pool.map(measure, cases), strict=True)
+        try:
+            yield from zip(cases, pool.map(measure, cases), strict=True)
+        except BrokenProcessPool:
+            raise FedloraError(
+                "a process of the bench was killed, as where memory runs out; run it again with"
+                " fewer --workers: what is done is kept"
+            ) from None

@@ -24,6 +24,9 @@ def one_line_errors() -> Iterator[None]:
     try:
         with _one_line_warnings():
             yield
+    except KeyboardInterrupt:
+        console.print("interrupted", style="yellow")
+        sys.exit(INTERRUPTED)
     except FedloraError as error:
         console.print(f"error: {' '.join(str(error).split())}", style="red", markup=False)
         sys.exit(2)

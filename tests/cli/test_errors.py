@@ -2,8 +2,10 @@
 
 import warnings
 
+import pytest
+
 import fedlora
-from fedlora.cli.errors import one_line_errors
+from fedlora.cli.errors import INTERRUPTED, one_line_errors
 
 
 def test_what_fedlora_warns_of_is_one_line_and_told_once() -> None:
@@ -13,3 +15,10 @@ def test_what_fedlora_warns_of_is_one_line_and_told_once() -> None:
         assert told == ["warning: why\n", ""]
         assert "elsewhere.py:1" in warnings.formatwarning("why", UserWarning, "elsewhere.py", 1)
     assert warnings.formatwarning is usual
+
+
+def test_ctrl_c_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended, one_line_errors():
+        raise KeyboardInterrupt
+    assert ended.value.code == INTERRUPTED
+    assert capsys.readouterr().err == "interrupted\n"

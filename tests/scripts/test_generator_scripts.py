@@ -535,6 +535,27 @@ def test_a_training_that_ran_away_says_so(
     assert "than an adapter of zeros" in " ".join(capsys.readouterr().err.split())
 
 
+def test_a_folder_whose_rank_is_not_its_tensors_is_refused_as_peft_does(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    adapter = LoraAdapter.from_flat(SPEC, torch.ones(SPEC.size))
+    peft_folder.save(adapter, tmp_path / "one", None, None)
+    file = tmp_path / "one" / peft_folder.CONFIG
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"r": 8}))
+    with pytest.raises(SystemExit):
+        prepare_data.main(["test", "--checkpoint_file", str(tmp_path / "one")])
+    assert "layer 'a.q' has rank 2, and adapter_config.json says r=8" in " ".join(
+        capsys.readouterr().err.split()
+    )
+
+
+def test_what_a_training_prints_as_json_is_one_document(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train_generator.main(["--resume", str(trained), "--json"])
+    assert {row["task"] for row in json.loads(capsys.readouterr().out)} == set(TOPICS)
+
+
 def test_what_ctrl_c_stopped_says_how_it_goes_on_and_then_after_which_epoch(
     trained: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys
 ) -> None:

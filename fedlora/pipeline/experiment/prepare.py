@@ -51,8 +51,10 @@ def prepare(
         FedloraError: the file is bad, a task has fewer than two groups or too few of its own, or
             the folder holds something already.
     """
-    if group < 1 or not 0 < test_ratio < 1:
-        raise FedloraError("samples_per_prompt is at least 1, test_ratio between 0 and 1")
+    if group < 1:
+        raise FedloraError(f"samples_per_prompt={group}: a group has at least 1 prompt")
+    if not 0 < test_ratio < 1:
+        raise FedloraError(f"test_ratio={test_ratio:g}: is above 0 and below 1, such as 0.1")
     if output.is_dir() and (held := sorted(output.iterdir())):
         raise FedloraError(
             f"{held[0]}: exists already; name another output_dir, or remove that folder"

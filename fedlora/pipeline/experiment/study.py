@@ -144,8 +144,9 @@ def open_study(config: ExperimentConfig) -> Study:
     bank = {task: own for task, own in adapters.items() if task not in config.held_out}
     if len(bank) < 2:
         raise FedloraError(
-            f"checkpoint_dir: {len(bank)} task{'s' * (len(bank) != 1)} to learn from, and two are"
-            " the least: from one task alone nothing is learned of prompts"
+            f"checkpoint_dir: {len(bank)} task{'s' * (len(bank) != 1)} to learn from in"
+            f" {config.checkpoint_dir}, and two are the least; add TASK/CHECKPOINT of another, or"
+            " hold out fewer"
         )
     if config.max_prompts < prepared.group:
         raise FedloraError(
