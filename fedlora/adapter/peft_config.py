@@ -76,10 +76,11 @@ def check_rank(config: dict[str, Any], name: str, rank: int) -> None:
     Raises:
         FedloraError: it is.
     """
-    if not config.get("rank_pattern") and config.get("r") != rank:
+    said = config.get("r")
+    if not config.get("rank_pattern") and said != rank:
         raise FedloraError(
-            f"layer '{name}' has rank {rank}, and adapter_config.json says r={config.get('r')!a:.20}: write r as"
-            f" {rank}, if lora_alpha is that of this rank, or save the adapter again"
+            f"layer '{name}' has rank {rank}, and adapter_config.json says r={said!a:.20}: write r"
+            f" as {rank}, if lora_alpha is that of this rank, or save the adapter again"
         )
 
 

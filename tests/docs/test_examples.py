@@ -133,7 +133,7 @@ def test_the_question_sets_of_a_page_have_the_answers_that_it_says(tmp_path):
             choices[label] for choices, label in zip(examples.choices, examples.labels, strict=True)
         ]
 
-    assert right.count("yes") == sum('"passage"' in row for row in published)
+    assert right.count("yes") == sum('"passage": "Ice' in row for row in published)
     assert right.count("ice") == len(right) - right.count("yes")
     for form in FORMATS:
         assert form.name in page.read_text()
