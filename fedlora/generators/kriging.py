@@ -45,11 +45,11 @@ class Process:
 
     @classmethod
     def of(cls, known: Tensor, config: ProcessConfig) -> Self:
-        """On the scale of the bank's task vectors (t, d)."""
+        """On the scale of task vectors (t, d); of vectors that are all the same, on any."""
         pairs = torch.pdist(known.double()) ** 2
-        median = float(pairs.median())
-        reach = config.reach**2 * (median if median > 0 else float(pairs.max()))
-        return cls(reach, float((known.double() ** 2).sum(1).mean()), config.linear)
+        usual = float(pairs.median()) or float(pairs.max()) or 1.0
+        size = float((known.double() ** 2).sum(1).mean()) or 1.0
+        return cls(config.reach**2 * usual, size, config.linear)
 
     def observed(self, known: Tensor, noise: float) -> Tensor:
         """Covariances (t, t) of observations at known (t, d), noise included."""

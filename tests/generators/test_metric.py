@@ -109,3 +109,13 @@ def test_adapters_that_are_all_the_same_leave_vectors_as_they_are() -> None:
     generator = TopK(TopK.Config.model_validate({"metric": "learned"}))
     generator.fit(bank, seed=0, workdir=Path("never-written"), progress=lambda losses: None)
     assert generator.view(ASKED).shape == ASKED.shape
+
+
+@pytest.mark.parametrize("kind", [TopK, Kriging])
+def test_a_bank_in_which_one_vector_alone_differs_is_learned_from(kind: type[Blend]) -> None:
+    vectors = torch.ones_like(BANK.conditions)
+    vectors[3] += torch.arange(vectors.shape[1])
+    generator = kind(kind.Config.model_validate({"metric": "learned"}))
+    bank = replace(BANK, conditions=vectors)
+    generator.fit(bank, seed=0, workdir=Path("never-written"), progress=lambda losses: None)
+    assert all(bool(torch.isfinite(one.flatten()).all()) for one in generator.sample(ASKED, seed=0))
