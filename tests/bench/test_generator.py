@@ -53,6 +53,7 @@ def case(*newcomers: dict[str, Any], points: list[dict[str, Any]] | None = None)
         "methods": dict.fromkeys(METHODS, cost),
         "bank bytes": 100,
         "copies": dict.fromkeys(METHODS, like),
+        "errors": [{"foretold": 0.2 * n, "real": 0.1 * n} for n in range(1, 5)],
         "curves": points or [],
     }
 
@@ -173,6 +174,12 @@ def test_a_generator_that_does_not_listen_misses_its_claim():
     assert new.value == pytest.approx(0.8)
 
 
+def test_what_kriging_foretells_of_its_errors_is_set_beside_them():
+    ratio, same, order = claims_of(DENSE, {1: case(newcomer("a"), newcomer("b"))}, "G8")
+    assert (ratio.value, ratio.target, same.target) == (pytest.approx(2), 0.5, 2.0)
+    assert order.value == pytest.approx(1)
+
+
 def test_the_rows_of_a_family_can_be_written(tmp_path):
     point = {"curve": "bank", "method": "kriging", "at": 8, "values": [0.35, 0.6]}
     cases = {
@@ -285,6 +292,7 @@ def test_a_tiny_bank_is_lived_with_every_method_policy_and_curve(monkeypatch):
     (both, *_) = [row for row in found["curves"] if row["at"] == "gradient + inputs"]
     assert both["vector bytes"] == 4 * (256 + 14 * 14)
     assert found["copies"]["top-3"]["nearest"] > 0
+    assert [row["real"] > 0 < row["foretold"] for row in found["errors"]] == [True, True]
 
 
 def test_a_tiny_bank_is_trained_at_every_rank_and_generated(monkeypatch):

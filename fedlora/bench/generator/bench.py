@@ -1,11 +1,11 @@
-"""`fedlora bench generator`: claims G1 to G7."""
+"""`fedlora bench generator`: claims G1 to G8."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 from fedlora.bench.by_parts import Found, Row, by_parts
-from fedlora.bench.generator import ranks, speed, traffic
+from fedlora.bench.generator import calibration, ranks, speed, traffic
 from fedlora.bench.generator.cases import Case, Part, live
 from fedlora.bench.generator.claims import family_claims
 from fedlora.bench.generator.families import DENSE, FAMILIES, SEEDS, Family
@@ -72,10 +72,11 @@ def family_part(family: Family, cases: Mapping[int, Row]) -> Found:
     ways = {method for case in cases.values() for method in case["copies"]}
     apart = {way: [case["copies"][way]["nearest"] for case in cases.values()] for way in ways}
     told = [{"table": "newcomers", "family": family.name, **row} for row in rows]
-    return (
-        [*method_rows(family, cases), *curve_rows(family, cases), *told],
-        family_claims(family, rows, apart),
-    )
+    sure = calibration.rows(family.name, cases)
+    claims = family_claims(family, rows, apart)
+    if claims:
+        claims += calibration.claims(family.name, sure)
+    return [*method_rows(family, cases), *curve_rows(family, cases), *sure, *told], claims
 
 
 def _lived(lives: Lives[Case], part: Part, what: str, seeds: Sequence[int]) -> dict[int, Row]:

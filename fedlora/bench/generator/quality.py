@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fedlora.adapter import LoraAdapter
-from fedlora.bench.generator import curves, ways
+from fedlora.bench.generator import calibration, curves, ways
 from fedlora.bench.generator.copies import copies, mean_copies
 from fedlora.bench.generator.families import Family
 from fedlora.bench.generator.side import Side
@@ -56,7 +56,8 @@ def measure(family: Family, seed: int) -> Row:
     """What a case came to.
 
     newcomers: a row each; more is better.
-    methods: seconds and bytes by method. bank bytes: on the disk. copies: by method. curves: rows.
+    methods: seconds and bytes by method. bank bytes: on the disk. copies: by method. errors: of
+    kriging, foretold and real. curves: rows.
     """
     with tempfile.TemporaryDirectory() as scratch:
         plain = _opened(family, seed, None, Path(scratch))
@@ -66,6 +67,7 @@ def measure(family: Family, seed: int) -> Row:
         made |= {f"{m}, shuffled": plain.sample(learned[m], shuffled=True) for m in LISTENING}
         values = {method: plain.reached(adapters) for method, adapters in made.items()}
         shown = mean_copies(copies(plain.bank.adapters, made, made["local"]))
+        errors = calibration.errors(plain, learned["kriging"], made["kriging"], made["local"])
         more = curves.measure(plain) if family.curves else []
         adopted = _adopted(plain, learned, family.labels, None)
         for way in family.growth:
@@ -87,6 +89,7 @@ def measure(family: Family, seed: int) -> Row:
         "methods": costs,
         "bank bytes": size_of(plain.context.folder / "bank"),
         "copies": shown,
+        "errors": errors,
         "curves": more,
     }
 
