@@ -130,7 +130,9 @@ def _pickled(path: Path) -> Mapping[str, Any]:
         if isinstance(held, dict) and isinstance(held.get(key), dict):
             held = held[key]
     if not isinstance(held, dict):
-        raise FedloraError(f"'{path}': holds a {type(held).__name__}, not tensors by name")
+        raise FedloraError(
+            f"'{path}': holds a {type(held).__name__}, not tensors by name; save a state_dict"
+        )
     return {str(name): value for name, value in held.items()}
 
 

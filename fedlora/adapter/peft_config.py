@@ -37,7 +37,7 @@ def read(path: Path) -> dict[str, Any]:
         raise FedloraError(f"'{path}': peft_type is not LORA; only LoRA adapters are supported")
     for key in sorted(set(config) - _HARMLESS):
         if config[key] not in (None, False, [], {}, "none"):
-            raise FedloraError(f"'{path}': {key!a:.80} is set; only plain LoRA is supported")
+            raise FedloraError(f"'{path}': {key!a:.80} is set; train plain LoRA, without it")
     if config.get("init_lora_weights") not in _INITIAL:
         raise FedloraError(
             f"'{path}': init_lora_weights changes the base model; save the adapter as plain LoRA"

@@ -33,7 +33,7 @@ def change(folder: Path, **keys: Any) -> None:
 @pytest.mark.parametrize(
     ("keys", "reason"),
     [
-        ({"use_dora": True}, "'use_dora' is set; only plain LoRA"),
+        ({"use_dora": True}, "'use_dora' is set; train plain LoRA"),
         ({"bias": "all"}, "'bias' is set"),
         ({"layer_replication": [[0, 1]]}, "'layer_replication' is set"),
         ({"something_of_the_future": 1}, "'something_of_the_future' is set"),
