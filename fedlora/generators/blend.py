@@ -20,9 +20,6 @@ from fedlora.generators.bank import check_bank, task_shares
 from fedlora.generators.condition import Projection, Standard, View
 from fedlora.generators.contract import Generator, Progress, TrainingBank
 
-CONDITION = "condition_"
-"""Before the names of the tensors by which task vectors are compared."""
-
 
 class Blend(Generator):
     """DeltaW(c) = sum_t w_t(c) DeltaW_t over the tasks t of the bank.
@@ -107,7 +104,7 @@ class Blend(Generator):
             for name in names
         }
         tensors |= {"shares": self._shares, "conditions": self.conditions}
-        tensors |= {f"{CONDITION}{name}": t for name, t in self.view.tensors().items()}
+        tensors |= store.join({"view": self.view.tensors()})
         tensors |= self.trained()
         config, spec = self.config.model_dump(mode="json"), self._adapters[0].spec
         store.write(folder, store.Stored(self.name(), config, spec, self.facts, tensors))
@@ -125,14 +122,9 @@ class Blend(Generator):
             )
             for i in range(tensors["shares"].shape[1])
         ]
-        condition = {
-            name.removeprefix(CONDITION): tensor
-            for name, tensor in tensors.items()
-            if name.startswith(CONDITION)
-        }
-        kind = Projection if "axes" in condition else Standard
-        described = kind.load(condition)
-        self._hold(adapters, tensors["shares"], tensors["conditions"], described)
+        held = store.parts(tensors)["view"]
+        view = (Projection if "axes" in held else Standard).load(held)
+        self._hold(adapters, tensors["shares"], tensors["conditions"], view)
         self.facts = dict(stored.facts)
         try:
             self.recover(tensors)
@@ -141,11 +133,7 @@ class Blend(Generator):
         return self
 
     def _hold(
-        self,
-        adapters: list[LoraAdapter],
-        shares: Tensor,
-        conditions: Tensor,
-        view: View,
+        self, adapters: list[LoraAdapter], shares: Tensor, conditions: Tensor, view: View
     ) -> None:
         self._adapters, self._shares = adapters, shares
         self.conditions = conditions

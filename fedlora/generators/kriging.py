@@ -151,13 +151,15 @@ class Kriging(Blend):
         if metric == "plain":
             process = Process.of(self.known, self.config)
             return lambda noise: left_out(process.observed(self.known, noise))
-        folds = list(foretold(self.conditions, products))
+        folds = [
+            (fold, Process.of(fold.known, self.config))
+            for fold in foretold(self.conditions, products)
+        ]
 
         def in_parts(noise: float) -> tuple[Tensor, Tensor]:
             misses = -torch.eye(len(products), dtype=torch.float64)
             variances = torch.empty(len(products), dtype=torch.float64)
-            for fold in folds:
-                process = Process.of(fold.known, self.config)
+            for fold, process in folds:
                 weights, variances[fold.held] = process.krige(fold.asked, fold.known, noise)
                 misses[fold.held[:, None], fold.kept] += weights
             return misses, variances

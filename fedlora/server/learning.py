@@ -63,16 +63,14 @@ def fit(
     place: of what an interrupted fit needs to go on, among the checkpoints.
     keep: whether its losses go into the run's metrics as they come.
     """
-    watched = learning(context.observer, part.name)
+
+    def journal(losses: Mapping[str, float]) -> None:
+        if keep:
+            context.journal.add_metrics(PHASE, int(losses.get("epoch", LAST)), losses)
+
+    progress = learning(context.observer, part.name, journal)
     generator: Generator = part.build()
     bank = replace(bank, conditions=context.seen_by(generator, bank.conditions))
-
-    def progress(losses: Mapping[str, float]) -> None:
-        watched(losses)
-        if keep:
-            kept = {name: value for name, value in losses.items() if name != "resumed"}
-            context.journal.add_metrics(PHASE, int(losses.get("epoch", LAST)), kept)
-
     generator.fit(
         bank,
         seed=seeding.derive(context.seed, "generator", part.name),

@@ -23,8 +23,13 @@ class Observer(Protocol):
         ...
 
 
-def learning(observer: Observer, name: str) -> Callable[[Mapping[str, float]], None]:
-    """Begin the phase in which a generator of this name is fitted; takes the fit's progress."""
+def learning(
+    observer: Observer, name: str, then: Callable[[Mapping[str, float]], None] = lambda _: None
+) -> Callable[[Mapping[str, float]], None]:
+    """Begin the phase in which a generator of this name is fitted; takes the fit's progress.
+
+    then: is told the same, but for where the fit goes on.
+    """
     observer.phase(f"learn {name}", STEPS)
     done = 0
 
@@ -35,6 +40,7 @@ def learning(observer: Observer, name: str) -> Callable[[Mapping[str, float]], N
         share = losses["epoch"] / losses["epochs"] if losses.get("epochs") else 1.0
         observer.advance(int(share * STEPS) - done)
         done = int(share * STEPS)
+        then({key: value for key, value in losses.items() if key != "resumed"})
 
     return progress
 

@@ -28,11 +28,12 @@ FEATURES: tuple[tuple[TaskFeature, ...], ...] = (
     ("early", "gradient"),
     ("inputs",),
 )
+LEARNED, PLAIN = ", learned metric", ", plain metric"
 METHODS: dict[str, dict[str, Any]] = {
     "kriging": {"name": "kriging"},
-    "kriging, plain metric": {"name": "kriging", "metric": "plain"},
+    f"kriging{PLAIN}": {"name": "kriging", "metric": "plain"},
     "top-3": {"name": "topk", "k": 3, "temperature": 1.0},
-    "top-3, learned metric": {"name": "topk", "k": 3, "temperature": 1.0, "metric": "learned"},
+    f"top-3{LEARNED}": {"name": "topk", "k": 3, "temperature": 1.0, "metric": "learned"},
 }
 
 Row = dict[str, Any]

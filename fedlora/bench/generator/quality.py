@@ -10,6 +10,7 @@ from typing import Any
 from fedlora.adapter import LoraAdapter
 from fedlora.bench.generator import calibration, curves, ways
 from fedlora.bench.generator.copies import copies, mean_copies
+from fedlora.bench.generator.curves import LEARNED, PLAIN
 from fedlora.bench.generator.families import Family
 from fedlora.bench.generator.side import Side
 from fedlora.generators.contract import Generator, TrainingBank
@@ -17,7 +18,6 @@ from fedlora.server.offering import Offering
 from fedlora.server.serving import make_candidates
 
 COUNTS = (1, 2, 3, 4, 6)
-LEARNED, PLAIN = ", learned metric", ", plain metric"
 RETRIEVAL = (
     "top-k chosen on the bank",
     *(f"top-{k}{metric}" for k in COUNTS for metric in ("", LEARNED)),

@@ -120,7 +120,7 @@ def judge(
 
 
 def _remedy(study: Study) -> str:
-    trains = "training" in type(study.config.generator.options()).model_fields
+    trains = hasattr(study.config.generator.options(), "training")
     return "; lower generator.training.learning_rate, or give it more epochs" if trains else ""
 
 
@@ -131,14 +131,8 @@ def _worse_than_none(row: Mapping[str, Any]) -> bool:
 def _fit(
     study: Study, generator: Generator, bank: TrainingBank, folder: Path, observer: Observer
 ) -> None:
-    watched = learning(observer, study.config.generator.name)
     with _tracker(study, folder, observer) as log:
-
-        def progress(losses: Mapping[str, float]) -> None:
-            watched(losses)
-            if losses.get("epochs"):
-                log(losses)
-
+        progress = learning(observer, study.config.generator.name, log)
         generator.fit(bank, seed=study.config.seed, workdir=folder, progress=progress)
 
 
@@ -176,9 +170,10 @@ def _tracker(
 
 
 def _log(tracker: Any, observer: Observer, losses: Mapping[str, float]) -> None:
-    values = {name: value for name, value in losses.items() if name != "resumed"}
+    if not losses.get("epochs"):  # what the fit came to, which is no curve
+        return
     try:
-        tracker.log(values, step=int(losses["epoch"]))
+        tracker.log(losses, step=int(losses["epoch"]))
     except Exception as error:  # noqa: BLE001 - each has errors of its own; none costs a training
         observer.note(f"the tracker took no losses of epoch {losses['epoch']:.0f}: {error}")
 
