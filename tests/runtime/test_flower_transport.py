@@ -1,4 +1,5 @@
 import time
+from collections import Counter
 
 import pytest
 
@@ -53,17 +54,23 @@ def test_what_comes_too_late_is_an_error_and_the_round_ends():
     assert not replies[1].absent  # late, and would be late again
 
 
-class LosesFirst(ThreadsBackend):
-    """Every node loses the first `lost` packs it is sent."""
+def clients_of(message):
+    return [request.client for request in pack.read_requests(message.content).requests]
 
-    def __init__(self, lost):
+
+class LosesFirst(ThreadsBackend):
+    """A pack is lost as long as one of its clients was lost fewer than `times` times."""
+
+    def __init__(self, times):
         super().__init__()
-        self.lost = lost
+        self.times = times
+        self.lost = Counter()
 
     def process_message(self, message, context):
         if message.metadata.message_type == "query.answer":
-            self.lost -= 1
-            if self.lost >= 0:
+            clients = clients_of(message)
+            if min(self.lost[client] for client in clients) < self.times:
+                self.lost.update(clients)
                 raise ConnectionError("the wire was cut")
         return super().process_message(message, context)
 
@@ -78,15 +85,15 @@ def test_a_lost_pack_is_asked_again():
 class Witness(LosesFirst):
     """Knows who was answered together."""
 
-    def __init__(self, lost, together):
-        super().__init__(lost)
+    def __init__(self, times, together):
+        super().__init__(times)
         self.together = together
         self.groups = set()
 
     def process_message(self, message, context):
         answered = super().process_message(message, context)
         if message.metadata.message_type == "query.answer":
-            clients = [request.client for request in pack.read_requests(message.content).requests]
+            clients = clients_of(message)
             starts = range(0, len(clients), self.together)
             self.groups |= {tuple(clients[at : at + self.together]) for at in starts}
         return answered
@@ -96,13 +103,14 @@ def test_those_who_train_together_do_so_again_when_their_pack_is_lost():
     config = small_config()
     runtime = config.runtime.model_copy(update={"training": "batched", "group": 3})
     config = config.model_copy(update={"runtime": runtime})
-    undisturbed, disturbed = Witness(0, 3), Witness(2, 3)
+    undisturbed, disturbed = Witness(0, 3), Witness(1, 3)
     for backend in (undisturbed, disturbed):
         with transport_over_threads(config, None, backend) as transport:
             replies = ask(transport, ["a"] * 16)
         assert all(reply.frame for reply in replies.values())
 
-    assert disturbed.lost < 0
+    assert set(disturbed.lost.values()) == {1}
+    assert len(disturbed.lost) == 16
     assert disturbed.groups == undisturbed.groups
     assert {len(group) for group in undisturbed.groups} == {3, 2}
 
