@@ -25,12 +25,13 @@ small = ["tasks.held_out=8", "evaluation.few_labels=32"]
 # return into one common start. In the other, what a client returns counts for tasks like its own:
 # from the third round on, each client trains what was generated for its task.
 ways = {
-    "averaged": ["warm_start.rounds=8", "growth.rounds=0", "adoption.policy.method=generated"],
+    "averaged": ["warm_start.rounds=8", "growth.rounds=0"],
     "grown": ["warm_start.rounds=2", "growth.rounds=6"],
 }
 
 # The table of each: `generated` is kriging over the fine-tuned bank, `grown` what the rounds
-# themselves have learned, `topk` the mean of the nearest adapters of the bank.
+# themselves have learned, `topk` the mean of the nearest adapters of the bank, `chosen` whichever
+# of them all serves the bank's own tasks best, each left out in turn.
 for name, rounds in ways.items():
     config = fedlora.load(Path("configs/compositional.yaml"), [f"name={name}", *small, *rounds])
     with watching() as observer:

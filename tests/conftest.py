@@ -45,6 +45,7 @@ SMALL: dict[str, Any] = {
     "warm_start": {"rounds": 2, "train": {"epochs": 1, "batch_size": 8}},
     "finetune": {"epochs": 2, "batch_size": 8, "checkpoints": 2},
     "generator": {"name": "ridge"},
+    "adoption": {"policy": {"name": "given"}},
     "evaluation": {"baselines": [{"name": "mean"}, {"name": "topk"}], "few_labels": 8},
 }
 

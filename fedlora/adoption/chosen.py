@@ -1,7 +1,5 @@
 """Whichever method serves the bank's own tasks best, each left out in turn."""
 
-from typing import Literal
-
 from pydantic import Field
 from typing_extensions import override
 
@@ -15,14 +13,15 @@ CHOSEN = "chosen"
 
 
 class ChosenConfig(Section):
-    """Which methods are tried; of equals, the one named first serves."""
+    """Which methods are tried, and by whom; of equals, the method named first serves."""
 
-    among: tuple[Literal["generated", "mean", "nearest", "topk", "ridge"], ...] = Field(
-        ("topk", "nearest", "ridge", "generated"), min_length=1
+    among: tuple[str, ...] | None = Field(
+        None, min_length=1, description="methods of the table; all that the run learns when absent"
     )
     folds: int = Field(
-        4, ge=2, description="fits of every method, each without a share of the bank's tasks"
+        4, ge=2, description="fits of every method, each without a share of the tasks tried"
     )
+    clients: int = Field(64, ge=2, description="of the bank that try them, at most; drawn by seed")
 
 
 class Chosen(Policy):
@@ -37,7 +36,7 @@ class Chosen(Policy):
     @property
     @override
     def methods(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(self.config.among))
+        return tuple(dict.fromkeys(self.config.among or ()))
 
     @property
     @override

@@ -7,7 +7,6 @@ import torch
 
 from fedlora.adapter import AdapterSpec, LoraAdapter
 from fedlora.adapter.parts import WHOLE, Parts
-from fedlora.adoption.chosen import CHOSEN as TRIAL
 from fedlora.adoption.contract import Policy
 from fedlora.aggregation.contract import FOLD, Aggregator, State
 from fedlora.config import RunConfig
@@ -51,13 +50,18 @@ class BytesPlan:
         return warm + grown + tuned + self._tried()
 
     def _tried(self) -> int:
-        """Bytes of the adapters that peers try before they enter the bank, and of the trial's."""
+        """Bytes of the adapters that peers try before they enter the bank, and of the trial's.
+
+        Those drawn for the trial are taken to have the mean size.
+        """
         screening, config = self.config.screening, self.config
         compared = screening.enabled and screening.least <= len(self.ranks) <= screening.most
-        policies = [way.policy for way in (config.adoption, *config.evaluation.adoptions)]
-        methods = [policy.build().methods for policy in policies if policy.name == TRIAL]
-        each = (screening.peers if compared else 0) + len(methods[0] if methods else ())
-        return each * sum(map(self.down, self.ranks))
+        each = screening.peers if compared else 0
+        whole = sum(map(self.down, self.ranks))
+        if len(config.tried) < 2:
+            return each * whole
+        trying: int = min(config.trial.config.clients, len(self.ranks))
+        return each * whole + len(config.tried) * round(trying / len(self.ranks) * whole)
 
     def serving(self) -> int:
         """Bytes of what newcomers get, and of what they give back."""

@@ -25,7 +25,7 @@ def attempt(place: Workplace, message: Message) -> Message:
     Raises:
         FedloraError: the run holds no trial.
     """
-    if not place.config.holds_trial:
+    if not place.config.tried:
         raise FedloraError("message asks to try adapters; the run's adoption holds no trial")
     return _scores(place, message)
 

@@ -52,7 +52,7 @@ class GrowthConfig(Section):
     rounds: int = Field(0, ge=0)
     generator: GeneratorPart = Field(
         default_factory=lambda: GeneratorPart.model_validate(
-            {"name": "kriging", "noise": 0.3, "metric": "learned"}
+            {"name": "kriging", "noise": 0.3, "stretch": 1.0}
         ),
         description="one that answers with a combination of the bank's adapters",
     )

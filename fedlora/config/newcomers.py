@@ -13,7 +13,7 @@ BASELINES = ("mean", "nearest", "topk", "ridge")
 class AdoptionConfig(Section):
     """What a newcomer is given, and what it makes of it with labels of its own."""
 
-    policy: PolicyPart = default(PolicyPart, "given")
+    policy: PolicyPart = default(PolicyPart, "chosen")
     labels: int | None = Field(
         None, ge=1, description="labelled examples it chooses and refines with; all when absent"
     )

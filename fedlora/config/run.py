@@ -68,10 +68,21 @@ class RunConfig(Section):
         return self.model_copy(update={"lora": self.lora.model_copy(update={"rank": rank})})
 
     @property
-    def holds_trial(self) -> bool:
-        """Whether the bank's own trial chooses who serves."""
-        ways = (self.adoption, *self.evaluation.adoptions)
-        return any(way.policy.name == "chosen" for way in ways)
+    def learned(self) -> tuple[str, ...]:
+        """Methods that learn from the bank, or have learned on the way to it, by name."""
+        baselines = tuple(part.name for part in self.evaluation.baselines)
+        return (*baselines, "generated", *(("grown",) if self.growth.rounds else ()))
+
+    @property
+    def tried(self) -> tuple[str, ...]:
+        """Methods of which the bank's own trial chooses who serves; none without a trial."""
+        return (self.trial.methods or self.learned) if self.trial else ()
+
+    @property
+    def trial(self) -> Any:
+        """The first adoption policy of the run that is `chosen`, or None; one trial serves all."""
+        policies = [way.policy for way in (self.adoption, *self.evaluation.adoptions)]
+        return next((policy.build() for policy in policies if policy.name == "chosen"), None)
 
     @property
     def retries(self) -> int:
@@ -89,6 +100,17 @@ class RunConfig(Section):
             return in_words_of_a_run(raw)
         except FedloraError as error:
             raise ValueError(str(error)) from None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _serve_without_trial(cls, raw: Any) -> Any:
+        """Noise does not cover what a trial asks of clients: with privacy, the generator serves."""
+        if not isinstance(raw, dict) or raw.get("privacy") is None:
+            return raw
+        adoption = raw.get("adoption", {})
+        if not isinstance(adoption, dict) or "policy" in adoption:
+            return raw
+        return {**raw, "adoption": {**adoption, "policy": {"name": "given"}}}
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
@@ -195,6 +217,11 @@ def _misfit(config: RunConfig) -> str | None:
         return "generator.spread: best_of needs draws that differ; set it above 0, with cvae"
     if config.growth.rounds and not config.warm_start.rounds:
         return "growth.rounds: the first adapter to grow from needs warm_start.rounds of at least 1"
+    if unknown := sorted({*config.tried} - {*config.learned}):
+        return (
+            f"adoption.policy.among: '{unknown[0]}' is nothing that this run learns; choose of"
+            f" {', '.join(config.learned)}, or add it to evaluation.baselines"
+        )
     named = {m for adoption in adoptions for m in adoption.policy.build().methods}
     return _missing_method(config, named) or _misfit_of_rounds(config) or _misfit_of_privacy(config)
 
@@ -208,7 +235,7 @@ def _misfit_of_privacy(config: RunConfig) -> str | None:
         )
     if privacy and privacy.clients and (misfit := _misfit_of_client_privacy(config)):
         return misfit
-    if privacy and config.holds_trial:
+    if privacy and config.tried:
         return "adoption.policy: what clients say of methods is not covered by privacy; name one"
     if privacy and config.screening.peers:
         return "screening.peers: what peers say of adapters is not covered by privacy; set it to 0"
@@ -251,8 +278,7 @@ def _misfit_of_client_privacy(config: RunConfig) -> str | None:
 def _missing_method(config: RunConfig, named: set[str]) -> str | None:
     """What a policy serves with that the run does not learn."""
     rounds = {"warm": "warm_start", "grown": "growth"}
-    learned = {"generated", *(part.name for part in config.evaluation.baselines)}
-    for method in sorted(named - learned):
+    for method in sorted(named - set(config.learned)):
         section = rounds.get(method)
         if section is None:
             return f"adoption.policy: '{method}' must stand in evaluation.baselines"

@@ -73,13 +73,13 @@ def _live(context: ServerContext) -> Bank:
     warm = warm_start(context, members)
     start = warm.common if warm else None
     grown = grow(context, start, members)
-    begun = starts(context, grown, members) if grown else {}
+    begun = starts(context, grown.generator, members) if grown else {}
     bank = collect(context, begun or (warm.starts if warm else {}), members)
     known = hardened(context, bank.training_bank(ROUNDS), None if begun else start)
     learned = learn(context, known)
-    chosen = hold_trial(context, known)
+    chosen = hold_trial(context, known, grown.bank if grown else None)
     if grown:
-        learned["grown"] = grown
+        learned["grown"] = grown.generator
     serving = method_in_service(context.config, chosen)
     keep_in_service(context.folder, serving, learned.get(serving))
     arriving = [seat for seat in context.seats if seat.role == "newcomer"]

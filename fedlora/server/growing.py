@@ -1,7 +1,7 @@
 """After the warm start: the server learns to generate from what comes back, round by round."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -25,9 +25,21 @@ PHASE = "growth"
 FOLDER = "growth"
 
 
+@dataclass(frozen=True, eq=False)
+class Grown:
+    """What the rounds came to.
+
+    generator: makes an adapter for a task vector. bank: what it combines, each client's sum of
+    changes beside its task vector.
+    """
+
+    generator: Blend
+    bank: TrainingBank
+
+
 def grow(
     context: ServerContext, warm: LoraAdapter | None, clients: Sequence[Described]
-) -> Blend | None:
+) -> Grown | None:
     """Federated averaging given the task; None without rounds of it.
 
     The server generates W(c) = sum_t w_t(c) S_t, where w are the weights of `growth.generator`
@@ -39,7 +51,7 @@ def grow(
     differs, over those that are alike. A client that is lost changes nothing in that round.
 
     Returns:
-        The generator; it is also saved beside the bank.
+        The generator, which is also saved beside the bank, and what it has learned from.
 
     Raises:
         FedloraError: `growth.generator` does not answer with a combination of adapters.
@@ -54,12 +66,12 @@ def grow(
             " choose kriging, ridge or topk"
         )
     sums = [resize(warm, _wide(context.spec, config.rank))] * len(clients)
-    _fit(context, generator, clients, sums)
+    bank = _fit(context, generator, clients, sums)
     for number in range(1, config.rounds + 1):
         sums = _round(context, generator, clients, sums, number)
-        _fit(context, generator, clients, sums)
+        bank = _fit(context, generator, clients, sums)
     generator.save(context.folder / FOLDER)
-    return generator
+    return Grown(generator, bank)
 
 
 def starts(
@@ -139,15 +151,18 @@ def _fit(
     generator: Blend,
     clients: Sequence[Described],
     sums: Sequence[LoraAdapter],
-) -> None:
+) -> TrainingBank:
     """Let the generator combine what the sums are now; what it leaves open it chooses by them."""
     tasks = [client.seat.task for client in clients]
+    vectors = torch.stack([client.vector for client in clients])
+    bank = TrainingBank(sums, vectors, tasks, [client.seat.client for client in clients])
     generator.fit(
-        TrainingBank(sums, _vectors(context, generator, clients), tasks),
+        replace(bank, conditions=context.seen_by(generator, vectors)),
         seed=seeding.derive(context.seed, "growth"),
         workdir=context.folder / "checkpoints" / FOLDER,
         progress=lambda _: None,
     )
+    return bank
 
 
 def _vectors(context: ServerContext, generator: Blend, clients: Sequence[Described]) -> Tensor:

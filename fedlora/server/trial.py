@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from statistics import median
+from statistics import fmean, median
 
 import torch
 
@@ -10,7 +10,7 @@ from fedlora import atomic, seeding
 from fedlora.adapter import LoraAdapter
 from fedlora.adapter.resize import resize
 from fedlora.adoption.chosen import Chosen
-from fedlora.config import GeneratorPart
+from fedlora.config import GeneratorPart, RunConfig
 from fedlora.errors import FedloraError
 from fedlora.generators.bank import rows_of
 from fedlora.generators.contract import TrainingBank
@@ -25,64 +25,118 @@ MOST = 1e6
 
 Made = dict[str, dict[str, LoraAdapter]]
 """By method and task: what is made for a task by who has learned from others."""
+Owners = dict[int, str]
+"""Tasks by client."""
 Losses = dict[str, dict[str, float]]
 """By method and task: loss on its clients' own examples, less that of the base model."""
 
 
-def hold_trial(context: ServerContext, bank: TrainingBank) -> str | None:
+def hold_trial(
+    context: ServerContext, bank: TrainingBank, grown: TrainingBank | None = None
+) -> str | None:
     """The method that serves; None where no adoption leaves it open.
 
-    Every method of the policy learns from a part of the bank's tasks and makes adapters for the
-    others, so that each task is left out once; the clients of these say what they are worth on
-    examples of their own, which no adapter has seen. Of a task's clients the median counts, and the
-    least median over tasks wins, so that neither is moved by a few who lie. What every method came
-    to is written to trial.json; a trial that was held is not held again.
+    Every method that is tried learns from the bank without a part of its tasks and makes adapters
+    for these, so that each task is left out once; their clients say what they are worth on examples
+    of their own, which no adapter has seen. Of a task's clients the median counts; of tasks, which
+    are not equally hard, the middle half of how far a method is from the mean of all on the same
+    task, so that neither is moved by a few who lie. What every method came to is written to
+    trial.json; a trial that was held is not held again.
+
+    Where rounds have grown, a task that is left out has still moved what others trained from, in
+    `grown` and in the bank alike.
+
+    Args:
+        context: of the run.
+        bank: what generators learn from, with the clients who made it.
+        grown: what the generator of the rounds of growth combines.
 
     Raises:
-        FedloraError: none of the methods can learn from a part of the bank, or fewer clients
-            answer than `rounds.min_answers` asks for.
+        FedloraError: fewer clients answer than `rounds.min_answers` asks for.
     """
-    ways = [context.config.adoption, *context.config.evaluation.adoptions]
-    policies = [way.policy.build() for way in ways]
-    policy = next((one for one in policies if isinstance(one, Chosen)), None)
+    policy = context.config.trial
     if policy is None:
         return None
-    held = context.journal.outcome(PHASE, 0)
-    if held is None:
-        losses = _losses(context, bank, _made(context, bank, policy))
-        middles = {method: median(own.values()) for method, own in losses.items()}
-        winner = min(middles, key=lambda method: middles[method])
-        held = json.dumps({"chosen": winner, "losses": losses}, indent=1).encode()
-        context.journal.conclude(PHASE, 0, held)
-        told = ", ".join(f"{method} {middle:+.3f}" for method, middle in middles.items())
-        context.observer.note(
-            f"the bank's own trial chose {winner}; losses beside the base model's: {told}"
-        )
-    atomic.write_text(context.folder / FILE, held.decode())
-    return str(json.loads(held)["chosen"])
+    if context.journal.outcome(PHASE, 0) is None:
+        owners = _drawn(context, bank, policy.config.clients)
+        made = _made(context, bank, grown, policy, owners)
+        losses = _losses(context, owners, made) if made else {}
+        apart = _apart(losses)
+        winner = _winner(context, apart)
+        held = {"chosen": winner, "apart": apart, "losses": losses}
+        context.journal.conclude(PHASE, 0, json.dumps(held, indent=1).encode())
+    told = (context.journal.outcome(PHASE, 0) or b"").decode()
+    atomic.write_text(context.folder / FILE, told)
+    return str(json.loads(told)["chosen"])
 
 
-def _made(context: ServerContext, bank: TrainingBank, policy: Chosen) -> Made:
-    tasks = sorted(set(bank.tasks))
+def _drawn(context: ServerContext, bank: TrainingBank, most: int) -> Owners:
+    """Clients of the bank that try, and their tasks; no more than that, whatever the bank holds."""
+    owners = dict(zip(bank.clients or (), bank.tasks, strict=False))
+    order = torch.randperm(len(owners), generator=seeding.generator(context.seed, "trial clients"))
+    clients = sorted(owners)
+    drawn = [clients[place] for place in order[:most].sort().values.tolist()]
+    return {client: owners[client] for client in drawn}
+
+
+def _made(
+    context: ServerContext,
+    bank: TrainingBank,
+    grown: TrainingBank | None,
+    policy: Chosen,
+    owners: Owners,
+) -> Made:
+    tasks = sorted(set(owners.values()))
     order = torch.randperm(len(tasks), generator=seeding.generator(context.seed, "trial folds"))
     parts = order.tensor_split(min(policy.config.folds, len(tasks)))
     folds = [[tasks[place] for place in part.tolist()] for part in parts]
     made: Made = {}
-    for method in policy.methods:
+    if len(tasks) < 2 or len(context.config.tried) < 2:
+        return made
+    for method in context.config.tried:
+        known = grown if method == "grown" and grown else bank
         try:
-            made[method] = _tried(context, bank, method, folds)
+            made[method] = _tried(context, known, method, folds)
         except FedloraError as error:
             context.observer.note(f"the bank's own trial leaves {method} out: {error}")
-    if not made:
-        raise FedloraError("adoption.policy: the bank is too small to choose by; name a method")
     return made
+
+
+def _apart(losses: Losses) -> dict[str, float]:
+    """By method, its loss on a task less the mean of all methods', over the middle half of tasks."""
+    tasks = list(next(iter(losses.values()), {}))
+    usual = {task: fmean(own[task] for own in losses.values()) for task in tasks}
+    return {
+        method: _midmean([own[task] - usual[task] for task in tasks])
+        for method, own in losses.items()
+    }
+
+
+def _midmean(values: Sequence[float]) -> float:
+    """The mean without the lowest and the highest quarter: a quarter that lies does not move it."""
+    outer = len(values) // 4
+    return fmean(sorted(values)[outer : len(values) - outer])
+
+
+def _winner(context: ServerContext, apart: Mapping[str, float]) -> str:
+    """Whose losses are least; the generator, if it may serve, where nothing could be tried."""
+    if not apart:
+        tried = context.config.tried
+        winner = "generated" if "generated" in tried else tried[0]
+        if len(tried) > 1:
+            context.observer.note(f"the bank is too small to choose by; {winner} serves")
+        return winner
+    winner = min(apart, key=lambda method: apart[method])
+    told = ", ".join(f"{method} {loss:+.3f}" for method, loss in apart.items())
+    context.observer.note(f"the bank's own trial chose {winner}; losses beside the mean: {told}")
+    return winner
 
 
 def _tried(
     context: ServerContext, bank: TrainingBank, method: str, folds: Sequence[Sequence[str]]
 ) -> dict[str, LoraAdapter]:
     """What one method makes for every task of the bank."""
-    part, found = _part(context, method), dict[str, LoraAdapter]()
+    part, found = part_of(context.config, method), dict[str, LoraAdapter]()
     for number, held in enumerate(folds):
         rest = [row for row, task in enumerate(bank.tasks) if task not in set(held)]
         place = f"{PHASE}/{method}-{number}"
@@ -95,9 +149,8 @@ def _tried(
     return found
 
 
-def _losses(context: ServerContext, bank: TrainingBank, made: Made) -> Losses:
+def _losses(context: ServerContext, owners: Owners, made: Made) -> Losses:
     """What the bank's clients say of the adapters for their tasks."""
-    owners = dict(zip(bank.clients or (), bank.tasks, strict=False))
     asked = {client: _question(context, client, task, made) for client, task in owners.items()}
 
     def check(client: int, answer: Message) -> None:
@@ -143,7 +196,8 @@ def _loss(scores: object) -> float:
     return float(loss)
 
 
-def _part(context: ServerContext, method: str) -> GeneratorPart:
-    if method == "generated":
-        return context.config.generator
-    return next(part for part in context.config.evaluation.baselines if part.name == method)
+def part_of(config: RunConfig, method: str) -> GeneratorPart:
+    """The generator that a method of the table is made by."""
+    if method in ("generated", "grown"):
+        return config.generator if method == "generated" else config.growth.generator
+    return next(part for part in config.evaluation.baselines if part.name == method)

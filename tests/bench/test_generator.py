@@ -10,7 +10,6 @@ from fedlora.adapter import AdapterSpec, LayerSpec, LoraAdapter
 from fedlora.adapter.product import distance
 from fedlora.bench.generator import curves, quality, ranks, speed, traffic
 from fedlora.bench.generator.bench import PARTS, bench_generator, family_part
-from fedlora.bench.generator.claims import GENERATED
 from fedlora.bench.generator.copies import copies, mean_copies
 from fedlora.bench.generator.families import COMPOSITION, DENSE, FAMILIES, SPARSE
 from fedlora.bench.generator.shares import ahead, closed, has_gap
@@ -37,7 +36,8 @@ EQUAL = quality.after(RETRIEVED, GROWN)
 ADOPTED = [f"{policy} at {n}" for n in DENSE.labels for policy in (OURS, EQUAL, *POLICIES)]
 AFTER = [quality.after(name, way) for way in COMPOSITION.growth for name in quality.AFTER]
 MADE = [*quality.PARTS, *COMPOSITION.growth, *AFTER]
-METHODS = [*MADE, *(f"{method}, shuffled" for method in MADE), *ADOPTED]
+TRIED = [quality.CHOSEN, *(quality.after(quality.CHOSEN, way) for way in COMPOSITION.growth)]
+METHODS = [*MADE, *TRIED, *(f"{method}, shuffled" for method in MADE), *ADOPTED]
 
 
 def newcomer(task: str = "a", **values: float) -> dict[str, Any]:
@@ -55,6 +55,7 @@ def case(*newcomers: dict[str, Any], points: list[dict[str, Any]] | None = None)
         "copies": dict.fromkeys(METHODS, like),
         "errors": [{"foretold": 0.2 * n, "real": 0.1 * n} for n in range(1, 5)],
         "curves": points or [],
+        "chosen": {"plain": "topk"},
     }
 
 
@@ -121,7 +122,7 @@ def test_banks_that_drew_the_same_task_are_one_task():
 def test_retrieval_is_chosen_in_hindsight_and_compared_in_pairs():
     better = {"top-2": 0.4, "top-3": 0.35}
     rows = [newcomer("a", **better, grown=0.5), newcomer("b", **better, grown=0.45)]
-    beyond, surely = claims_of(COMPOSITION, {1: case(*rows)}, "G2", ": grown beyond")
+    beyond, surely, *_ = claims_of(COMPOSITION, {1: case(*rows)}, "G2", ": grown beyond")
 
     assert "top-2" in beyond.what
     assert (surely.value, surely.target, surely.surely) == (beyond.value, 0.0, True)
@@ -162,7 +163,7 @@ def test_labels_are_judged_against_every_rival_and_against_the_whole_shard():
     assert (claims[0].value, claims[0].target) == (pytest.approx(0.4), 0.0)
     assert (claims[1].value, claims[1].target) == (pytest.approx(0.4), -0.01)
     assert found[f"{OURS} beyond {EQUAL}"] == pytest.approx(0.6)
-    assert found[f"{OURS} beyond local training on the whole shard"] == pytest.approx(0)
+    assert found[f"{OURS} beyond local training on the whole shard of 160"] == pytest.approx(0)
 
 
 def test_a_generator_that_does_not_listen_misses_its_claim():
@@ -210,7 +211,7 @@ def test_fedavg_that_never_gets_there_is_a_lower_bound():
     assert averaged.value == pytest.approx(3)
     assert "1 of 2 banks never got there" in averaged.what
     assert "lower bound" not in ours.what
-    assert [claim.value for claim in stored] == [0.5] * len(GENERATED)
+    assert [claim.value for claim in stored] == [0.5] * len(traffic.STORED)
     assert [row["rounds"] for row in traffic.fedavg_rows(rivals, "any")] == [0, 1]
 
 
@@ -277,7 +278,8 @@ def test_a_tiny_bank_is_lived_with_every_method_policy_and_curve(monkeypatch):
     expected = {"base", "warm", "local", *kept, "grown", "grown, shuffled", "top-3 after grown"}
     adopted = {f"{policy} at 32" for policy in (*RIVALS, OURS, f"{MIXED} after grown")}
     adopted |= {f"{LORA} at 8", f"{OURS} at 8", f"{EQUAL} at 32"}
-    assert found["newcomers"][0].keys() >= expected | adopted
+    assert found["newcomers"][0].keys() >= expected | adopted | set(TRIED[:2])
+    assert set(found["chosen"]) == {"plain", "grown"}
     mixed, given = found["methods"][f"{OURS} at 8"], found["methods"]["kriging"]
     assert mixed["down"] > 6 * given["down"] > 0
     assert mixed["up"] == given["up"]

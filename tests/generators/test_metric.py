@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -29,8 +30,11 @@ BANK = replace(FAMILY.bank, conditions=misled(FAMILY.bank.conditions, 0))
 ASKED = misled(FAMILY.held_out, 1)
 
 
+OPEN: dict[type[Blend], dict[str, Any]] = {TopK: {}, Kriging: {"noise": None, "stretch": 1.0}}
+
+
 def fitted(kind: type[Blend], metric: str) -> Blend:
-    generator = kind(kind.Config.model_validate({"metric": metric}))
+    generator = kind(kind.Config.model_validate(OPEN[kind] | {"metric": metric}))
     generator.fit(BANK, seed=0, workdir=Path("never-written"), progress=lambda losses: None)
     return generator
 
@@ -82,7 +86,7 @@ def test_errors_are_foretold_of_tasks_that_the_metric_has_not_seen(
 
 @pytest.mark.parametrize("kind", [TopK, Kriging])
 def test_the_better_metric_is_chosen_on_the_bank(kind: type[Blend]) -> None:
-    generator = kind(kind.Config.model_validate({"metric": None}))
+    generator = kind(kind.Config.model_validate(OPEN[kind] | {"metric": None}))
     generator.fit(BANK, seed=0, workdir=Path("never-written"), progress=lambda losses: None)
     assert generator.facts["learned"] == 1
     assert error(generator) == pytest.approx(error(fitted(kind, "learned")))

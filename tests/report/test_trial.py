@@ -23,14 +23,14 @@ def run(folder: Path, *trials: object) -> RunFolder:
 
 
 def test_who_serves_is_said_with_the_error_of_every_method(tmp_path: Path) -> None:
-    losses = {"topk": {"a": 0.2, "b": 0.4, "c": 9.0}, "generated": {"a": 0.5, "b": 0.6}}
-    (said,) = choices(run(tmp_path, {"chosen": "topk", "losses": losses}))
+    apart = {"topk": -0.4, "generated": 0.55}
+    (said,) = choices(run(tmp_path, {"chosen": "topk", "apart": apart, "losses": {}}))
     assert "chose “Top-k mixture”" in said
-    assert "“Generated” 0.550, “Top-k mixture” 0.400" in said
+    assert "“Generated” 0.550, “Top-k mixture” −0.400" in said
 
 
 def test_each_seed_chooses_for_itself_and_none_without_a_trial(tmp_path: Path) -> None:
-    trial = {"chosen": "ridge", "losses": {"ridge": {"a": 0.2, "b": None}}}
+    trial = {"chosen": "ridge", "apart": {"ridge": 0.2, "topk": None}}
     said = choices(run(tmp_path, trial, None, trial))
     assert [("seed 0" in s, "seed 2" in s) for s in said] == [(True, False), (False, True)]
 

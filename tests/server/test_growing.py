@@ -77,7 +77,10 @@ def grown(
         if seat.role == "bank"
     ]
     warm = drawn(context, 99)
-    return context, transport, members, warm, grow(context, warm, members)
+    found = grow(context, warm, members)
+    assert found is not None
+    assert found.bank.clients == [member.seat.client for member in members]
+    return context, transport, members, warm, found.generator
 
 
 def dense(adapter: LoraAdapter) -> Tensor:

@@ -84,6 +84,7 @@ def context(
     config = small_config(
         adoption={"policy": {"name": "chosen", "among": AMONG, **policy}},
         evaluation={"baselines": [{"name": name} for name in ("mean", "nearest", "ridge")]},
+        growth={"rounds": 1},
     )
     codec = Codec(Codec.Config())
 
@@ -130,6 +131,11 @@ def test_each_task_is_tried_without_it_and_the_best_method_serves(tmp_path: Path
         (made,) = alone.sample(BANK.conditions[rows].mean(0, keepdim=True), seed=0)
         slow = [distance(made, BANK.adapters[row]) / norm(BANK.adapters[row]) for row in rows]
         assert found["ridge"][task] == pytest.approx(median(slow) - 1.0, rel=1e-3)
+    tasks = sorted(set(BANK.tasks))
+    usual = {task: sum(own[task] for own in found.values()) / 3 for task in tasks}
+    for method, own in found.items():
+        middle = sorted(own[task] - usual[task] for task in tasks)[2:-2]
+        assert told(tmp_path)["apart"][method] == pytest.approx(sum(middle) / 4)
     assert "chose ridge" in here.observer.notes[0]
     journal.close()
 
@@ -193,9 +199,46 @@ def test_a_method_that_cannot_learn_from_a_part_is_left_out(tmp_path: Path) -> N
     assert hold_trial(here, two) in ("mean", "nearest")
     assert list(told(tmp_path)["losses"]) == ["mean", "nearest"]
     assert "leaves ridge out" in here.observer.notes[0]
-    alone = context(tmp_path / "b", Journal(tmp_path / "b.sqlite"), among=["ridge"])
-    with pytest.raises(FedloraError, match="too small to choose by"):
-        hold_trial(alone, two)
+    journal.close()
+
+
+@pytest.mark.parametrize(
+    ("among", "tasks", "serves", "said"),
+    [
+        (["ridge", "mean"], 1, "ridge", ["the bank is too small to choose by; ridge serves"]),
+        (["mean"], 8, "mean", []),
+    ],
+)
+def test_where_there_is_no_choice_nobody_is_asked(
+    tmp_path: Path, among: list[str], tasks: int, serves: str, said: list[str]
+) -> None:
+    journal, judge = Journal(tmp_path / "journal.sqlite"), Judge()
+    here = context(tmp_path, journal, judge, among=among)
+    few = [row for row, task in enumerate(BANK.tasks) if task in sorted(set(BANK.tasks))[:tasks]]
+    assert hold_trial(here, rows_of(BANK, few)) == serves
+    assert not judge.asked
+    assert cast(Noted, here.observer).notes == said
+    journal.close()
+
+
+def test_a_large_bank_asks_a_few_of_its_clients(tmp_path: Path) -> None:
+    journal, judge = Journal(tmp_path / "journal.sqlite"), Judge()
+    assert hold_trial(context(tmp_path, journal, judge, clients=5), BANK) == "ridge"
+    assert len(judge.asked) == 5
+    tasks = {BANK.tasks[client] for client in judge.asked}
+    assert {frozenset(own) for own in told(tmp_path)["losses"].values()} == {frozenset(tasks)}
+    journal.close()
+
+
+def test_what_has_grown_is_tried_on_what_it_grew_from(tmp_path: Path) -> None:
+    """The adapters of the bank say nothing here, the sums of changes all."""
+    journal = Journal(tmp_path / "journal.sqlite")
+    here = context(tmp_path, journal, among=["ridge", "grown"])
+    assert here.config.growth.generator.name == "kriging"
+    muddled = replace(BANK, conditions=BANK.conditions.roll(6, 0))
+    assert hold_trial(here, muddled, BANK) == "grown"
+    losses = told(tmp_path)["losses"]
+    assert median(losses["grown"].values()) < median(losses["ridge"].values()) - 0.2
     journal.close()
 
 
@@ -218,9 +261,27 @@ def test_a_client_tries_nothing_in_a_run_without_a_trial() -> None:
 
 
 def test_a_trial_and_privacy_exclude_each_other() -> None:
+    privacy = {"examples": {"epsilon": 8.0}}
     policy = {"adoption": {"policy": {"name": "chosen", "among": ["generated"]}}}
     with pytest.raises(FedloraError, match="what clients say of methods is not covered"):
-        small_config(**policy, privacy={"examples": {"epsilon": 8.0}})
+        small_config(**policy, privacy=privacy)
+    assert not small_config(adoption=None, privacy=privacy).tried
+    refined = small_config(adoption={"policy": None, "refine": "gated"}, privacy=privacy)
+    assert (refined.adoption.policy.name, refined.adoption.refine) == ("given", "gated")
+
+
+def test_by_default_all_that_a_run_learns_is_tried() -> None:
+    assert small_config(adoption=None).tried == ("mean", "topk", "generated")
+    grown = small_config(adoption=None, growth={"rounds": 1})
+    assert grown.tried == ("mean", "topk", "generated", "grown")
+
+
+def test_what_is_not_learned_cannot_be_tried() -> None:
+    policy = {"name": "chosen", "among": ["mean", "grown"]}
+    with pytest.raises(
+        FedloraError, match="among: 'grown' is nothing that this run learns; choose"
+    ):
+        small_config(adoption={"policy": policy})
 
 
 def test_newcomers_are_given_what_won(tmp_path: Path) -> None:

@@ -170,4 +170,5 @@ def generating(case: Case) -> RunConfig:
     """The run that generates for newcomers after fewer rounds of the same clients."""
     raw = case.config.model_dump(mode="json")
     raw["warm_start"] |= {"rounds": case.family.rounds, "score": False}
+    raw["adoption"] = {"policy": {"name": "given"}}
     return configuration.from_dict(raw, origin=str(case.family.config))

@@ -59,6 +59,7 @@ def tiny(rounds: int = 0) -> RunConfig:
             "warm_start": {"rounds": rounds},
             "finetune": {"epochs": 1},
             "generator": {"name": "mean"},
+            "adoption": {"policy": {"name": "given"}},
             "evaluation": {"baselines": [{"name": "nearest"}], "few_labels": 8},
         },
         origin="the bench",

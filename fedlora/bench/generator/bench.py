@@ -71,12 +71,16 @@ def family_part(family: Family, cases: Mapping[int, Row]) -> Found:
     rows = newcomers(cases)
     ways = {method for case in cases.values() for method in case["copies"]}
     apart = {way: [case["copies"][way]["nearest"] for case in cases.values()] for way in ways}
+    trials = [
+        {"table": "trials", "family": family.name, "seed": seed, **case["chosen"]}
+        for seed, case in cases.items()
+    ]
     told = [{"table": "newcomers", "family": family.name, **row} for row in rows]
     sure = calibration.rows(family.name, cases)
     claims = family_claims(family, rows, apart)
     if claims:
         claims += calibration.claims(family.name, sure)
-    return [*method_rows(family, cases), *curve_rows(family, cases), *sure, *told], claims
+    return [*method_rows(family, cases), *curve_rows(family, cases), *sure, *trials, *told], claims
 
 
 def _lived(lives: Lives[Case], part: Part, what: str, seeds: Sequence[int]) -> dict[int, Row]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from fedlora.bench.claims import Sense, interval_claim
 from fedlora.bench.generator.families import Family
-from fedlora.bench.generator.quality import RETRIEVAL, after
+from fedlora.bench.generator.quality import CHOSEN, RETRIEVAL, after
 from fedlora.bench.generator.shares import Row, ahead, closed, has_gap
 from fedlora.bench.generator.ways import FEW, GROWN, MANY, OURS, equals_at, policies_at
 from fedlora.results import Claim
@@ -18,8 +18,8 @@ NEAR = 0.03
 APART = 0.5
 """How new a generated adapter is to be, where the bank's adapters are as new as 1 to each other."""
 OUTSIDE = ", one step outside the bank's range"
-GENERATED = ("kriging", "cvae")
-"""Generators that claims are made for, beside those that have grown."""
+GENERATED = ("kriging", "cvae", CHOSEN)
+"""What claims are made for, beside what has grown."""
 
 
 def family_claims(
@@ -35,16 +35,20 @@ def family_claims(
     inside, outside = ([row for row in rows if row["inside"] is there] for there in (True, False))
     if not has_gap(inside):
         return []
-    grown = [name for way in family.growth for name in (way, after("kriging", way))]
-    ways = (*GENERATED, *grown)
-    same = {after("kriging", way): [after(m, way) for m in RETRIEVAL] for way in family.growth}
+    same = {
+        name: [after(m, way) for m in RETRIEVAL]
+        for way in family.growth
+        for name in (way, after("kriging", way), after(CHOSEN, way))
+    }
+    ways = (*GENERATED, *same)
+    heard = [way for way in ways if f"{way}, shuffled" in rows[0]]
     return [
         *(claim for way in ways for claim in _closed(family, way, rows)),
         *(claim for way in ways for claim in _beyond(family, way, inside, RETRIEVAL)),
         *(claim for way, names in same.items() for claim in _beyond(family, way, inside, names)),
         *(claim for way in ways for claim in _beyond(family, way, outside, RETRIEVAL, OUTSIDE)),
         *_with_labels(family, rows),
-        *(claim for way in ways for claim in _listening(family, way, inside, nearest)),
+        *(claim for way in heard for claim in _listening(family, way, inside, nearest)),
     ]
 
 
@@ -86,7 +90,8 @@ def _with_labels(family: Family, rows: Sequence[Row]) -> list[Claim]:
                 for target in (0.0, -HARM)
             ]
         if count == MANY:
-            whole = f"{what} local training on the whole shard"
+            size = family.tasks["splits"]["train"]
+            whole = f"{what} local training on the whole shard of {size}"
             claims.append(_of_gap("G4", whole, ahead(rows, own, "local"), ">=", -NEAR))
     return claims
 

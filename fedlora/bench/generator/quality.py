@@ -29,6 +29,13 @@ PARTS: dict[str, dict[str, Any]] = {
     "ridge": {"name": "ridge"},
     "kriging": {"name": "kriging"},
     f"kriging{PLAIN}": {"name": "kriging", "metric": "plain"},
+    "kriging, not stretched": {"name": "kriging", "stretch": 1.0},
+    "kriging chosen on the bank": {
+        "name": "kriging",
+        "noise": None,
+        "stretch": 1.0,
+        "metric": None,
+    },
     "corrected": {"name": "corrected"},
     "cvae": {"name": "cvae"},
     RETRIEVAL[0]: {"name": "topk", "k": None, "metric": None},
@@ -39,6 +46,8 @@ PARTS: dict[str, dict[str, Any]] = {
     },
 }
 COMPOSED = {"compositional": {"name": "compositional"}}
+CHOSEN = "chosen by trial"
+"""Whatever wins the bank's own trial: what the library serves with by default."""
 AFTER = ("kriging", *RETRIEVAL)
 """Of these, what they are worth on a bank whose clients began from what had grown."""
 LISTENING = ("kriging", "cvae")
@@ -57,7 +66,7 @@ def measure(family: Family, seed: int) -> Row:
 
     newcomers: a row each; more is better.
     methods: seconds and bytes by method. bank bytes: on the disk. copies: by method. errors: of
-    kriging, foretold and real. curves: rows.
+    kriging, foretold and real. curves: rows. chosen: by way, the method that won the trial.
     """
     with tempfile.TemporaryDirectory() as scratch:
         plain = _opened(family, seed, None, Path(scratch))
@@ -65,6 +74,8 @@ def measure(family: Family, seed: int) -> Row:
         made: dict[str, list[LoraAdapter]] = {**plain.alone()}
         made |= {name: plain.sample(generator) for name, generator in learned.items()}
         made |= {f"{m}, shuffled": plain.sample(learned[m], shuffled=True) for m in LISTENING}
+        won, made[CHOSEN] = plain.choose()
+        chosen = {"plain": won}
         values = {method: plain.reached(adapters) for method, adapters in made.items()}
         shown = mean_copies(copies(plain.bank.adapters, made, made["local"]))
         errors = calibration.errors(plain, learned["kriging"], made["kriging"], made["local"])
@@ -78,6 +89,8 @@ def measure(family: Family, seed: int) -> Row:
             shown |= mean_copies(copies(begun, own, made["local"]))
             learned = side.learn({name: PARTS[name] for name in AFTER})
             more_made = _after(side, learned, way)
+            chosen[way], more_made[after(CHOSEN, way)] = side.choose()
+            costs |= {name: dict(ways.plain_bytes(side)) for name in (way, *more_made)}
             shown |= mean_copies(copies(side.bank.adapters, more_made, made["local"]))
             values |= {m: side.reached(adapters) for m, adapters in (own | more_made).items()}
             if way == ways.GROWN:
@@ -91,6 +104,7 @@ def measure(family: Family, seed: int) -> Row:
         "copies": shown,
         "errors": errors,
         "curves": more,
+        "chosen": chosen,
     }
 
 

@@ -25,13 +25,15 @@ from fedlora.server.growing import grow, starts
 from fedlora.server.journal import Journal
 from fedlora.server.learning import fit
 from fedlora.server.observer import Silent
+from fedlora.server.trial import hold_trial, part_of
 from fedlora.server.warm_start import warm_start
 
 
 class Side:
     """The server and all clients of one bank, in this process.
 
-    warm: the federated average. grown: the generator of the rounds of growth, or None.
+    warm: the federated average. grown: the generator of the rounds of growth, or None; sums: what
+        it combines.
     begun: what each client of the bank was sent before it fine-tunes; all the same without growth.
     bank: the fine-tuned adapters.
     vectors: the newcomers' task vectors (n, c).
@@ -49,7 +51,9 @@ class Side:
         if warm is None or warm.common is None:
             raise FedloraError("bench generator: a side without a common warm start")
         self.warm = warm.common
-        self.grown: Blend | None = grow(self.context, warm.common, members)
+        grown = grow(self.context, warm.common, members)
+        self.grown: Blend | None = grown.generator if grown else None
+        self.sums: TrainingBank | None = grown.bank if grown else None
         self.begun = starts(self.context, self.grown, members) if self.grown else warm.starts
         self.bank: TrainingBank = collect(self.context, self.begun, members).training_bank(ROUNDS)
         self.newcomers = describe(self.context, "arrive", [s for s in seats if s.role != "bank"])
@@ -74,6 +78,15 @@ class Side:
         """An adapter for each newcomer; shuffled: made for another one's task."""
         vectors = self.vectors.roll(1, 0) if shuffled else self.vectors
         return generator.sample(vectors, seed=0, rank=self.client.config.lora.rank)
+
+    def choose(self) -> tuple[str, list[LoraAdapter]]:
+        """The method that wins the bank's own trial, and what it makes for each newcomer."""
+        method = hold_trial(self.context, self.bank, self.sums)
+        assert method is not None
+        if method == "grown" and self.grown is not None:
+            return method, self.sample(self.grown)
+        part = part_of(self.context.config, method)
+        return method, self.sample(fit(self.context, part, self.bank, place=method))
 
     def reached(self, adapters: Sequence[LoraAdapter]) -> list[float]:
         """Of one adapter for each newcomer: test accuracy, or minus the nats a token."""
