@@ -22,7 +22,7 @@ def _choice(seed: SeedFolder, many: bool) -> str:
     of = f" of seed {seed.seed}" if many else ""
     return (
         f"The bank’s own trial{of} chose “{method(served).label}” to serve newcomers. Losses on the"
-        f" examples of tasks left out, beside the mean of all that were tried on the same task, over"
+        f" examples of tasks left out, beside the mean of all tried on the same task, over"
         f" the middle half of tasks: {', '.join(told)}."
     )
 

@@ -103,7 +103,7 @@ def _made(
 
 
 def _apart(losses: Losses) -> dict[str, float]:
-    """By method, its loss on a task less the mean of all methods', over the middle half of tasks."""
+    """By method, its losses less the mean of all methods', over the middle half of tasks."""
     tasks = list(next(iter(losses.values()), {}))
     usual = {task: fmean(own[task] for own in losses.values()) for task in tasks}
     return {
