@@ -297,7 +297,7 @@ def test_every_way_to_adopt_that_is_tried_has_a_row_for_every_newcomer(tmp_path:
     ways = [
         {"policy": {"name": "label_mix", "candidates": 3}, "labels": 16},
         {"policy": {"name": "best_of", "samples": 2}, "labels": 16},
-        {"refine": "gated", "labels": 16, "refine_epochs": 2},
+        {"policy": {"name": "given"}, "refine": "gated", "labels": 16, "refine_epochs": 2},
         {"policy": {"name": "given", "method": "topk"}, "refine": "always", "refine_epochs": 1},
     ]
     config = small_config(
