@@ -20,6 +20,7 @@ from fedlora.pipeline.experiment.infer import (
     check_new,
     open_model,
     tasks_of,
+    warnings,
     write_batch,
     write_folders,
 )
@@ -61,9 +62,8 @@ def infer(given: argparse.Namespace) -> None:
         show(rows, given.json)
         if reference is None:
             print("the base model is not known; write it in with --base_model", file=sys.stderr)
-    for name, served in made.items():
-        if (warning := served.warning(name)) is not None:
-            print(warning, file=sys.stderr)
+    for warning in warnings(model.maker, made):
+        print(warning, file=sys.stderr)
 
 
 def parser() -> argparse.ArgumentParser:

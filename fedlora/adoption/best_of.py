@@ -20,6 +20,7 @@ class BestOf(Policy):
 
     Config = BestOfConfig
     needs_draws = True
+    needs_labels = True
 
     @property
     @override

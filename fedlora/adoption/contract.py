@@ -45,7 +45,7 @@ class Offer:
     """What travels to the newcomer.
 
     adapters: by name, in an order that both sides see.
-    distances: of those that stand for a task of the bank.
+    distances: by name, from the newcomer's task to one of the bank; in units of `Neighbour`.
     """
 
     adapters: Mapping[str, LoraAdapter]
@@ -84,10 +84,14 @@ class Policy(ABC):
     """One way to adopt; one file a policy in `adoption/`.
 
     needs_draws: the generator has to answer differently each time it is asked.
+    needs_labels: a newcomer without labels cannot choose.
+    needs_neighbours: it asks for the bank's nearest tasks.
     """
 
     Config: ClassVar[type[Section]]
     needs_draws: ClassVar[bool] = False
+    needs_labels: ClassVar[bool] = False
+    needs_neighbours: ClassVar[bool] = False
 
     def __init__(self, config: Any) -> None:
         self.config = config

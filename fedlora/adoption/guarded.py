@@ -10,6 +10,9 @@ from fedlora.adoption.contract import Hand, Offer, Policy, Trial
 from fedlora.adoption.offers import only
 from fedlora.section import Section
 
+FOREIGN = "foreign"
+"""The name of what a task is offered that the bank does not reach."""
+
 
 class GuardedConfig(Section):
     """Which method serves where the bank reaches, and what is given elsewhere."""
@@ -25,10 +28,11 @@ class Guarded(Policy):
     """A task is foreign where its nearest in the bank is more than `beyond` times as far as that.
 
     Distances are squared ones of task vectors. The offered adapter is named after what it is, so
-    the newcomer is told: by the method, or `foreign`.
+    the newcomer is told: by the method, or `foreign`, and then how far its task lies.
     """
 
     Config = GuardedConfig
+    needs_neighbours = True
 
     @property
     @override
@@ -46,9 +50,9 @@ class Guarded(Policy):
         nearest = hand.nearest(1)[0]
         if nearest.distance <= self.config.beyond * hand.reach():
             return Offer({self.config.method: hand.method(self.config.method, 0)})
-        if self.config.otherwise == "warm":
-            return Offer({"foreign": hand.method("warm", 0)})
-        return Offer({"foreign": nearest.adapter})
+        warm = self.config.otherwise == "warm"
+        given = hand.method("warm", 0) if warm else nearest.adapter
+        return Offer({FOREIGN: given}, {FOREIGN: nearest.distance})
 
     @override
     def choose(self, offer: Offer, trial: Trial) -> LoraAdapter:

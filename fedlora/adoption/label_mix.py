@@ -29,6 +29,8 @@ class LabelMix(Policy):
     """
 
     Config = LabelMixConfig
+    needs_labels = True
+    needs_neighbours = True
 
     @property
     @override

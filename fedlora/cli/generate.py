@@ -78,9 +78,8 @@ def generate(
         _check_draws(served.adapters)
     written = infer.write_folders(made, out, maker.reference, maker.task_type)
     show([_row(*one) for one in written.items()], json)
-    for name, served in made.items():
-        if (warning := served.warning(name)) is not None:
-            typer.echo(warning, err=True)
+    for warning in infer.warnings(maker, made):
+        typer.echo(warning, err=True)
     if maker.reference is None:
         typer.echo("the base model is not known; name it in adapter_config.json", err=True)
     elif not json:

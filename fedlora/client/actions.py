@@ -3,8 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from fedlora.adoption.contract import Offer
-from fedlora.client.adopting import settle
+from fedlora.client.adopting import offered, settle
 from fedlora.client.desk import Desk
 from fedlora.client.protecting import vector_of
 from fedlora.client.trial import local_methods, score
@@ -45,7 +44,8 @@ def _work(desk: Desk) -> float:
 def adopt(place: Workplace, message: Message) -> Message:
     """Settle on an adapter out of what was offered, refine it if the run says so, and use it."""
     desk, adoption = place.desk, _adoption(place.config, message)
-    used, refined = settle(place, adoption, _offer(place, message))
+    offer = offered(place, adoption.policy.build(), message)
+    used, refined = settle(place, adoption, offer)
     meta: dict[str, JSON] = {
         "task": desk.seat.task,
         "value": score(desk.objective, used, desk.test),
@@ -64,16 +64,6 @@ def _adoption(config: RunConfig, message: Message) -> AdoptionConfig:
     if not isinstance(number, int) or not 0 <= number < len(tried):
         raise FedloraError(f"message asks for adoption {number!a:.40}, which the run has not")
     return tried[number]
-
-
-def _offer(place: Workplace, message: Message) -> Offer:
-    names = [name.removeprefix("adapter.") for name in message.tensors]
-    distances = message.meta.get("distances")
-    if not isinstance(distances, dict) or not all(
-        isinstance(value, float) for value in distances.values()
-    ):
-        raise FedloraError("message lacks the distances of its offer")
-    return Offer({name: place.read(message, name) for name in names}, distances)
 
 
 def evaluate(place: Workplace, message: Message) -> Message:

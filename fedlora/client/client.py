@@ -17,13 +17,11 @@ from fedlora.client.encoded_task import TaskCache, encode_task
 from fedlora.client.lessons import LESSONS, Answer
 from fedlora.client.released import released
 from fedlora.client.siege import Siege
-from fedlora.client.workplace import Workplace
+from fedlora.client.workplace import Workplace, state_cache
 from fedlora.config import RunConfig
 from fedlora.errors import FedloraError
-from fedlora.finetune.activation_cache import ActivationCache
 from fedlora.finetune.job import Job
 from fedlora.finetune.local import train
-from fedlora.finetune.state_store import StateStore
 from fedlora.finetune.trainer import Done, Trainer
 from fedlora.roster import ROSTER, seats
 from fedlora.spans import span
@@ -35,8 +33,6 @@ from fedlora.wire.message import Message, decode, encode
 TASKS = 256 << 20
 # In the cache: how many clients are best trained at once, as found before.
 MEMORY = "training.json"
-# There, too: states below the adapters that memory has no room for, while the process lives.
-STATES = "states"
 # A message to a client carries at most this many adapters: the candidates of an evaluation.
 MOST_ADAPTERS = 32
 # Bytes of a message that carries nothing.
@@ -93,8 +89,7 @@ class Client:
         self.seats = seats(config, self.family.names())
         self.siege = Siege(config, self.seats, seed) if config.attackers else None
         self.tasks = TaskCache(TASKS)
-        room = (runtime.activation_cache << 20, runtime.activation_disk << 20)
-        self.states = ActivationCache(self.slot, StateStore(*room, cache.folder() / STATES))
+        self.states = state_cache(config, self.slot)
         self.scores: dict[str, tuple[str, dict[str, float]]] = {}
         self.released = released(config, seed)
         self.trainer = Trainer(runtime.training, runtime.group, cache.folder() / MEMORY)

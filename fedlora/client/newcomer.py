@@ -2,24 +2,31 @@
 
 from pathlib import Path
 
-from fedlora.adapter import AdapterSpec, LoraAdapter, peft_folder
+from fedlora.adapter import AdapterSpec, peft_folder
+from fedlora.adoption.guarded import FOREIGN
 from fedlora.backbone import open_slot
+from fedlora.client.adopting import offered, settle
+from fedlora.client.desk import Desk
 from fedlora.client.own_task import OwnTask, open_task
 from fedlora.client.protecting import vector_of
 from fedlora.client.released import released
 from fedlora.client.trial import score
+from fedlora.client.workplace import Workplace, state_cache
 from fedlora.config import RunConfig
 from fedlora.errors import FedloraError
 from fedlora.finetune.local import fresh, spec_of
+from fedlora.roster import Seat
 from fedlora.wire.message import JSON, Message, decode, encode
 
 _ENVELOPE_BYTES = 1 << 20
 
 
 class Newcomer:
-    """Answers a standing server: first with its task vector, then with what it was given is worth.
+    """Answers a standing server: first with its task vector, then with what it adopted is worth.
 
-    config: of the run whose generator serves; the task itself is the newcomer's own.
+    It makes of an offer what the run's own newcomers make of theirs. Its labels never leave it.
+
+    config: of the run that serves; the task itself is the newcomer's own.
     seed: of the run.
     out: the PEFT folder that it leaves with, there once the adapter has been tried.
     data, text, label: its data, as for `open_task`.
@@ -43,20 +50,21 @@ class Newcomer:
         """SHA-256 of the base model's weights."""
         return self._spec().base
 
-    def handle(self, _client: int, frame: bytes) -> bytes:
-        """Answer one encoded message with another.
+    def handle(self, client: int, frame: bytes) -> bytes:
+        """Answer one encoded message with another; its own chance follows from the client's number.
 
         Raises:
-            FedloraError: the message asks for something else, or its adapter does not fit.
+            FedloraError: the message asks for something else, or its offer is not the run's.
         """
         head = sum(p.numel() for p in self._task.objective.head().values())
-        limit = _ENVELOPE_BYTES + 8 * (self._spec().size + head)
+        most = self._config.adoption.policy.build().adapters
+        limit = _ENVELOPE_BYTES + 8 * most * (self._spec().size + head)
         message = decode(frame, limit)
         action = message.meta.get("action")
         if action == "describe":
             return self._description()
         if action == "take":
-            return encode(self._take(message))
+            return encode(self._take(client, message))
         raise FedloraError(f"message asks for '{action!a:.40}': a newcomer describes and takes")
 
     def _description(self) -> bytes:
@@ -79,31 +87,39 @@ class Newcomer:
         }
         return encode(Message("task_vector", {"vector": vector}, meta))
 
-    def _take(self, message: Message) -> Message:
+    def _take(self, client: int, message: Message) -> Message:
         """Keep the adapter as a PEFT folder, and say what it is worth beside none."""
-        tensor = message.tensors.get("adapter.generated")
-        if tensor is None:
-            raise FedloraError("message lacks the adapter 'generated'")
-        adapter: LoraAdapter = self._config.codec.build().decode(tensor, self._spec())
+        adoption = self._config.adoption
+        place = self._place(client)
+        offer = offered(place, adoption.policy.build(), message)
+        used, refined = settle(place, adoption, offer)
         objective, judging = self._task.objective, self._task.judging
         start = fresh(objective, self._seed)
-        without, with_it = (score(objective, each, judging) for each in (start, adapter))
+        without, with_it = (score(objective, each, judging) for each in (start, used))
         base = open_slot(self._config.backbone, self._config.lora, self._config.runtime.device).base
         metric = objective.metric
         facts = (
-            f"Generated for a newcomer by the run {self._config.name}. On {self._judged}"
+            f"Adopted by a newcomer of the run {self._config.name}, by {adoption.title}"
+            f"{', and trained further on its labels' if refined else ''}. On {self._judged}"
             f" of its examples: {metric} {with_it[metric]:.3f}, {without[metric]:.3f} without it."
         )
-        foreign = message.meta.get("foreign")
-        if isinstance(foreign, float):
+        if FOREIGN in offer.distances:
             facts += (
-                f" The task lies {foreign:.1f} times as far from the bank's tasks as any of these"
-                " from the others, so that this adapter was not made for it: it is that of the"
-                " nearest task, or the warm start of all."
+                f" The task lies {offer.distances[FOREIGN]:.1f} times as far from the bank as its"
+                " tasks usually do from each other, so that what was offered was not made for it:"
+                " it was the nearest task's adapter, or the warm start of all."
             )
-        peft_folder.save(adapter, self._out, base.reference, base.task_type, facts)
-        values: dict[str, JSON] = {"base": {**without}, "generated": {**with_it}}
+        peft_folder.save(used, self._out, base.reference, base.task_type, facts)
+        values: dict[str, JSON] = {"base": {**without}, "adopted": {**with_it}}
         return Message("evaluation", {}, {"values": values})
+
+    def _place(self, client: int) -> Workplace:
+        config, task = self._config, self._task
+        seat = Seat(client, task.name, 0, "newcomer", config.lora.rank)
+        desk = Desk(seat, task.objective, task.describing, {}, task.judging)
+        codecs = config.codec.build(), (config.codec_up or config.codec).build()
+        states = state_cache(config, task.objective.slot)
+        return Workplace(config, self._seed, desk, *codecs, states, {})
 
     def _spec(self) -> AdapterSpec:
         return spec_of(self._task.objective)

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from fedlora import seeding
+from fedlora import cache, seeding
 from fedlora.adapter import AdapterSpec, LoraAdapter
+from fedlora.backbone import AdapterSlot
 from fedlora.client.desk import Desk
 from fedlora.client.protecting import protection_of
 from fedlora.client.trial import score
@@ -17,9 +18,13 @@ from fedlora.finetune.job import Job
 from fedlora.finetune.local import spec_of
 from fedlora.finetune.lower_blocks import BELOW
 from fedlora.finetune.objectives import Rows
+from fedlora.finetune.state_store import StateStore
 from fedlora.spans import span
 from fedlora.wire.codecs.contract import Codec
 from fedlora.wire.message import Message
+
+STATES = "states"
+"""In the cache: states below the adapters that memory has no room for, while the process lives."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,3 +109,9 @@ class Workplace:
     def purpose(self, *what: str | int) -> int:
         """A seed for one purpose of this client."""
         return seeding.derive(self.seed, "client", self.desk.seat.client, *what)
+
+
+def state_cache(config: RunConfig, slot: AdapterSlot) -> ActivationCache:
+    """Room for states below the adapters, as the run grants it."""
+    room = (config.runtime.activation_cache << 20, config.runtime.activation_disk << 20)
+    return ActivationCache(slot, StateStore(*room, cache.folder() / STATES))

@@ -7,10 +7,10 @@ from fedlora import seeding
 from fedlora.config import GeneratorPart
 from fedlora.generators import store
 from fedlora.generators.contract import Generator
-from fedlora.generators.nearest import Nearest
 from fedlora.pipeline.workshop import Workshop
-from fedlora.server.in_service import keep_guard
+from fedlora.server.in_service import keep_in_service
 from fedlora.server.observer import Observer, learning
+from fedlora.server.offering import Offering, neighbours
 
 
 @dataclass(frozen=True)
@@ -60,12 +60,9 @@ def train_generator(
     if alarm := generator.alarm():
         observer.note(alarm)
     generator.save(workshop.generator_folder)
-    prompts, checkpoints = workshop.config.task_vector.prompts, workshop.folder / "checkpoints"
-    keep_guard(
-        workshop.config,
-        workshop.folder,
-        lambda: Nearest.of(bank, prompts, checkpoints / "nearest"),
-        None,
+    near = neighbours(workshop.config, bank, workshop.folder)
+    keep_in_service(
+        workshop.config, workshop.folder, Offering({"generated": generator}, nearest=near)
     )
     return Learned(
         generator=part.name,

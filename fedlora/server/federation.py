@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -19,12 +20,12 @@ from fedlora.server.describing import describe
 from fedlora.server.export import export
 from fedlora.server.growing import grow, starts
 from fedlora.server.hardening import hardened
-from fedlora.server.in_service import keep_guard, keep_in_service, method_in_service
+from fedlora.server.in_service import keep_in_service, method_in_service
 from fedlora.server.journal import Journal
 from fedlora.server.judging import judge
 from fedlora.server.learning import digest, learn
 from fedlora.server.observer import Observer
-from fedlora.server.offering import Offering
+from fedlora.server.offering import Offering, neighbours
 from fedlora.server.serving import make_candidates, serve
 from fedlora.server.trial import hold_trial
 from fedlora.server.warm_start import warm_start
@@ -80,14 +81,21 @@ def _live(context: ServerContext) -> Bank:
     chosen = hold_trial(context, known, grown.bank if grown else None)
     if grown:
         learned["grown"] = grown.generator
-    serving = method_in_service(context.config, chosen)
-    keep_in_service(context.folder, serving, learned.get(serving))
+    offering = Offering(
+        learned,
+        seed=context.seed,
+        prompts=context.config.task_vector.prompts,
+        rank=context.config.lora.rank,
+        nearest=neighbours(context.config, known, context.folder),
+        warm=start,
+        chosen=chosen,
+    )
+    keep_in_service(context.config, context.folder, offering)
     arriving = [seat for seat in context.seats if seat.role == "newcomer"]
     newcomers = describe(context, "arrive", arriving) if arriving else []
     candidates = make_candidates(context, learned, start, newcomers) if newcomers else {}
-    offering = Offering(context, learned, candidates, known, chosen)
-    keep_guard(context.config, context.folder, lambda: offering.nearest, start)
-    reached = serve(context, offering, newcomers, bank)
+    reached = serve(context, replace(offering, candidates=candidates), newcomers, bank)
+    serving = method_in_service(context.config, chosen)
     write_adapters(context, bank, candidates, newcomers, serving)
     judge(context, candidates, newcomers, reached)
     return bank

@@ -1,140 +1,112 @@
-"""What a run has for newcomers after its end: what its own newcomers were served by."""
+"""What a run keeps for newcomers after its end: enough to offer them what its own were offered."""
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-
-from torch import Tensor
 
 from fedlora import atomic
 from fedlora.adapter import LoraAdapter, bundle
-from fedlora.adapter.resize import resize
 from fedlora.adoption.chosen import Chosen
-from fedlora.adoption.guarded import Guarded
+from fedlora.adoption.contract import Policy
+from fedlora.adoption.given import Given, GivenConfig
 from fedlora.config import RunConfig
 from fedlora.errors import FedloraError
-from fedlora.generators.contract import Generator
 from fedlora.generators.nearest import Nearest
 from fedlora.generators.saved import load_generator
 from fedlora.server.growing import FOLDER as GROWTH
+from fedlora.server.offering import Offering
 from fedlora.server.trial import FILE as TRIAL
 
 FOLDER = "serving"
-"""Where a baseline is kept that serves."""
-GUARD, WARM = "guard", "guard.safetensors"
-"""Where the bank's tasks are kept that a newcomer's is compared with, and the warm start."""
+NEAREST, WARM = "nearest", "warm.safetensors"
+"""What is kept there beside methods: the bank's tasks, and the warm start."""
+ELSEWHERE = {"generated": "generator", "grown": GROWTH}
+"""Where a run keeps methods anyway."""
 
 
-@dataclass(frozen=True, eq=False)
-class InService:
-    """Serves newcomers of a finished run.
-
-    generator: makes adapters. prompts: of a task vector.
-    guard: what knows how far a task lies from the bank; None where the run does not ask.
-    beyond: the distance, in the farthest of the bank's own tasks, from which a task is foreign.
-    warm: what a foreign task is given; its nearest task's adapter when None.
-    """
-
-    generator: Generator
-    prompts: int
-    guard: Nearest | None = None
-    beyond: float = 1.0
-    warm: LoraAdapter | None = None
-
-    def serve(
-        self, vector: Tensor, *, seed: int, rank: int | None, samples: int = 1
-    ) -> tuple[Sequence[LoraAdapter], float | None]:
-        """Adapters for a task vector (c,); and where it is foreign, how far it lies from the bank.
-
-        A foreign task is given one adapter. Distances are squared, in the farthest that a task of
-        the bank lies from the others.
-
-        Raises:
-            FedloraError: the vector or the rank does not fit.
-        """
-        if self.guard is not None:
-            asked = self.guard.sees(vector[None], self.prompts)[0]
-            ((nearest, apart),) = self.guard.neighbours(asked, 1)
-            distance = apart / self.guard.facts["reach"]
-            if distance > self.beyond:
-                given = self.warm or nearest
-                spec = given.spec if rank is None else given.spec.with_rank(rank)
-                return [resize(given, spec)], distance
-        seen = self.generator.sees(vector[None], self.prompts).expand(samples, -1)
-        return self.generator.sample(seen, seed=seed, rank=rank), None
-
-
-def open_service(config: RunConfig, folder: Path) -> InService:
-    """What serves, in the folder of a seed or of the pipeline.
-
-    Raises:
-        FedloraError: the run is not finished, or what it kept is damaged.
-    """
-    generator = load_generator(folder_in_service(config, folder))
-    policy, prompts = config.adoption.policy.build(), config.task_vector.prompts
-    if not isinstance(policy, Guarded):
-        return InService(generator, prompts)
-    if not (folder / GUARD).is_dir():
-        raise FedloraError(f"{folder}: keeps nothing to compare a task with; run it anew")
-    warm = None
-    if policy.config.otherwise == "warm":
-        try:
-            warm = bundle.from_bytes((folder / WARM).read_bytes())["warm"]
-        except (OSError, KeyError, FedloraError) as error:
-            raise FedloraError(f"{folder / WARM}: damaged ({error}); run it anew") from None
-    return InService(generator, prompts, Nearest.load(folder / GUARD), policy.config.beyond, warm)
-
-
-def keep_guard(
-    config: RunConfig, folder: Path, nearest: Callable[[], Nearest], warm: LoraAdapter | None
-) -> None:
-    """Keep what tells a foreign task, where the run's adoption asks for that.
-
-    nearest: of the bank; called in that case alone.
-
-    Raises:
-        FedloraError: a foreign task is to be given the warm start, and there is none.
-    """
-    policy = config.adoption.policy.build()
-    if not isinstance(policy, Guarded):
-        return
-    nearest().save(folder / GUARD)
-    if policy.config.otherwise == "warm":
-        if warm is None:
-            raise FedloraError(
-                "adoption.policy.otherwise=warm: there is no common warm start; use nearest"
-            )
-        atomic.write_bytes(folder / WARM, bundle.to_bytes({"warm": warm}))
+def policy_in_service(config: RunConfig, *, labels: bool) -> Policy:
+    """The run's own policy, or its first method's adapter where it needs labels and has none."""
+    policy: Policy = config.adoption.policy.build()
+    if labels or not policy.needs_labels:
+        return policy
+    return Given(GivenConfig.model_validate({"method": method_in_service(config, None)}))
 
 
 def method_in_service(config: RunConfig, chosen: str | None) -> str:
     """The method of the table that the run's adoption serves with; chosen: by its trial."""
     policy = config.adoption.policy.build()
-    if isinstance(policy, Chosen) and chosen is not None:
-        return chosen
-    methods: tuple[str, ...] = policy.methods
-    return methods[0] if methods else "generated"
+    return next(iter(_methods(policy, chosen)), "generated")
 
 
-def keep_in_service(folder: Path, method: str, generator: Generator | None) -> None:
-    """Save what serves where the run would not keep it anyway."""
-    if generator is not None and method not in ("generated", "grown"):
-        generator.save(folder / FOLDER)
-
-
-def folder_in_service(config: RunConfig, folder: Path) -> Path:
-    """The generator's folder, in the folder of a seed or of the pipeline.
+def keep_in_service(config: RunConfig, folder: Path, offering: Offering) -> None:
+    """Keep what the run's own policy makes offers of.
 
     Raises:
-        FedloraError: the trial's record is damaged.
+        FedloraError: it offers the warm start, and there is none.
     """
-    trial, chosen = folder / TRIAL, None
-    if trial.is_file():
-        try:
-            chosen = str(json.loads(trial.read_text(encoding="utf-8"))["chosen"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise FedloraError(f"{trial}: damaged ({error}); resume the run") from None
-    method = method_in_service(config, chosen)
-    place = folder / {"generated": "generator", "grown": GROWTH}.get(method, FOLDER)
+    policy, place = config.adoption.policy.build(), folder / FOLDER
+    methods = _methods(policy, offering.chosen)
+    kept = {m: offering.learned[m] for m in methods if m in offering.learned and m not in ELSEWHERE}
+    if policy.needs_neighbours and offering.nearest is not None:
+        kept[NEAREST] = offering.nearest
+    for name, generator in kept.items():
+        generator.save(place / name)
+    if "warm" in methods:
+        if offering.warm is None:
+            raise FedloraError("adoption.policy: there is no common warm start to give a newcomer")
+        atomic.write_bytes(place / WARM, bundle.to_bytes({"warm": offering.warm}))
+
+
+def open_service(config: RunConfig, folder: Path, seed: int, policy: Policy) -> Offering:
+    """What a policy makes offers of, from the folder of a seed or of the pipeline.
+
+    seed: of the run.
+
+    Raises:
+        FedloraError: the run is not finished, or what it kept is damaged.
+    """
+    chosen = method_in_service(config, _chosen(folder)) if isinstance(policy, Chosen) else None
+    methods = _methods(policy, chosen)
+    return Offering(
+        {m: load_generator(_folder_of(m, folder)) for m in methods if m != "warm"},
+        seed=seed,
+        prompts=config.task_vector.prompts,
+        rank=config.lora.rank,
+        nearest=_nearest(folder / FOLDER / NEAREST) if policy.needs_neighbours else None,
+        warm=_warm(folder / FOLDER / WARM) if "warm" in methods else None,
+        chosen=chosen,
+    )
+
+
+def _methods(policy: Policy, chosen: str | None) -> tuple[str, ...]:
+    """What a policy serves with; of several that are tried, the one that won."""
+    return (chosen,) if isinstance(policy, Chosen) and chosen is not None else policy.methods
+
+
+def _chosen(folder: Path) -> str | None:
+    """The method that won the trial, if one was held."""
+    trial = folder / TRIAL
+    if not trial.is_file():
+        return None
+    try:
+        return str(json.loads(trial.read_text(encoding="utf-8"))["chosen"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise FedloraError(f"{trial}: damaged ({error}); resume the run") from None
+
+
+def _folder_of(method: str, folder: Path) -> Path:
+    """Of the generator that a method is made by; the pipeline has one alone."""
+    place = folder / ELSEWHERE.get(method, f"{FOLDER}/{method}")
     return place if place.is_dir() else folder / "generator"
+
+
+def _nearest(place: Path) -> Nearest:
+    if not place.is_dir():
+        raise FedloraError(f"{place}: nothing there to compare a task with; resume the run")
+    return Nearest.load(place)
+
+
+def _warm(file: Path) -> LoraAdapter:
+    try:
+        return bundle.from_bytes(file.read_bytes())["warm"]
+    except (OSError, KeyError, FedloraError) as error:
+        raise FedloraError(f"{file}: damaged ({error}); resume the run") from None

@@ -88,7 +88,7 @@ def _adopt(
 
     asked = {}
     for newcomer in newcomers:
-        offer = offering.make(policy, newcomer)
+        offer = offering.make(policy, newcomer.vector, newcomer.seat.client)
         asked[newcomer.seat.client] = context.message(
             "evaluation" if number else "adapter",
             "adopt",

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from fedlora import seeding
 from fedlora.adapter import AdapterSpec
 from fedlora.adapter.place import check_place
 from fedlora.backbone import open_slot
@@ -15,17 +15,17 @@ from fedlora.errors import FedloraError
 from fedlora.run_folder import seed_folder
 from fedlora.server.context import ENVELOPE_BYTES
 from fedlora.server.describing import MOST_VALUES
-from fedlora.server.in_service import folder_in_service, open_service
+from fedlora.server.in_service import open_service, policy_in_service
 from fedlora.server.screening import screen
 from fedlora.server.serving import value_of
-from fedlora.wire.message import Message, decode, encode
+from fedlora.wire.message import JSON, Message, decode, encode
 
 
 class Standing:
     """What a standing server says to newcomers; it keeps nothing of them.
 
     config, folder: of a finished run.
-    seed: whose generator serves.
+    seed: which of the run's serves.
     """
 
     def __init__(self, config: RunConfig, folder: Path, seed: int) -> None:
@@ -35,12 +35,13 @@ class Standing:
             FedloraError: the run has no generator yet.
         """
         own = seed_folder(folder, seed)
-        if not folder_in_service(config, own).is_dir():
+        if not (own / "generator").is_dir():
             raise FedloraError(
                 f"{folder}: has learned no generator for seed {seed}; finish the run"
             )
-        self._service = open_service(config, own)
-        self._config, self._seed = config, seed
+        self._policy = policy_in_service(config, labels=True)
+        self._offering = open_service(config, own, seed, self._policy)
+        self._config = config
         self._codec: Any = config.codec.build()
         device = config.runtime.device
         self._base: AdapterSpec = open_slot(config.backbone, config.lora, device).spec
@@ -50,7 +51,7 @@ class Standing:
         return encode(Message("control", {}, {"action": "describe"}))
 
     def offer(self, answer: bytes) -> bytes:
-        """The message with the adapter for a newcomer that has said what its task is like.
+        """The message with the run's own offer to a newcomer that has said what its task is like.
 
         Raises:
             FedloraError: the answer is malformed, or of another base model, head or vector.
@@ -63,15 +64,17 @@ class Standing:
             raise FedloraError("answer lacks a task vector (c,) of float32")
         if not 1 <= len(vector) <= MOST_VALUES:
             raise FedloraError(f"task vector of more than {MOST_VALUES} values")
-        seed = seeding.derive(self._seed, "sample")
-        (adapter,), foreign = self._service.serve(vector, seed=seed, rank=self._config.lora.rank)
-        check_place(spec, adapter.spec)
-        screen(adapter, adapter.spec, self._config.rounds.max_norm)
-        tensors = {"adapter.generated": self._codec.encode(adapter)}
-        return encode(Message("adapter", tensors, {"action": "take", "foreign": foreign}))
+        offer = self._offering.make(self._policy, vector)
+        tensors: dict[str, Tensor] = {}
+        for name, adapter in offer.adapters.items():
+            check_place(spec, adapter.spec)
+            screen(adapter, adapter.spec, self._config.rounds.max_norm)
+            tensors[f"adapter.{name}"] = self._codec.encode(adapter)
+        meta: dict[str, JSON] = {"action": "take", "distances": offer.distances}
+        return encode(Message("adapter", tensors, meta))
 
     def worth(self, answer: bytes) -> dict[str, float]:
-        """What a newcomer says the base model and its adapter reach on its own test examples.
+        """What the base model and what it adopted reach on a newcomer's own test examples.
 
         Raises:
             FedloraError: it does not say so.
@@ -80,4 +83,4 @@ class Standing:
         if not isinstance(values, dict):
             raise FedloraError("answer lacks its values")
         metric = "accuracy" if "accuracy" in (values.get("base") or {}) else "nll"
-        return {name: value_of(values.get(name), metric) for name in ("base", "generated")}
+        return {name: value_of(values.get(name), metric) for name in ("base", "adopted")}

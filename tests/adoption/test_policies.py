@@ -61,6 +61,24 @@ def test_what_is_chosen_fits_where_the_offer_came_from(policy):
     assert torch.equal(chosen.flatten(), again.flatten())
 
 
+def test_a_policy_says_whether_it_asks_for_neighbours_and_for_labels(policy):
+    asked = set()
+
+    class Asked(Scored):
+        def score(self, found, rows=None):
+            asked.add("labels")
+            return super().score(found, rows)
+
+    def nearest(count):
+        asked.add("neighbours")
+        return hand().nearest(count)
+
+    policy.choose(policy.offer(Hand(hand().method, nearest)), Asked())
+
+    assert policy.needs_neighbours == ("neighbours" in asked)
+    assert policy.needs_labels == ("labels" in asked)
+
+
 def test_an_empty_offer_is_refused_in_one_line(policy):
     with pytest.raises(FedloraError, match=r"^offer without an adapter$"):
         policy.choose(Offer({}), Scored())
@@ -121,6 +139,7 @@ def test_beyond_the_reach_of_the_bank_the_nearest_is_given(distance, named):
     offer = policy.offer(Hand(lambda name, sample: adapter(1), lambda count: near, lambda: 2.0))
 
     assert list(offer.adapters) == [named]
+    assert offer.distances == ({"foreign": distance} if named == "foreign" else {})
     given = policy.choose(offer, Scored())
     assert torch.equal(given.flatten(), adapter(int(named == "generated")).flatten())
 

@@ -139,7 +139,7 @@ def test_a_foreign_task_is_told_so_by_either_door(
     settings["adoption"] = {"policy": {"name": "guarded", "beyond": 1e-6}}
     (home / "config.yaml").write_text(yaml.safe_dump(settings))
     bank = Bank.open(home / "seed-0" / "bank").training_bank()
-    Nearest.of(bank, DESCRIBED, tmp_path).save(home / "seed-0" / "guard")
+    Nearest.of(bank, DESCRIBED, tmp_path).save(home / "seed-0" / "serving" / "nearest")
     asked = tmp_path / "mine.txt"
     asked.write_text("the beach was awful\nwhat a joy: a hotel\n")
 
@@ -152,6 +152,31 @@ def test_a_foreign_task_is_told_so_by_either_door(
     base = bank.adapters[0].spec.base
     made = [peft_folder.load(tmp_path / name, base) for name in ("script", "command")]
     assert made[0].digest() == made[1].digest()
+
+
+def test_without_labels_either_door_says_what_it_gives(
+    run: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    home = tmp_path / "mixed"
+    shutil.copytree(run, home)
+    settings = yaml.safe_load((home / "config.yaml").read_text())
+    settings["adoption"] = {"policy": {"name": "label_mix"}}
+    (home / "config.yaml").write_text(yaml.safe_dump(settings))
+    asked = tmp_path / "mine.txt"
+    asked.write_text("the beach was awful\nwhat a joy: a hotel\n")
+    line = "adopt with labels, by label_mix; without any, this is what generated gives"
+
+    script(home, asked, tmp_path / "script")
+    assert line in capfd.readouterr().err
+    done = CliRunner().invoke(
+        app, ["generate", str(home), "--out", str(tmp_path / "command"), "--prompts", str(asked)]
+    )
+    assert line in done.output.replace("\n", " ")
+    script(run, asked, tmp_path / "plain")
+    assert "labels" not in capfd.readouterr().err
+    base = Bank.open(home / "seed-0" / "bank").spec.base
+    names = ("script", "command", "plain")
+    assert len({peft_folder.load(tmp_path / name, base).digest() for name in names}) == 1
 
 
 def test_the_task_is_named_once_and_prompts_must_be_there(run: Path, tmp_path: Path) -> None:

@@ -1,102 +1,199 @@
-"""What serves newcomers after a run is what served its own."""
+"""Who comes after a run is offered what its own newcomers were, and makes the same of it."""
 
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from fedlora.adapter.span import AdapterSpan
+from fedlora.adapter import LoraAdapter, peft_folder
+from fedlora.adapter.resize import resize
 from fedlora.backbone import open_slot
 from fedlora.bank import Bank
+from fedlora.client import newcomer as newcomers
+from fedlora.client.client import Client
+from fedlora.client.own_task import OwnTask
+from fedlora.config import RunConfig
 from fedlora.errors import FedloraError
-from fedlora.generators.kriging import Kriging
-from fedlora.server.in_service import folder_in_service, open_service
+from fedlora.generators.saved import load_generator
+from fedlora.pipeline.experiment.infer import Maker
+from fedlora.runtime.inprocess import InProcess
+from fedlora.server.in_service import open_service, policy_in_service
 from fedlora.server.standing import Standing
+from fedlora.wire.exchange import Reply, Request
 from fedlora.wire.message import Message, decode, encode
 from tests.conftest import small_config
 from tests.server.test_federation import live
 
-TOPK = {"policy": {"name": "given", "method": "topk"}}
+NEWCOMER = 6
+"""The client of the one held-out task."""
+CVAE = {"name": "cvae", "spread": 1.0, "training": {"epochs": 20}}
+GROWTH = {"rounds": 1, "train": {"epochs": 1, "batch_size": 8}}
 
 
-def test_a_bank_that_grew_is_served_from_by_what_it_grew(tmp_path: Path) -> None:
-    config = small_config(
-        growth={"rounds": 1, "train": {"epochs": 1, "batch_size": 8}},
-        adoption={"policy": {"name": "given", "method": "grown"}},
-    )
-    seed = tmp_path / "seed-0"
-    seed.mkdir()
-    live(config, seed)
-    bank = Bank.open(seed / "newcomers")
-    record = bank.records()[0]
+class Heard(InProcess):
+    """Keeps what the run's newcomer was told and said."""
 
+    def __init__(self, config: RunConfig) -> None:
+        super().__init__(Client(config, 0).handle)
+        self.told: dict[str, bytes] = {}
+        self.said: dict[str, bytes] = {}
+
+    def exchange(self, requests: Sequence[Request]) -> Iterator[Reply]:
+        told = {request.client: request.frame for request in requests}
+        for reply in super().exchange(requests):
+            if reply.client == NEWCOMER and reply.frame is not None:
+                action = str(decode(told[NEWCOMER], 1 << 30).meta["action"])
+                self.told[action], self.said[action] = told[NEWCOMER], reply.frame
+            yield reply
+
+
+def finished(folder: Path, **changes: Any) -> tuple[RunConfig, Heard]:
+    """A run with one newcomer, and what passed between them."""
+    config = small_config(tasks={"held_out": 1}, **changes)
+    (folder / "seed-0").mkdir()
+    heard = Heard(config)
+    live(config, folder / "seed-0", heard)
+    return config, heard
+
+
+def tensors_and_distances(frame: bytes) -> tuple[dict[str, list[int]], object]:
+    message = decode(frame, 1 << 30)
+    return {n: t.tolist() for n, t in message.tensors.items()}, message.meta["distances"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "further"),
+    [
+        ({"name": "given", "method": "topk"}, {}),
+        ({"name": "given", "method": "warm"}, {}),
+        ({"name": "given", "method": "grown"}, {"growth": GROWTH}),
+        ({"name": "chosen", "among": ["topk", "mean"], "folds": 2}, {}),
+        ({"name": "guarded", "method": "topk", "beyond": 1e6}, {}),
+        ({"name": "guarded", "method": "topk", "beyond": 1e-6}, {}),
+        ({"name": "guarded", "otherwise": "warm", "beyond": 1e-6}, {}),
+        ({"name": "label_mix", "candidates": 3}, {}),
+        ({"name": "best_of", "samples": 3}, {"generator": CVAE}),
+    ],
+    ids=lambda part: "-".join(map(str, part.values())) if "name" in part else "",
+)
+def test_who_comes_later_is_offered_what_the_runs_own_newcomer_was(
+    tmp_path: Path, policy: dict[str, Any], further: dict[str, Any]
+) -> None:
+    config, heard = finished(tmp_path, adoption={"policy": policy}, **further)
+
+    answer = Standing(config, tmp_path, 0).offer(heard.said["describe"])
+
+    assert tensors_and_distances(answer) == tensors_and_distances(heard.told["adopt"])
+
+
+@pytest.mark.parametrize("refine", ["gated", "always"])
+def test_who_comes_later_makes_of_it_what_the_runs_own_newcomer_did(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refine: str
+) -> None:
+    adoption = {
+        "policy": {"name": "label_mix", "candidates": 3},
+        "refine": refine,
+        "refine_epochs": 3,
+        "labels": 16,
+        "contribute": True,
+    }
+    config, heard = finished(tmp_path, adoption=adoption)
+    desk = Client(config, 0).desk(NEWCOMER)
+    own = OwnTask("mine", desk.objective, desk.train, desk.test)
+    monkeypatch.setattr(newcomers, "open_task", lambda *_: own)
     standing = Standing(config, tmp_path, 0)
+    newcomer = newcomers.Newcomer(config, 0, tmp_path / "out", tmp_path)
 
-    assert folder_in_service(config, seed) == seed / "growth"
-    assert isinstance(standing._service.generator, Kriging)
-    spec = open_slot(config.backbone, config.lora, "cpu").spec
-    meta = {"spec": bank.load(record.digest).spec.to_json()}
-    answer = standing.offer(encode(Message("task_vector", {"vector": bank.vector(record)}, meta)))
-    served = config.codec.build().decode(
-        decode(answer, 1 << 24).tensors["adapter.generated"], bank.load(record.digest).spec
+    described = newcomer.handle(NEWCOMER, standing.greeting())
+    said = newcomer.handle(NEWCOMER, standing.offer(described))
+
+    theirs = decode(heard.said["adopt"], 1 << 30)
+    used = config.codec.build().decode(
+        theirs.tensors["adapter.refined"], open_slot(config.backbone, config.lora, "cpu").spec
     )
-    assert served.spec.layers == spec.layers
-    # what the run's own newcomer of this task received
-    away = AdapterSpan([served, bank.load(record.digest)])
-    assert away.norm(torch.tensor([1.0, -1.0])) < 1e-5 * away.norm(torch.tensor([1.0, 0.0]))
+    assert peft_folder.load(tmp_path / "out", newcomer.base).digest() == used.digest()
+    assert standing.worth(said)["adopted"] == theirs.meta["value"]["accuracy"]
+    trained = "trained further on its labels" in (tmp_path / "out" / "README.md").read_text()
+    assert trained == theirs.meta["refined"]
+    assert trained or refine == "gated"
 
 
 @pytest.mark.parametrize("otherwise", ["nearest", "warm"])
 def test_a_foreign_task_is_told_so_after_the_run_too(tmp_path: Path, otherwise: str) -> None:
     policy = {"name": "guarded", "method": "topk", "otherwise": otherwise, "beyond": 4.0}
-    config = small_config(adoption={"policy": policy})
-    seed = tmp_path / "seed-0"
-    seed.mkdir()
-    live(config, seed)
-    bank = Bank.open(seed / "bank").training_bank()
-    service = open_service(config, seed)
+    config, _ = finished(tmp_path, adoption={"policy": policy})
+    bank = Bank.open(tmp_path / "seed-0" / "bank").training_bank()
+    offering = open_service(config, tmp_path / "seed-0", 0, policy_in_service(config, labels=False))
+    maker = Maker.of_run(config, tmp_path, None)
 
     near, far = bank.conditions[0], 50 * bank.conditions[0]
-    (made,), foreign = service.serve(near, seed=0, rank=2)
-    assert foreign is None
-    assert made.digest() == service.generator.sample(near[None], seed=0, rank=2)[0].digest()
-    (given,), distance = service.serve(far, seed=0, rank=2, samples=3)
-    assert distance is not None
-    assert distance > 4.0
-    assert service.guard is not None
-    ((nearest, _),) = service.guard.neighbours(far, 1)
-    expected = service.warm if otherwise == "warm" else nearest
+    (made,) = maker.serve(near).adapters
+    assert maker.serve(near).foreign is None
+    assert made.digest() == offering.learned["topk"].sample(near[None], seed=0)[0].digest()
+    served = maker.serve(far, rank=1, samples=3)
+    assert served.foreign is not None
+    assert served.foreign > 4.0
+    assert offering.nearest is not None
+    ((nearest, distance),) = offering.nearest.neighbours(far, 1)
+    expected = offering.warm if otherwise == "warm" else nearest
     assert expected is not None
-    assert AdapterSpan([given, expected]).norm(torch.tensor([1.0, -1.0])) < 1e-4
-    assert (service.warm is not None) == (otherwise == "warm")
+    (given,) = served.adapters
+    assert given.digest() == resize(expected, expected.spec.with_rank(1)).digest()
 
-    meta = {"spec": given.spec.to_json()}
-    asked = encode(Message("task_vector", {"vector": far}, meta))
+    asked = encode(Message("task_vector", {"vector": far}, {"spec": made.spec.to_json()}))
     answer = decode(Standing(config, tmp_path, 0).offer(asked), 1 << 24)
-    assert answer.meta["foreign"] == pytest.approx(distance)
+    assert answer.meta["distances"] == {"foreign": distance} == {"foreign": served.foreign}
 
-    (seed / "guard.safetensors").write_bytes(b"?")
     if otherwise == "warm":
-        with pytest.raises(FedloraError, match=r"guard\.safetensors: damaged"):
-            open_service(config, seed)
+        (tmp_path / "seed-0" / "serving" / "warm.safetensors").write_bytes(b"?")
+        with pytest.raises(FedloraError, match=r"warm\.safetensors: damaged"):
+            Standing(config, tmp_path, 0)
 
 
-def test_a_folder_serves_its_generator_unless_another_method_was_kept(tmp_path: Path) -> None:
-    generated, retrieved = small_config(), small_config(adoption=TOPK)
-    assert folder_in_service(generated, tmp_path) == tmp_path / "generator"
-    assert folder_in_service(retrieved, tmp_path) == tmp_path / "generator"  # an older run
-    (tmp_path / "serving").mkdir()
-    assert folder_in_service(retrieved, tmp_path) == tmp_path / "serving"
-    assert folder_in_service(generated, tmp_path) == tmp_path / "generator"
+@pytest.mark.parametrize(
+    "adoption",
+    [
+        {"policy": {"name": "label_mix", "generated": False}},
+        {"policy": {"name": "given", "method": "topk"}, "refine": "gated"},
+    ],
+)
+def test_without_labels_the_first_method_serves_and_says_so(
+    tmp_path: Path, adoption: dict[str, Any]
+) -> None:
+    config, _ = finished(tmp_path, adoption=adoption)
+    vector = Bank.open(tmp_path / "seed-0" / "bank").training_bank().conditions[0]
+    maker = Maker.of_run(config, tmp_path, None)
+
+    (made,) = maker.serve(vector).adapters
+
+    place = "serving/topk" if "refine" in adoption else "generator"
+    assert made.digest() == generated_by(tmp_path / "seed-0" / place, vector).digest()
+    assert maker.warning is not None
+    assert f"by {config.adoption.title}" in maker.warning
+    plain = config.model_copy(update={"adoption": small_config().adoption})
+    assert Maker.of_run(plain, tmp_path, None).warning is None
+
+
+def generated_by(folder: Path, vector: torch.Tensor) -> LoraAdapter:
+    return load_generator(folder).sample(vector[None], seed=0, rank=2)[0]
+
+
+def test_a_run_that_kept_no_tasks_to_compare_with_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "seed-0" / "generator").mkdir(parents=True)
+    config = small_config(adoption={"policy": {"name": "label_mix", "generated": False}})
+    with pytest.raises(FedloraError, match="nothing there to compare a task with; resume the run"):
+        Standing(config, tmp_path, 0)
 
 
 def test_what_a_trial_chose_serves(tmp_path: Path) -> None:
-    config = small_config(adoption={"policy": {"name": "chosen", "among": ["topk", "generated"]}})
-    (tmp_path / "serving").mkdir()
-    for chosen, name in (("generated", "generator"), ("topk", "serving")):
-        (tmp_path / "trial.json").write_text(json.dumps({"chosen": chosen, "losses": {}}))
-        assert folder_in_service(config, tmp_path) == tmp_path / name
-    (tmp_path / "trial.json").write_text("{")
+    policy = {"name": "chosen", "among": ["topk", "mean"], "folds": 2}
+    config, _ = finished(tmp_path, adoption={"policy": policy})
+    trial = tmp_path / "seed-0" / "trial.json"
+    chosen = json.loads(trial.read_text())["chosen"]
+    assert [place.name for place in (tmp_path / "seed-0" / "serving").iterdir()] == [chosen]
+    trial.write_text("{")
     with pytest.raises(FedloraError, match=r"trial\.json: damaged"):
-        folder_in_service(config, tmp_path)
+        Standing(config, tmp_path, 0)

@@ -14,6 +14,7 @@ from fedlora.bench.generator.curves import LEARNED, PLAIN
 from fedlora.bench.generator.families import Family
 from fedlora.bench.generator.side import Side
 from fedlora.generators.contract import Generator, TrainingBank
+from fedlora.generators.nearest import Nearest
 from fedlora.server.offering import Offering
 from fedlora.server.serving import make_candidates
 
@@ -147,7 +148,16 @@ def _adopted(
     """Every policy at every number of labels, by "POLICY at N" or "POLICY after WAY at N"."""
     served = {"generated": learned["kriging"], "topk": learned["top-3"]}
     candidates = make_candidates(side.context, served, side.warm, side.newcomers)
-    offering = Offering(side.context, served, candidates, side.bank)
+    context = side.context
+    prompts = context.config.task_vector.prompts
+    offering = Offering(
+        served,
+        seed=context.seed,
+        prompts=prompts,
+        rank=context.config.lora.rank,
+        nearest=Nearest.of(side.bank, prompts, context.folder / "checkpoints" / "nearest"),
+        candidates=candidates,
+    )
     batch = side.client.config.finetune.batch_size
     return {
         f"{after(policy, way) if way else policy} at {count}": ways.adopt(

@@ -78,7 +78,7 @@ def adopt(side: Side, offering: Offering, adoption: AdoptionConfig) -> Adopted:
     policy = adoption.policy.build()
     values, down, seconds, refined = [], [], [], []
     for newcomer in side.newcomers:
-        offer = offering.make(policy, newcomer)
+        offer = offering.make(policy, newcomer.vector, newcomer.seat.client)
         message = side.context.message(
             "adapter", "adopt", offer.adapters, distances=offer.distances
         )

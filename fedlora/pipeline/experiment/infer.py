@@ -8,9 +8,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from fedlora import atomic, frame, run_folder, seeding
+from fedlora import atomic, frame, run_folder
 from fedlora import config as configuration
 from fedlora.adapter import LoraAdapter, peft_folder
+from fedlora.adoption.contract import Policy
+from fedlora.adoption.given import Given, GivenConfig
+from fedlora.adoption.guarded import FOREIGN as APART
+from fedlora.adoption.offers import only
 from fedlora.backbone import open_slot
 from fedlora.backbone.text_encoder import TextEncoder, open_encoder
 from fedlora.config import RunConfig
@@ -19,7 +23,8 @@ from fedlora.generators import store
 from fedlora.pipeline.experiment import final_model
 from fedlora.pipeline.experiment.run import CONFIG, FINAL
 from fedlora.pipeline.workshop import folder_of_seed, is_workshop
-from fedlora.server.in_service import InService, open_service
+from fedlora.server.in_service import open_service, policy_in_service
+from fedlora.server.offering import Offering
 from fedlora.tasks.naming import OUTSIDE
 from fedlora.tasks.prompts import by_task, read_prompts
 
@@ -31,7 +36,7 @@ class Served:
     """What one task got.
 
     adapters: as many as were asked for, but one where the task is foreign.
-    foreign: how far it lies from the bank then, in the farthest of the bank's own tasks.
+    foreign: the squared distance to its nearest in the bank then; 1 is usual among the bank's.
     maker: the generator's name.
     """
 
@@ -50,8 +55,8 @@ class Served:
             return None
         named = f"task {task[:80]!r}" if task else "the task"
         return (
-            f"{named} lies {self.foreign:.1f} times as far from the bank as any of its own tasks"
-            f" from the others: {FOREIGN}"
+            f"{named} lies {self.foreign:.1f} times as far from the bank as its own tasks usually"
+            f" do from each other: {FOREIGN}"
         )
 
 
@@ -59,14 +64,16 @@ class Served:
 class Maker:
     """What answers task vectors: an experiment's generator, or all that serves a run's newcomers.
 
-    seed, rank: of what is made; of an experiment, the rank that it learned from.
+    policy: what is offered; it needs no labels.
+    warning: one line where a run's newcomers have labels to adopt with, which there are none of
+        here.
     reference: what from_pretrained takes to load the base model, and task_type PEFT's name of what
         that does; None of an experiment where no PEFT folder among its checkpoints says it.
     """
 
-    service: InService
-    seed: int = 0
-    rank: int | None = None
+    offering: Offering
+    policy: Policy
+    warning: str | None = None
     reference: str | None = None
     task_type: str | None = None
 
@@ -79,15 +86,13 @@ class Maker:
         Raises:
             FedloraError: it is not finished, has no such seed, or what it kept is damaged.
         """
-        service = open_service(config, folder_of_seed(folder, config, seed))
+        policy = policy_in_service(config, labels=False)
+        own = config.seeds[0] if seed is None else seed
+        offering = open_service(config, folder_of_seed(folder, config, seed), own, policy)
+        if is_workshop(folder):
+            offering = replace(offering, rank=None)
         base = open_slot(config.backbone, config.lora, config.runtime.device).base
-        return cls(
-            service,
-            seeding.derive(config.seeds[0] if seed is None else seed, "sample"),
-            None if is_workshop(folder) else config.lora.rank,
-            base.reference,
-            base.task_type,
-        )
+        return cls(offering, policy, _unlabelled(config), base.reference, base.task_type)
 
     def serve(self, vector: Tensor, rank: int | None = None, samples: int = 1) -> Served:
         """Adapters for the task of a vector (c,).
@@ -95,10 +100,13 @@ class Maker:
         Raises:
             FedloraError: the vector or the rank does not fit.
         """
-        adapters, foreign = self.service.serve(
-            vector, seed=self.seed, rank=rank or self.rank, samples=samples
-        )
-        return Served(adapters, foreign, self.service.generator.name())
+        offering = replace(self.offering, rank=rank or self.offering.rank)
+        first = offering.make(self.policy, vector)
+        foreign = first.distances.get(APART)
+        draws = range(1, samples if foreign is None else 1)
+        offers = [first, *(offering.make(self.policy, vector, draw=draw) for draw in draws)]
+        makers = (generator.name() for generator in offering.learned.values())
+        return Served([only(offer) for offer in offers], foreign, next(makers, "the warm start"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,9 +122,15 @@ class Model:
         Raises:
             FedloraError: the rank does not fit, or the generator learned from other features.
         """
-        service = replace(self.maker.service, prompts=len(texts))
+        offering = replace(self.maker.offering, prompts=len(texts))
         vector = self.encoder.encode(texts).flatten()
-        return replace(self.maker, service=service).serve(vector, rank, samples)
+        return replace(self.maker, offering=offering).serve(vector, rank, samples)
+
+
+def warnings(maker: Maker, made: Mapping[str, Served]) -> list[str]:
+    """What whoever asked for adapters should know of them, a line each."""
+    lines = [served.warning(name) for name, served in made.items()]
+    return [line for line in (maker.warning, *lines) if line is not None]
 
 
 def is_experiment(folder: Path) -> bool:
@@ -141,7 +155,8 @@ def open_model(folder: Path, seed: int | None = None) -> Model:
         raise FedloraError(_no_model(folder))
     final = final_model.load(folder / FINAL if is_experiment(folder) else folder)
     maker = Maker(
-        InService(final.generator, prompts=1),
+        Offering({"generated": final.generator}),
+        Given(GivenConfig()),
         reference=final.base.name,
         task_type=final.base.task_type,
     )
@@ -217,6 +232,16 @@ def _is_run(folder: Path) -> bool:
     if is_experiment(folder) or (folder / store.CARD).is_file() or not own.is_file():
         return False
     return "checkpoint_dir" not in configuration.merged(own, ())
+
+
+def _unlabelled(config: RunConfig) -> str | None:
+    adoption = config.adoption
+    if adoption.refine == "never" and not adoption.policy.build().needs_labels:
+        return None
+    return (
+        f"newcomers of the run adopt with labels, by {adoption.title}; without any, this is what"
+        f" {policy_in_service(config, labels=False).title} gives"
+    )
 
 
 def _no_model(folder: Path) -> str:

@@ -26,7 +26,7 @@ def met(tmp_path_factory):
     return Standing(config, run, 0), Newcomer(config, 0, folder / "out", data), folder / "out"
 
 
-def test_a_newcomer_sends_its_vector_and_leaves_with_the_generators_adapter(met):
+def test_a_newcomer_sends_its_vector_and_leaves_with_what_serves(met):
     standing, newcomer, out = met
 
     described = newcomer.handle(0, standing.greeting())
@@ -35,11 +35,12 @@ def test_a_newcomer_sends_its_vector_and_leaves_with_the_generators_adapter(met)
     assert set(sent.meta) == {"metric", "spec", "labels"}  # nothing that tells what task it is
     worth = standing.worth(newcomer.handle(0, standing.offer(described)))
 
-    assert set(worth) == {"base", "generated"}
+    assert set(worth) == {"base", "adopted"}
     adapter = peft_folder.load(out, newcomer.base)
-    (made,) = standing._service.generator.sample(sent.tensors["vector"][None], seed=0)
+    (generator,) = standing._offering.learned.values()
+    (made,) = generator.sample(sent.tensors["vector"][None], seed=0)
     assert torch.allclose(adapter.flatten(), made.flatten())
-    told = [f"{worth[method]:.3f}" for method in ("generated", "base")]
+    told = [f"{worth[method]:.3f}" for method in ("adopted", "base")]
     assert f"accuracy {told[0]}, {told[1]} without it" in (out / "README.md").read_text()
 
 
@@ -67,6 +68,29 @@ def test_what_a_newcomer_says_is_checked_before_anything_is_made_of_it(met, chan
 
     with pytest.raises(FedloraError, match=words):
         standing.offer(encode(Message("task_vector", parts["tensors"], parts["meta"])))
+
+
+def change(message, tensors=None, **meta):
+    tensors = message.tensors if tensors is None else tensors
+    return encode(Message(message.purpose, tensors, {**message.meta, **meta}))
+
+
+def test_an_offer_that_is_not_the_runs_own_is_refused(met):
+    standing, newcomer, _ = met
+    sent = decode(standing.offer(newcomer.handle(0, standing.greeting())), 1 << 24)
+    (values,) = sent.tensors.values()
+    for bad, words in (
+        (change(sent, {}), "offer without an adapter"),
+        (change(sent, {"chosen": values}), "lacks the adapter"),
+        (change(sent, {"adapter.a": values, "adapter.b": values}), "offer of 2 adapters"),
+        (change(sent, {"adapter.chosen": values[:-4]}), "."),
+        (change(sent, distances=None), "lacks the distances"),
+        (change(sent, distances={"another": 1.0}), "lacks the distances"),
+        (change(sent, distances={"chosen": -1.0}), "lacks the distances"),
+        (change(sent, distances={"chosen": "far"}), "lacks the distances"),
+    ):
+        with pytest.raises(FedloraError, match=words):
+            newcomer.handle(0, bad)
 
 
 def test_a_newcomer_does_what_a_newcomer_is_asked_and_nothing_else(met):
