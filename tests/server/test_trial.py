@@ -299,6 +299,6 @@ def test_newcomers_are_given_what_won(tmp_path: Path) -> None:
     served = {client: value for (client, method), value in values.items() if method == "chosen"}
     assert len(served) == 2
     assert served == {client: values[client, won] for client in served}
-    card = json.loads((tmp_path / "serving" / "generator.json").read_text())
+    card = json.loads((tmp_path / "serving" / won / "generator.json").read_text())
     assert card["name"] == won
     assert torch.isfinite(torch.tensor(list(served.values()))).all()
