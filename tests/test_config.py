@@ -167,6 +167,18 @@ def test_draws_that_cannot_differ_are_refused():
     assert drawn.adoption.title == "best_of_8"
 
 
+def test_a_mix_of_methods_that_the_run_does_not_learn_is_refused():
+    def mixing(*methods: str):
+        policy = {"name": "label_mix", "candidates": 0, "methods": methods}
+        return small_config(adoption={"policy": policy})
+
+    assert mixing("generated", "topk").adoption.title == "label_mix_generated_topk"
+    with pytest.raises(FedloraError, match=r"'nearest' must stand in evaluation\.baselines"):
+        mixing("generated", "nearest")
+    with pytest.raises(FedloraError, match=r"'grown' needs growth\.rounds of at least 1"):
+        mixing("grown")
+
+
 def test_a_run_folder_s_paths_lead_somewhere_from_anywhere(tmp_path: Path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     own = """

@@ -1,7 +1,9 @@
-"""The nearest tasks' adapters, mixed by how well each fits the newcomer's labels."""
+"""The nearest tasks' and several methods' adapters, mixed by how well each fits the labels."""
+
+from typing import Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from typing_extensions import override
 
 from fedlora.adapter import LoraAdapter
@@ -10,22 +12,34 @@ from fedlora.adoption.contract import Hand, Offer, Policy, Trial
 from fedlora.adoption.offers import some
 from fedlora.section import Section
 
+DEFAULT = ("generated",)
+MOST = 32
+"""Adapters of an offer."""
+
 
 class LabelMixConfig(Section):
     """Each candidate is one adapter down; the labels stay where they are."""
 
-    candidates: int = Field(16, ge=1, le=31)
-    generated: bool = Field(True, description="the generator's adapter is one more candidate")
+    candidates: int = Field(16, ge=0, description="nearest tasks of the bank")
+    methods: tuple[str, ...] = Field(
+        DEFAULT, description="of the table, whose adapters are candidates as well"
+    )
     temperature: float = Field(0.3, gt=0, description="in nats of the mean loss")
     distance_weight: float = Field(1.0, ge=0)
+
+    @model_validator(mode="after")
+    def _check_count(self) -> Self:
+        if not 1 <= self.candidates + len(set(self.methods)) <= MOST:
+            raise ValueError(f"candidates and methods together: between 1 and {MOST}")
+        return self
 
 
 class LabelMix(Policy):
     """DeltaW = sum_i w_i DeltaW_i, w_i proportional to exp(-loss_i / temperature - weight d_i^2).
 
-    loss_i is the mean loss of candidate i on the labels, d_i the distance of its task vector; the
-    generator's own candidate stands as near as the nearest task. The sum is exact, and only then
-    truncated to the rank of the candidates. Nothing is trained.
+    loss_i is the mean loss of candidate i on the labels, d_i the distance of its task vector; what
+    a method makes stands as near as the nearest task. The sum is exact, and only then truncated to
+    the rank of the candidates. Nothing is trained.
     """
 
     Config = LabelMixConfig
@@ -35,26 +49,26 @@ class LabelMix(Policy):
     @property
     @override
     def methods(self) -> tuple[str, ...]:
-        return ("generated",) if self.config.generated else ()
+        return tuple(dict.fromkeys(self.config.methods))
 
     @property
     @override
     def title(self) -> str:
-        return "label_mix"
+        named = () if self.methods == DEFAULT else self.methods
+        return "_".join(["label_mix", *named])
 
     @property
     @override
     def adapters(self) -> int:
-        return int(self.config.candidates) + int(self.config.generated)
+        return int(self.config.candidates) + len(self.methods)
 
     @override
     def offer(self, hand: Hand) -> Offer:
         near = hand.nearest(self.config.candidates)
         adapters = {f"near{place}": one.adapter for place, one in enumerate(near)}
         distances = {f"near{place}": one.distance for place, one in enumerate(near)}
-        if self.config.generated:
-            adapters["generated"] = hand.method("generated", 0)
-            distances["generated"] = near[0].distance
+        adapters |= {name: hand.method(name, 0) for name in self.methods}
+        distances |= dict.fromkeys(self.methods, near[0].distance if near else 0.0)
         return Offer(adapters, distances)
 
     @override

@@ -10,6 +10,8 @@ from fedlora.adapter import AdapterSpec, LayerSpec
 from fedlora.adapter.product import norm
 from fedlora.adoption.contract import Hand, Neighbour, Offer, Score
 from fedlora.adoption.guarded import Guarded, GuardedConfig
+from fedlora.adoption.label_mix import MOST
+from fedlora.client.client import MOST_ADAPTERS
 from fedlora.errors import FedloraError
 from tests.adapters import random_adapter
 
@@ -90,7 +92,7 @@ def test_a_bank_of_one_task_can_be_offered(policy):
 
 def test_the_mix_weighs_candidates_by_loss_and_distance():
     part = registry.find("adoption", "label_mix")
-    policy = part(part.Config(candidates=4, generated=False, temperature=0.7, distance_weight=0.2))
+    policy = part(part.Config(candidates=4, methods=(), temperature=0.7, distance_weight=0.2))
     trial, near = Scored(), hand().nearest(4)
 
     chosen = policy.choose(policy.offer(hand()), trial)
@@ -111,6 +113,33 @@ def test_the_generated_adapter_stands_as_near_as_the_nearest_task():
 
     assert list(offer.adapters) == ["near0", "near1", "generated"]
     assert offer.distances["generated"] == offer.distances["near0"] < offer.distances["near1"]
+
+
+def test_methods_alone_can_be_mixed_and_each_weighs_by_its_loss():
+    part = registry.find("adoption", "label_mix")
+    policy = part(part.Config(candidates=0, methods=("grown", "topk", "grown"), temperature=0.4))
+    made = {"grown": adapter(1), "topk": adapter(2)}
+    trial = Scored()
+
+    offer = policy.offer(Hand(lambda name, _: made[name], lambda count: hand().nearest(count)))
+    chosen = policy.choose(offer, trial)
+
+    assert dict(offer.adapters) == made
+    assert (policy.methods, policy.adapters) == (("grown", "topk"), 2)
+    assert policy.title == "label_mix_grown_topk"
+    assert part(part.Config()).title == "label_mix"
+    raw = {name: math.exp(-trial.score(one).loss / 0.4) for name, one in made.items()}
+    mixed = sum(raw[name] / sum(raw.values()) * dense(made[name], "q") for name in made)
+    left, singular, right = torch.linalg.svd(mixed)
+    assert torch.allclose(dense(chosen, "q"), left[:, :2] * singular[:2] @ right[:2], atol=1e-5)
+
+
+@pytest.mark.parametrize(("candidates", "methods"), [(0, ()), (31, ("generated", "topk"))])
+def test_a_mix_of_nothing_or_of_more_than_clients_take_is_refused(candidates, methods):
+    part = registry.find("adoption", "label_mix")
+    with pytest.raises(ValueError, match="between 1 and 32"):
+        part.Config(candidates=candidates, methods=methods)
+    assert MOST == MOST_ADAPTERS
 
 
 def test_the_best_draw_is_the_one_with_the_lowest_loss():
