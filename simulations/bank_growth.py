@@ -33,7 +33,9 @@ ways = {
 # themselves have learned, `topk` the mean of the nearest adapters of the bank, `chosen` whichever
 # of them all serves the bank's own tasks best, each left out in turn.
 for name, rounds in ways.items():
-    config = fedlora.load(Path("configs/compositional.yaml"), [f"name={name}", *small, *rounds])
+    config = fedlora.load(
+        Path(__file__).parents[1] / "configs/compositional.yaml", [f"name={name}", *small, *rounds]
+    )
     with watching() as observer:
         fedlora.run(config, root / name, observer)
     console.print(f"\n[bold]{name}[/bold]")

@@ -30,7 +30,9 @@ out = Table("run", "task known", "forgetting", "bytes of statistics", title="bet
 for title, changes in RUNS.items():
     # The data and the rounds: those of the configuration, more skewed.
     name = "name=stream_" + "".join(c if c.isalnum() else "_" for c in title)
-    config = fedlora.load(Path("configs/federated_inflora.yaml"), [name, "shards.alpha=0.3"])
+    config = fedlora.load(
+        Path(__file__).parents[1] / "configs/federated_inflora.yaml", [name, "shards.alpha=0.3"]
+    )
     continual = config.continual.model_copy(update=changes)
     config = config.model_copy(update={"continual": continual})
     with watching() as observer:

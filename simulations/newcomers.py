@@ -23,7 +23,7 @@ console = Console()
 # The data: Fashion-MNIST under 24 different rotations and contrasts, one client each, and six
 # newcomers whose rotation and contrast nobody else has.
 config = fedlora.load(
-    Path("configs/quickstart.yaml"),
+    Path(__file__).parents[1] / "configs/quickstart.yaml",
     ["name=newcomers", "tasks.bank=24", "tasks.held_out=6", "warm_start.rounds=6"],
 )
 

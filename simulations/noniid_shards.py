@@ -23,7 +23,7 @@ out = Table("Dirichlet alpha", *METHODS, title="accuracy on unseen tasks")
 for alpha in (100.0, 1.0, 0.3):
     # The data: the same tasks every time, dealt differently.
     config = fedlora.load(
-        Path("configs/quickstart.yaml"),
+        Path(__file__).parents[1] / "configs/quickstart.yaml",
         [
             f"name=noniid_{alpha:g}".replace(".", "_"),
             "tasks.bank=12",

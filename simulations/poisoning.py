@@ -52,7 +52,10 @@ defended = [
 # backdoor's mark, how many are taken for its target, which is a rate of errors without a backdoor.
 lines = Table("federation", "generated", "local training", "marked, taken for it", "clients lost")
 for name, overrides in {"peace": peace, "attacked": attacked, "defended": defended}.items():
-    config = fedlora.load(Path("configs/quickstart.yaml"), [f"name=poisoning_{name}", *overrides])
+    config = fedlora.load(
+        Path(__file__).parents[1] / "configs/quickstart.yaml",
+        [f"name=poisoning_{name}", *overrides],
+    )
     folder = fedlora.create(config, Path("runs"))
     with watching() as observer:
         results = fedlora.run(config, folder, observer)

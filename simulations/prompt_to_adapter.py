@@ -29,7 +29,7 @@ console = Console()
 # The data: reviews of clothes. Each client tells four classes of clothes apart, another four each;
 # four newcomers bring classes in combinations that nobody else has.
 config = fedlora.load(
-    Path("configs/hyperconv_text.yaml"),
+    Path(__file__).parents[1] / "configs/hyperconv_text.yaml",
     ["name=prompt_to_adapter", "tasks.bank=12", "tasks.held_out=4", "finetune.epochs=2"],
 )
 

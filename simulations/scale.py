@@ -92,7 +92,7 @@ arguments = parser.parse_args()
 def federation(clients: int) -> RunConfig:
     shards = max(clients // DOMAINS, 1)
     return fedlora.load(
-        Path("configs/scale_1k.yaml"),
+        Path(__file__).parents[1] / "configs/scale_1k.yaml",
         [
             f"tasks.bank={min(clients, DOMAINS)}",
             f"shards.per_task={shards}",
