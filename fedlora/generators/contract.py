@@ -92,6 +92,17 @@ class Generator(ABC):
                 a layer.
         """
 
+    def drawing(self) -> "Generator":
+        """The generator as it answers where samples of one task are to differ.
+
+        Raises:
+            FedloraError: it draws nothing, so that they would be the same.
+        """
+        raise FedloraError(
+            f"{self.name()} draws nothing: the task alone decides what it makes, so that every"
+            " sample would be the same; ask for one, or train cvae or icm, which draw"
+        )
+
     def alarm(self) -> str | None:
         """What is amiss with what was learned, in one line with its remedy; None if nothing is."""
         return None

@@ -18,7 +18,9 @@ class IcmConfig(LatentConfig):
 
     network: IcmNetworkConfig = IcmNetworkConfig()
     training: Plan = Plan(epochs=2000, learning_rate=2e-4)
-    spread: float = Field(1.0, ge=0, description="of the prior when sampling; 0 takes its mean")
+    spread: float = Field(
+        1.0, ge=0, description="of the prior; 0 takes its mean for one sample, 1 for several"
+    )
 
 
 class Icm(Latent):

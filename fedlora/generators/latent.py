@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from copy import copy
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -32,7 +33,9 @@ class LatentConfig(Section):
 
     condition_components: int = Field(24, ge=1, description="principal components of conditions")
     training: Plan = Plan()
-    spread: float = Field(0.0, ge=0, description="of the prior when sampling; 0 takes its mean")
+    spread: float = Field(
+        0.0, ge=0, description="of the prior; 0 takes its mean for one sample, 1 for several"
+    )
     norms: Literal["decoded", "foretold"] = Field(
         "decoded", description="of each layer: what was decoded, or as the task vector foretells"
     )
@@ -107,6 +110,15 @@ class Latent(Generator):
             noise = _noise(conditions, mean.shape[1], seed)
             z = mean + self.config.spread * torch.exp(log_variance / 2) * noise
             return self._decode(self._network.decode(z, c), c, rank)
+
+    @override
+    def drawing(self) -> Self:
+        """With the prior's own spread where the configuration takes its mean."""
+        if self.config.spread:
+            return self
+        drawing = copy(self)
+        drawing.config = self.config.model_copy(update={"spread": 1.0})
+        return drawing
 
     @override
     def alarm(self) -> str | None:

@@ -16,8 +16,10 @@ from fedlora.adapter import peft_folder
 from fedlora.bank import Bank, Record
 from fedlora.bank.quarantine import FOLDER, Quarantine
 from fedlora.cli import app
+from fedlora.client.own_task import describe
 from fedlora.config import dump
 from fedlora.errors import FedloraError
+from fedlora.generators.saved import load_generator
 from tests.pipeline.small import workshop_config
 
 
@@ -86,26 +88,28 @@ def test_a_generated_adapter_of_another_rank_is_evaluated_beside_the_base(
     assert rows[0]["loss"] > rows[2]["loss"]
 
 
-def test_samples_must_differ(place: Path, tmp_path: Path):
-    with pytest.raises(FedloraError, match="gives the same adapter each time"):
+def test_samples_differ_and_are_the_same_again(place: Path, tmp_path: Path):
+    with pytest.raises(FedloraError, match="ridge draws nothing"):
         fedlora("generate", place, "--task", newcomer(), "--samples", 3, "--out", tmp_path / "x")
     assert not (tmp_path / "x").exists()
-    options = [
-        "name=cvae",
-        "spread=1",
-        "training.epochs=2",
-        "components=2",
-        "condition_components=2",
-    ]
+    options = ["name=cvae", "training.epochs=2", "components=2", "condition_components=2"]
     other = tmp_path / "drawing"
     fedlora("bank", "export", place, tmp_path / "out")
     fedlora("bank", "import", other, tmp_path / "out", "--config", place / "config.yaml")
     fedlora("generator", "train", other, *options)
+    asked = ["generate", other, "--task", newcomer(), "--out"]
 
-    rows = fedlora("generate", other, "--task", newcomer(), "--samples", 3, "--out", tmp_path / "y")
+    rows = fedlora(*asked, tmp_path / "y", "--samples", 3)
+    again = fedlora(*asked, tmp_path / "z", "--samples", 3)
+    (alone,) = fedlora(*asked, tmp_path / "one")
 
     assert [Path(row["folder"]).name for row in rows] == ["sample-1", "sample-2", "sample-3"]
-    assert len({row["digest"] for row in rows}) == 3
+    assert len({row["digest"] for row in (*rows, alone)}) == 4
+    assert [row["digest"] for row in rows] == [row["digest"] for row in again]
+    generator = load_generator(other / "generator")
+    vector = describe(workshop_config(), newcomer(), None, None, None, None)
+    (mean,) = generator.sample(vector[None], seed=123)
+    assert alone["digest"] == mean.digest()
 
 
 def test_plain_files_begin_a_bank_of_their_own(place: Path, tmp_path: Path):

@@ -1,6 +1,7 @@
 """What every generator in the room must do."""
 
 from collections.abc import Mapping
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ QUICK: dict[str, dict[str, Any]] = {
     },
 }
 CONDITIONAL = [name for name in NAMES if name != "mean"]
+DRAWING = ("cvae", "icm")
 LEARNED = ("compositional", "corrected", "cvae", "hyperconv", "icm", "kriging", "ridge")
 
 FAMILY = linear_family()
@@ -104,6 +106,22 @@ def test_a_row_is_answered_alike_alone_and_in_company(name: str, tmp_path: Path)
     for row, adapter in enumerate(together):
         (alone,) = generator.sample(FAMILY.held_out[row : row + 1], seed=1)
         assert distance(adapter, alone) < 1e-4 * norm(alone)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_samples_of_one_task_differ_or_are_refused(name: str, tmp_path: Path) -> None:
+    generator = fitted(name, tmp_path)
+    asked = FAMILY.held_out[:1].expand(3, -1)
+    plain = generator.sample(asked, seed=1)
+    if name not in DRAWING:
+        assert all(distance(one, plain[0]) < 1e-5 * norm(one) for one in plain)
+        with pytest.raises(FedloraError, match=rf"^{name} draws nothing: .* would be the same"):
+            generator.drawing()
+        return
+    made = generator.drawing().sample(asked, seed=1)
+    assert all(distance(a, b) > 1e-2 * norm(a) for a, b in combinations(made, 2))
+    assert same(made, generator.drawing().sample(asked, seed=1))
+    assert same(plain, generator.sample(asked, seed=1))
 
 
 @pytest.mark.parametrize("name", NAMES)

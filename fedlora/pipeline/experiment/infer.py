@@ -98,13 +98,16 @@ class Maker:
         """Adapters for the task of a vector (c,).
 
         Raises:
-            FedloraError: the vector or the rank does not fit.
+            FedloraError: the vector or the rank does not fit, or several samples are asked for and
+                the generator draws nothing.
         """
         offering = replace(self.offering, rank=rank or self.offering.rank)
-        first = offering.make(self.policy, vector)
-        foreign = first.distances.get(APART)
-        draws = range(1, samples if foreign is None else 1)
-        offers = [first, *(offering.make(self.policy, vector, draw=draw) for draw in draws)]
+        offers = [offering.make(self.policy, vector)]
+        foreign = offers[0].distances.get(APART)
+        if samples > 1 and foreign is None:
+            drawing = {name: one.drawing() for name, one in offering.learned.items()}
+            varied = replace(offering, learned=drawing)
+            offers = [varied.make(self.policy, vector, draw=draw) for draw in range(samples)]
         makers = (generator.name() for generator in offering.learned.values())
         return Served([only(offer) for offer in offers], foreign, next(makers, "the warm start"))
 
