@@ -3,16 +3,21 @@
 from dataclasses import dataclass
 
 from fedlora.adapter import AdapterSpec
+from fedlora.adapter.parts import WHOLE, Parts, part_shapes
+from fedlora.wire.codecs.contract import size_of
 
 
-def exact_floor(spec: AdapterSpec) -> int:
-    """Bytes of an adapter's DeltaW and head in float32, exactly.
+def exact_floor(spec: AdapterSpec, parts: Parts = WHOLE) -> int:
+    """Bytes of parts of an adapter in float32, exactly.
 
-    A matrix of rank r has r (d_in + d_out - r) degrees of freedom: factors hold r^2 more, which
-    are the choice of a basis.
+    A matrix of rank r has r (d_in + d_out - r) degrees of freedom: both its factors hold r^2 more,
+    which are the choice of a basis. One factor alone, beside another that both sides know, has no
+    such choice.
     """
-    values = sum(layer.rank * (layer.d_in + layer.d_out - layer.rank) for layer in spec.layers)
-    return 4 * (values + spec.head_size)
+    values = size_of(part_shapes(spec, parts))
+    if {"down", "up"} <= set(parts):
+        values -= sum(layer.rank**2 for layer in spec.layers)
+    return 4 * values
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,15 @@ def test_the_floor_is_the_dimension_of_matrices_of_a_rank():
     jacobian = torch.cat([block.reshape(d_out * d_in, -1) for block in blocks], 1)
 
     assert exact_floor(spec) == 4 * (int(torch.linalg.matrix_rank(jacobian)) + 3)
+    assert exact_floor(spec, ("down", "up")) == exact_floor(spec) - 4 * 3
+
+
+def test_a_factor_alone_has_no_choice_of_a_basis():
+    spec = AdapterSpec("b", (LayerSpec("q", 5, 4, 2),), 4.0, head=(("bias", (3,)),))
+
+    assert exact_floor(spec, ("up", "head")) == 4 * (2 * 4 + 3)
+    assert exact_floor(spec, ("down",)) == 4 * 2 * 5
+    assert exact_floor(spec, ("head",)) == 4 * 3
 
 
 def test_a_slow_uplink_takes_its_time():
