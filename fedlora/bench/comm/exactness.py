@@ -29,15 +29,18 @@ def worst_errors(clients: int = 8, rank: int = 4, width: int = 96) -> dict[str, 
     return {name: max(_error(name, spec, weights, round) for round in (1, 2)) for name in EXACT}
 
 
-def seconds_of_svd(clients: int = 100, rank: int = 16, threads: int = 2) -> tuple[float, float]:
-    """Wall time for ViT-B/32: q and v of 12 blocks, 768 wide.
+WIDTH, RANK = 768, 16
+
+
+def seconds_of_svd(clients: int, threads: int = 2) -> tuple[float, float]:
+    """Wall time for ViT-B/32: q and v of 12 blocks, `WIDTH` wide, at rank `RANK`.
 
     Returns:
         That of the best adapter of a rank for the mean of all (`mean_delta`), and that of a whole
         round of FlexLoRA, which keeps the mean exactly before it cuts it to the client's rank.
     """
     layers = tuple(
-        LayerSpec(f"block.{i:02}.{which}", 768, 768, rank) for i in range(12) for which in "qv"
+        LayerSpec(f"block.{i:02}.{which}", WIDTH, WIDTH, RANK) for i in range(12) for which in "qv"
     )
     spec = AdapterSpec("0" * 64, layers, alpha=32.0)
     sent = [draw(spec, seed) for seed in range(clients)]
@@ -50,7 +53,7 @@ def seconds_of_svd(clients: int = 100, rank: int = 16, threads: int = 2) -> tupl
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        return _seconds(lambda: mean_delta(sent, [1 / clients] * clients, rank)), _seconds(round)
+        return _seconds(lambda: mean_delta(sent, [1 / clients] * clients, RANK)), _seconds(round)
     finally:
         torch.set_num_threads(before)
 
@@ -86,6 +89,12 @@ def _dense(adapter: LoraAdapter, name: str) -> Tensor:
     layer = next(layer for layer in adapter.spec.layers if layer.name == name)
     product = adapter.up[name].double() @ adapter.down[name].double()
     return adapter.spec.scaling(layer) * product
+
+
+def draw_near(spec: AdapterSpec) -> tuple[LoraAdapter, LoraAdapter]:
+    """A random adapter, and another near it that both sides hold, for codecs of differences."""
+    before, after = draw(spec, 0), draw(spec, 1)
+    return after, LoraAdapter.from_flat(spec, after.flatten() + 0.1 * before.flatten())
 
 
 def draw(spec: AdapterSpec, seed: int) -> LoraAdapter:

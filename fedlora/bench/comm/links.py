@@ -5,14 +5,12 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import replace
 from typing import Any
 
-from fedlora.adapter import LoraAdapter
 from fedlora.adapter.parts import WHOLE
 from fedlora.backbone import open_slot
 from fedlora.bench.comm.cases import CODECS, FULL
-from fedlora.bench.comm.exactness import draw
+from fedlora.bench.comm.exactness import draw_near
 from fedlora.bench.comm.families import Family
 from fedlora.bench.deploy.hosts import Host, hosts, missing
 from fedlora.bench.deploy.slow_links import slow
@@ -31,8 +29,8 @@ LARGEST = 20_000_000
 _PORT = 7008
 _QUEUE = 100_000
 """Packets: more than are ever under way."""
-_BURST = 0.004
-"""Seconds of sending that a token bucket may let through at once."""
+_BURST = 1600
+"""Bytes that a token bucket lets through at once: a packet; a larger one would shape nothing."""
 _PATIENCE = 300.0
 
 _TAKE = """
@@ -70,12 +68,14 @@ with socket.create_server(("0.0.0.0", {_PORT})) as door:
 def link_rows(families: Sequence[Family], observer: Observer) -> list[Row]:
     """One row a link and a message: what one client takes to get it and to send one like it.
 
-    Counted alone where there can be no namespaces, or where the kernel cannot shape links.
+    Counted alone where there can be no namespaces; none of a link that the kernel cannot make.
     """
     sizes = dict(sizes_of(families))
     rows = []
     for name, link in LINKS.items():
-        made, measured = _tried(link, list(sizes.values()), observer)
+        measured = _tried(link, list(sizes.values()), observer)
+        if measured is None:
+            continue
         for (what, (down, up)), seconds in zip(sizes.items(), measured, strict=True):
             rows.append(
                 {
@@ -84,8 +84,8 @@ def link_rows(families: Sequence[Family], observer: Observer) -> list[Row]:
                     "name": what,
                     "up": up,
                     "down": down,
-                    "delay s": made.delay,
-                    "counted s": made.seconds(up, down),
+                    "delay s": link.delay,
+                    "counted s": link.seconds(up, down),
                     "measured s": seconds,
                 }
             )
@@ -94,16 +94,16 @@ def link_rows(families: Sequence[Family], observer: Observer) -> list[Row]:
 
 def _tried(
     link: Link, sizes: Sequence[tuple[int, int]], observer: Observer
-) -> tuple[Link, Sequence[float | None]]:
-    """As `exchange`; no seconds where it cannot be done here."""
-    reason = missing()
-    if reason is None:
-        try:
-            return exchange(link, sizes)
-        except FedloraError as error:
-            reason = str(error)
-    observer.note(f"no shaped links: {reason}")
-    return link, [None] * len(sizes)
+) -> Sequence[float | None] | None:
+    """As `exchange`; no seconds where there are no namespaces, None where there is no link."""
+    if reason := missing():
+        observer.note(f"no shaped links: {reason}")
+        return [None] * len(sizes)
+    try:
+        return exchange(link, sizes)
+    except FedloraError as error:
+        observer.note(f"no link of {link.up:.0f} bits up, {link.delay:g} s: {error}")
+        return None
 
 
 def sizes_of(families: Sequence[Family]) -> Iterator[tuple[str, tuple[int, int]]]:
@@ -114,8 +114,7 @@ def sizes_of(families: Sequence[Family]) -> Iterator[tuple[str, tuple[int, int]]
     for family in families:
         config = family.run()
         slot = open_slot(config.backbone, config.lora, config.runtime.device)
-        before, after = draw(slot.spec, 0), draw(slot.spec, 1)
-        near = LoraAdapter.from_flat(slot.spec, after.flatten() + 0.1 * before.flatten())
+        after, near = draw_near(slot.spec)
         for name, sections in CODECS.items():
             ways = sections["codec"], sections.get("codec_up", sections["codec"])
             down, up = (len(pack(CodecPart(**way).build(), after, WHOLE, near)) for way in ways)
@@ -125,15 +124,14 @@ def sizes_of(families: Sequence[Family]) -> Iterator[tuple[str, tuple[int, int]]
             yield f"{family.name}: {FULL}", (whole, whole)
 
 
-def exchange(link: Link, sizes: Sequence[tuple[int, int]]) -> tuple[Link, list[float]]:
-    """The link as the kernel could make it, and at the server's clock the seconds of each exchange
-    of (down, up) bytes over one connection.
+def exchange(link: Link, sizes: Sequence[tuple[int, int]]) -> list[float]:
+    """At the server's clock, the seconds of each exchange of (down, up) bytes over one connection.
 
     Raises:
         FedloraError: there can be no such link here, or a side did not end well.
     """
     with hosts(["server", "client"]) as (server, client), ExitStack() as opened:
-        made = _shape(server, client, link, opened)
+        _shape(server, client, link, opened)
         told = json.dumps(sizes)
         asking = _run(server, _SERVER, told)
         try:
@@ -149,29 +147,28 @@ def exchange(link: Link, sizes: Sequence[tuple[int, int]]) -> tuple[Link, list[f
     if asking.returncode != 0:
         raise FedloraError("the server's side of an exchange failed")
     seconds: list[float] = json.loads(said)
-    return made, seconds
+    return seconds
 
 
-def _shape(server: Host, client: Host, link: Link, opened: ExitStack) -> Link:
+def _shape(server: Host, client: Host, link: Link, opened: ExitStack) -> None:
     """Rate and delay of what each side sends.
 
-    By tc; where the kernel has no netem, delays are made here, and without a device for that there
-    is the rate alone.
+    By tc; where the kernel has no netem, delays are made here.
+
+    Raises:
+        FedloraError: there is no device for that, or no token bucket for a link without delay.
     """
     pairs = {server: link.down, client: link.up}
     with suppress(FedloraError):
         for host, rate in pairs.items():
             delay = f"{1e3 * link.delay:g}ms"
             host.shape("netem", "limit", str(_QUEUE), "delay", delay, "rate", f"{rate:.0f}bit")
-        return link
+        return
     if link.delay:
-        with suppress(FedloraError):
-            opened.enter_context(slow(pairs, link.delay, loss=0.0))
-            return link
+        opened.enter_context(slow(pairs, link.delay, loss=0.0))
+        return
     for host, rate in pairs.items():
-        burst = f"{_BURST * rate / 8:.0f}b"
-        host.shape("tbf", "rate", f"{rate:.0f}bit", "burst", burst, "latency", "4s")
-    return replace(link, delay=0.0)
+        host.shape("tbf", "rate", f"{rate:.0f}bit", "burst", f"{_BURST}b", "latency", "4s")
 
 
 def _run(host: Host, code: str, *words: str) -> subprocess.Popen[str]:

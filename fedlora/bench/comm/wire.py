@@ -1,59 +1,51 @@
-"""Claim A7: the ledger of a deployment beside what its relays counted, and beside the floor."""
+"""Claim A7: the ledger of a deployment beside its relays' counts, another run, and the floor."""
 
 import json
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from fedlora import run_folder
 from fedlora.adapter import AdapterSpec
 from fedlora.backbone import open_slot
 from fedlora.bench.claims import plain_claim
-from fedlora.bench.deploy.bench import tiny
-from fedlora.config import RunConfig, from_dict
+from fedlora.bench.comm.messages import federation, ledger_of
 from fedlora.results import Claim
-from fedlora.run_folder import seed_folder
-from fedlora.runtime import run as running
 from fedlora.runtime.deployment import RELAYS
 from fedlora.runtime.framing import ALLOWED, Framing
-from fedlora.server.observer import Silent
 from fedlora.wire.floor import exact_floor
 from fedlora.wire.ledger import Direction, Entry
 
 Row = dict[str, Any]
 
 DIRECTIONS: tuple[Direction, ...] = ("down", "up")
-NODES, RANK = 2, 64
-
-
-def federation() -> RunConfig:
-    """Four clients and a newcomer on two SuperNodes, their adapters large beside the framing."""
-    raw = tiny(rounds=2).model_dump(mode="json")
-    raw["lora"] |= {"rank": RANK, "alpha": 2.0 * RANK}
-    raw["runtime"] |= {"name": "deployment", "nodes": NODES}
-    return from_dict(raw, origin="the bench")
+NODES = 2
+SHARED_OUT = "socket (shared out)"
+"""What the relays counted, dealt to the ledger's lines in proportion to their frames."""
 
 
 def wire(folder: Path) -> tuple[list[Row], list[Claim]]:
-    """Live one deployment on the loopback, in a new folder; its table and its claims.
+    """Live one deployment on the loopback, and the same in this process, in new folders of one;
+    the deployment's table, and the claims.
 
     Raises:
         FedloraError: it fails.
     """
-    config = federation()
+    config = federation(name="deployment", nodes=NODES)
     spec = open_slot(config.backbone, config.lora, config.runtime.device).spec
     began = time.perf_counter()
-    running.run(config, run_folder.create_at(config, folder), Silent())
+    entries = ledger_of(config, folder / "deployed")
     seconds = time.perf_counter() - began
-    lines = (seed_folder(folder, config.seeds[0]) / "ledger.jsonl").read_text().splitlines()
-    entries = [Entry.from_line(line) for line in lines]
-    relays = json.loads((folder / "deployment" / "run.json").read_text())[RELAYS]
+    expected = ledger_of(federation(name="inprocess"), folder / "in process")
+    relays = json.loads((folder / "deployed" / "deployment" / "run.json").read_text())[RELAYS]
     packs = NODES * len({(entry.phase, entry.round) for entry in entries})
     framing = Framing(NODES, packs, seconds)
     summed = [total_of(entries, way, relays, framing, spec) for way in DIRECTIONS]
-    return [*lines_of(entries, spec), *summed], [c for row in summed for c in claims_of(row)]
+    claims = [claim for row in summed for claim in claims_of(row)]
+    claims += [count_claim(entries, expected, way) for way in DIRECTIONS]
+    return [*lines_of(entries, spec), *summed], claims
 
 
 def lines_of(entries: Iterable[Entry], spec: AdapterSpec) -> Iterator[Row]:
@@ -98,7 +90,7 @@ def _counts(entries: Sequence[Entry], spec: AdapterSpec) -> Row:
         "floor": sum(floor_of(entry, spec) for entry in entries),
         "payload": sum(entry.payload for entry in entries),
         "serialised": sum(entry.serialised for entry in entries),
-        "socket": sum(entry.socket or 0 for entry in entries),
+        SHARED_OUT: sum(entry.socket or 0 for entry in entries),
     }
 
 
@@ -121,15 +113,19 @@ def total_of(
 
 
 def claims_of(row: Row) -> list[Claim]:
-    """What nobody accounts for, in both senses: bytes too many, and bytes that never passed."""
+    """What nobody accounts for, in both senses: bytes too many, and bytes that never passed.
+
+    The ledger's socket bytes are the relays' own, so the second shows that all of them were shared
+    out, not that they were counted well.
+    """
     way, beyond = row["direction"], row["relay"] - row["serialised"]
     unexplained = max(beyond - row["framing"], -beyond, 0)
-    unwritten = abs(row["relay"] - row["socket"])
+    unwritten = abs(row["relay"] - row[SHARED_OUT])
     return [
         plain_claim(
             "A7",
-            f"{way}: bytes at the relay that neither frames nor documented framing explain,"
-            f" of {row['relay']:,}",
+            f"{way}: bytes that relays counted beside the ledger's frames, {beyond:,} of"
+            f" {row['relay']:,}, and Flower's framing does not allow, which is {row['framing']:,}",
             unexplained,
             "==",
             0,
@@ -137,10 +133,23 @@ def claims_of(row: Row) -> list[Claim]:
         ),
         plain_claim(
             "A7",
-            f"{way}: bytes at the relay that no line of the ledger has, after the last answer",
+            f"{way}: bytes that relays counted and no line of the ledger has a share of, as no"
+            " answer came after them",
             unwritten,
             "<=",
             NODES * ALLOWED[way].pack,
             "bytes",
         ),
     ]
+
+
+def count_claim(entries: Iterable[Entry], expected: Iterable[Entry], way: Direction) -> Claim:
+    """Messages too many or too few in one direction, purpose by purpose, beside another run's."""
+    found, wanted = (
+        Counter(entry.purpose for entry in run if entry.direction == way)
+        for run in (entries, expected)
+    )
+    told = ", ".join(f"{wanted[purpose]} {purpose}" for purpose in sorted(wanted))
+    what = f"{way}: messages more or less than the same run has in one process, which are {told}"
+    differ = sum(abs(found[purpose] - wanted[purpose]) for purpose in found | wanted)
+    return plain_claim("A7", what, differ, "==", 0, "messages")

@@ -1,4 +1,5 @@
-from fedlora.bench.comm.exactness import EXACT, worst_errors
+from fedlora.bench.comm.bench import CLIENTS, svd_claims
+from fedlora.bench.comm.exactness import EXACT, RANK, WIDTH, worst_errors
 
 
 def test_exact_methods_are_exact_at_any_size():
@@ -6,3 +7,11 @@ def test_exact_methods_are_exact_at_any_size():
 
     assert set(errors) == set(EXACT)
     assert 0 < max(errors.values()) < 1e-6
+
+
+def test_a_decomposition_is_called_factored_only_where_it_is():
+    more, fewer = ([claim.what for claim in svd_claims(n, 1.0, 2.0)] for n in CLIENTS)
+
+    assert CLIENTS[1] * RANK < WIDTH < CLIENTS[0] * RANK
+    assert all("dense where that is smaller" in what and "factored" not in what for what in more)
+    assert all("640 ranks in 768: factored" in what for what in fewer)

@@ -3,7 +3,7 @@
 import pytest
 
 from fedlora.adapter import AdapterSpec, LayerSpec
-from fedlora.bench.comm.wire import claims_of, floor_of, lines_of, total_of
+from fedlora.bench.comm.wire import SHARED_OUT, claims_of, count_claim, floor_of, lines_of, total_of
 from fedlora.runtime.framing import Framing
 from fedlora.wire.floor import exact_floor
 from fedlora.wire.ledger import Entry
@@ -43,7 +43,7 @@ def test_lines_are_sums_by_client_direction_round_and_purpose():
     ]
     assert (rows[0]["messages"], rows[0]["payload"]) == (2, 6 * ADAPTER)
     for row in rows:
-        assert row["floor"] <= row["payload"] < row["serialised"] < row["socket"]
+        assert row["floor"] <= row["payload"] < row["serialised"] < row[SHARED_OUT]
 
 
 @pytest.mark.parametrize("way", ["up", "down"])
@@ -57,3 +57,19 @@ def test_a_frame_too_many_or_too_few_is_noticed(way, sign):
     assert row["relay"] == passed
     assert unexplained.met == (sign == 0)
     assert unwritten.met == (sign == 0)
+
+
+def test_claims_say_what_framing_may_be_and_what_it_was():
+    row = total_of(ENTRIES, "up", [{"up": sum(e.socket for e in ENTRIES[:3])}], FRAMING, SPEC)
+
+    assert f"{3 * 100} of {row['relay']:,}" in claims_of(row)[0].what
+    assert f"{row['framing']:,}" in claims_of(row)[0].what
+
+
+def test_a_message_that_another_run_does_not_have_is_noticed():
+    assert count_claim(ENTRIES, ENTRIES, "down").met
+    again = count_claim(ENTRIES, ENTRIES[:-1], "down")
+    assert (again.value, again.met) == (1, False)
+    # As many messages, but of other purposes.
+    other = [entry(0, "up", 4, purpose="control"), *ENTRIES[1:]]
+    assert count_claim(other, ENTRIES, "up").value == 2
