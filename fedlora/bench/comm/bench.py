@@ -1,14 +1,14 @@
 """`fedlora bench comm`: claims A1 to A7."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fedlora import atomic
 from fedlora.bench.by_parts import Found, by_parts
 from fedlora.bench.claims import plain_claim
 from fedlora.bench.comm.cases import NAMES, TABLES, Case, Table, cases
-from fedlora.bench.comm.claims import codec_claims, mixed_claims
+from fedlora.bench.comm.claims import codec_claims, mixed_claims, unmeasured
 from fedlora.bench.comm.exactness import RANK, WIDTH, seconds_of_svd, worst_errors
 from fedlora.bench.comm.families import FAMILIES, Family
 from fedlora.bench.comm.links import link_rows
@@ -41,6 +41,8 @@ def bench_comm(
 ) -> BenchResults:
     """Measure the claims of results/comm.json and write them, after each part again.
 
+    Claims of a family that was not measured yet stand in the file without a value.
+
     Federations are lived in processes beside each other, and each is kept once it is done: a bench
     that was interrupted goes on with those that are missing, as long as the code is the same. Each
     family's curves are drawn beside the results file, as NAME_FAMILY.svg.
@@ -70,9 +72,12 @@ def bench_comm(
             return link_rows(families, observer), []
         return measured(by_name[part], lives, seeds, out)
 
+    def missing(rows: Mapping[str, list[Row]]) -> Found:
+        return [], [c for name in by_name if name not in rows for c in unmeasured(by_name[name])]
+
     names = [*SMALL_PARTS, *by_name]
     options = "" if seeds == SEEDS else f"--seeds {seeds}"
-    return by_parts(out, "comm", names, only, measure, range(seeds), kept, options)
+    return by_parts(out, "comm", names, only, measure, range(seeds), kept, options, missing)
 
 
 def measured(family: Family, lives: Lives[Case], seeds: int, out: Path) -> Found:
@@ -85,7 +90,7 @@ def measured(family: Family, lives: Lives[Case], seeds: int, out: Path) -> Found
         every = [case for same in named.values() for case in same]
         known = lives.rows(f"{family.name}: {table}", every)
         found[table] = {what: [known[case.name] for case in same] for what, same in named.items()}
-    (route,) = found.pop("route").values()
+    route = found.pop("route")
     everything = {t: {n: Lived.of(rows) for n, rows in by.items()} for t, by in found.items()}
     best = front(family, everything)
     picture = out.with_name(f"{out.stem}_{family.name}.svg")

@@ -30,6 +30,9 @@ PLAIN = "none"
 SMALLEST = "fedavg at the smallest rank"
 """What is left to averaging of factors where ranks differ."""
 
+LOW_RANK = "lowrank 2, on flexlora"
+"""On averaged factors it fails: the SVD of each client chooses a basis of its own."""
+
 TOPK: dict[str, Any] = {"name": "topk", "fraction": 0.1, "inner": {"name": "int8"}}
 CODECS: dict[str, dict[str, Any]] = {
     PLAIN: {"codec": {"name": "none"}},
@@ -38,7 +41,7 @@ CODECS: dict[str, dict[str, Any]] = {
     "int8": {"codec": {"name": "int8"}},
     "int4": {"codec": {"name": "int4"}},
     "nf4": {"codec": {"name": "nf4"}},
-    "lowrank 2": {"codec": {"name": "lowrank", "rank": 2}},
+    LOW_RANK: {"codec": {"name": "lowrank", "rank": 2}},
     "zstd of bf16": {"codec": {"name": "zstd", "planes": 2, "inner": {"name": "bf16"}}},
     "zstd of bf16 of the difference": {
         "codec": {
@@ -56,17 +59,21 @@ CODECS: dict[str, dict[str, Any]] = {
         "codec_up": {"name": "delta", "inner": {"name": "int4"}},
     },
 }
-"""Each on fedavg of one rank: sections of the configuration."""
+"""Each on fedavg of one rank, but for `LOW_RANK`: sections of the configuration."""
 
 FULL = "full fine-tuning"
-ROUTE = "generated"
+ROUTES = (PLAIN, "int8", "int4")
+"""Codecs by which newcomers are served, and the rival sends.
+
+Each costs what `route.live_route` says.
+"""
 
 NAMES: Mapping[Table, tuple[str, ...]] = {
     "codec": tuple(CODECS),
     "mixed": (*MIXED, SMALLEST),
     "one rank": ONE_RANK,
     "full": (FULL,),
-    "route": (ROUTE,),
+    "route": ROUTES,
 }
 
 
@@ -110,15 +117,17 @@ class Case:
     def _as_planned(self) -> RunConfig:
         """At the family's own rate, on its own tasks."""
         if self.table == "codec":
-            return method(self.family, "fedavg", None, **CODECS[self.what])
+            averaging = "flexlora" if self.what == LOW_RANK else "fedavg"
+            return method(self.family, averaging, None, **CODECS[self.what])
         if self.table == "mixed":
             return mixed(self.family, self.what)
         if self.table == "one rank":
             return method(self.family, self.what, None)
         if self.table == "full":
             return method(self.family, "fedavg", None, lora={"head": self.family.head})
+        sections = {**ALONE, **self.family.route, **CODECS[self.what]}
         rounds = {"rounds": self.family.rival}
-        return method(self.family, "fedavg", None, **ALONE, **self.family.route, warm_start=rounds)
+        return method(self.family, "fedavg", None, **sections, warm_start=rounds)
 
     @property
     def full_rate(self) -> float:
@@ -140,11 +149,11 @@ def cases(
     """All federations of a name, at the rate that was chosen for it.
 
     Codecs and newcomers' rounds are on averaging of one rank, at its rate; that method itself is
-    the codec that changes nothing, and is lived once.
+    the codec that changes nothing, and is lived once. `LOW_RANK` has the rate of flexlora.
     """
-    tuned: tuple[Table, str] = (
-        ("one rank", "fedavg") if table in ("codec", "route") else (table, what)
-    )
+    tuned: tuple[Table, str] = (table, what)
+    if table in ("codec", "route"):
+        tuned = ("mixed", "flexlora") if what == LOW_RANK else ("one rank", "fedavg")
     if (table, what) == ("one rank", "fedavg"):
         table, what = "codec", PLAIN
     times = (rates or {}).get(tuned, 1.0)

@@ -3,16 +3,16 @@
 import json
 import tempfile
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from fedlora.client.client import Client
 from fedlora.config import RunConfig
 from fedlora.errors import FedloraError
 from fedlora.runtime.inprocess import InPacks
+from fedlora.server.context import ServerContext
 from fedlora.server.describing import describe
 from fedlora.server.federation import open_context
 from fedlora.server.groups import PHASE
@@ -61,17 +61,24 @@ def curve(config: RunConfig, seed: int, newcomers: bool = False) -> list[Point]:
     """
     if not config.warm_start.score:
         raise FedloraError("warm_start.score: the bench needs it to be true")
+    with opened(config, seed) as (_, context):
+        members = [seat for seat in context.seats if newcomers or seat.role == "bank"]
+        warm_start(context, describe(context, "describe", members))
+        looked_at = {seat.client for seat in members if not newcomers or seat.role == "newcomer"}
+        return _points(context.journal, looked_at)
+
+
+@contextmanager
+def opened(config: RunConfig, seed: int) -> Iterator[tuple[Client, ServerContext]]:
+    """A federation whose clients and server are in this process, before its first message."""
     with tempfile.TemporaryDirectory() as scratch:
         client = Client(config, seed)
         journal = Journal(Path(scratch) / "journal.sqlite")
         transport = InPacks(client.handle_many, config.runtime.together)
-        context = open_context(config, seed, transport, Path(scratch), Silent(), journal)
-        members = [seat for seat in context.seats if newcomers or seat.role == "bank"]
-        warm_start(context, describe(context, "describe", members))
-        looked_at = {seat.client for seat in members if not newcomers or seat.role == "newcomer"}
-        points = _points(journal, looked_at)
-        journal.close()
-    return points
+        try:
+            yield client, open_context(config, seed, transport, Path(scratch), Silent(), journal)
+        finally:
+            journal.close()
 
 
 def _points(journal: Journal, clients: Collection[int]) -> list[Point]:
@@ -117,8 +124,11 @@ def reached(scores: dict[str, float]) -> float:
 
 
 def at_bytes(points: Sequence[Point], budget: float) -> float:
-    """What a budget of bytes buys, on straight lines between the points; no less than the first."""
-    return float(np.interp(budget, [p.bytes for p in points], [p.value for p in points]))
+    """What a budget of bytes buys: the last point that it pays for in full, at least the first.
+
+    Between two points nobody holds an adapter: a round that the budget does not end counts nothing.
+    """
+    return [points[0], *(point for point in points if point.bytes <= budget)][-1].value
 
 
 def first_at(points: Sequence[Point], value: float) -> Point | None:

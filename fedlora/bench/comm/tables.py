@@ -23,20 +23,21 @@ class Lived:
 
     curves: one a seed.
     clients: of the federation.
-    values: of a client's adapter, on average. floor: its fewest bytes.
+    floor: fewest bytes of all clients in all rounds, both ways; None where that is not known.
+    bits: of a codec, those that it sends of a value, and the fewest that its error could cost.
     """
 
     curves: Sequence[Sequence[Point]]
     clients: int
-    values: float
-    floor: float
+    floor: float | None
+    bits: Sequence[float | None] = ()
 
     @classmethod
     def of(cls, rows: Sequence[Row]) -> "Lived":
         """From the rows of its seeds."""
         first = rows[0]
         curves = [[Point(**point) for point in row["points"]] for row in rows]
-        return cls(curves, first["clients"], first["values"], first["floor"])
+        return cls(curves, first["clients"], first["floor"], first.get("bits", ()))
 
     @property
     def last(self) -> list[Point]:
@@ -89,6 +90,7 @@ def rows_of(family: Family, everything: Everything) -> Iterator[Row]:
                 "name": name,
                 **_worth(family, found[name], budget, goals),
                 **_cost(found[name]),
+                **dict(zip(_BITS, found[name].bits, strict=False)),
                 **_to_goal(found[name], goals),
             }
 
@@ -116,8 +118,10 @@ def _cost(lived: Lived) -> Row:
     """Serialised bytes.
 
     FlowerTune counts the arrays of the messages that train, both ways, in units of 2^20 bytes. The
-    floor is that of float32 adapters sent whole both ways, so that a lossy codec may go below it.
+    floor is that of what a method's clients send and get, exactly in float32: a lossy codec has
+    none, and its bits a value stand beside the fewest that its error could cost.
     """
+    floor = lived.floor
     rounds = lived.last[0].rounds
     turns = lived.clients * rounds
     up, down = (mean(getattr(point, way) for point in lived.last) for way in ("up", "down"))
@@ -126,8 +130,8 @@ def _cost(lived: Lived) -> Row:
         "down a round": round(down / turns),
         "MB": (up + down) / 1e6,
         "payload MB": mean(point.payload for point in lived.last) / 1e6,
-        "floor MB": 2 * turns * lived.floor / 1e6,
-        "floor / bytes": 2 * turns * lived.floor / (up + down),
+        "floor MB": None if floor is None else floor / 1e6,
+        "floor / bytes": None if floor is None else floor / (up + down),
         "FlowerTune's MB": mean(point.fit for point in lived.last) / (1 << 20),
         "home link s a round": mean(_seconds(HOME, point) for point in lived.last) / rounds,
         "gigabit s a round": mean(_seconds(GIGABIT, point) for point in lived.last) / rounds,
@@ -148,6 +152,7 @@ def _to_goal(lived: Lived, goals: Sequence[float]) -> Row:
     }
 
 
+_BITS = ("bits a value", "fewest bits a value")
 _BYTES = {"MB up to the goal": "up", "MB down to the goal": "down"}
 _TIMES = {"home link s to the goal": HOME, "gigabit s to the goal": GIGABIT}
 
