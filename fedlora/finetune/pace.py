@@ -19,11 +19,14 @@ TRIES = 2
 """Timings before a size is judged, since the first may have paid for something else."""
 
 CLEAR = 1.2
-"""A whole group that is so much slower needs no second try."""
+"""A whole group that is so much slower needs no second try, and none that is larger."""
 
 
 class Pace:
     """The group size of one shape of work: 2, 4, 8, ... while each is faster than the one before.
+
+    Where two at once gain nothing but lose little, the largest size is tried as well: what a group
+    costs in itself may pay only among many.
 
     A trial begins once enough was trained that even a slow one keeps to `MARGIN`, and is given up
     when starting over is cheaper than going on. Time that larger groups save pays for further
@@ -43,6 +46,7 @@ class Pace:
         self.settled: int | None = 1 if most == 1 else None
         self._believed = believed if 1 < believed <= most else None
         self._best = 1
+        self._next = min(2, most)  # the size that is on trial
         # of each size, seconds an example in its latest groups
         self._rates: dict[int, deque[float]] = defaultdict(lambda: deque(maxlen=TRIES))
         self._alone = 0.0  # seconds that all the work takes one client after another
@@ -101,10 +105,6 @@ class Pace:
         """Jobs of this shape cannot be trained at once at all."""
         self.settled = 1
 
-    @property
-    def _next(self) -> int:
-        return min(2 * self._best, self.most)
-
     def _rate(self, size: int) -> float:
         return min(self._rates[size])
 
@@ -127,8 +127,10 @@ class Pace:
         rate, best = self._rate(size), self._rate(self._best)
         if len(self._rates[size]) < TRIES and rate < clear * best:
             return
-        if rate > (1 - GAIN) * best:
-            self.settled = self._best
-        else:
-            self._best = size
+        if rate <= (1 - GAIN) * best:
+            self._best, self._next = size, min(2 * size, self.most)
             self.settled = size if size == self.most else None
+        elif size == 2 < self.most and rate < CLEAR * best:
+            self._next = self.most
+        else:
+            self.settled = self._best

@@ -13,6 +13,7 @@ import torch
 from fedlora.finetune import trainer
 from fedlora.finetune.batched import GivenUpError
 from fedlora.finetune.job import Job, Trained
+from fedlora.finetune.pace import TRIES
 from fedlora.finetune.trainer import Trainer
 from tests.finetune.many import clients
 
@@ -96,6 +97,36 @@ def test_a_group_grows_while_that_pays_and_stays(bench):
     assert grown == sorted(grown[: grown.index(16)]) + grown[grown.index(16) :]
     assert set(grown[-20:]) == {8}
     assert made.seconds < 0.55 * 30 * 16 * 10
+
+
+@pytest.mark.parametrize("two", [1.03, 0.9])
+def test_a_group_of_two_that_gains_nothing_is_no_verdict_on_sixteen(bench, two: float):
+    made = bench(lambda size: {2: two, 4: 1.25, 8: 1.45, 16: 1.65}[size])
+    auto, packs = Trainer("auto", 16), 60
+    for _ in range(packs):
+        auto.train(jobs(16, 8))
+    assert set(made.sizes[-20:]) == {16}
+    assert {2, 16} == set(made.sizes) - {1}
+    assert made.seconds < 0.8 * packs * 16 * 8
+
+
+@pytest.mark.parametrize("sixteen", [1 / 3, 0.8, 0.95, 1.02])
+def test_the_largest_group_is_judged_once_and_within_the_same_bound(bench, sixteen: float):
+    made = bench(lambda size: {2: 0.95, 16: sixteen}[size])
+    auto, packs = Trainer("auto", 16), 0
+    for packs in range(1, 61):
+        auto.train(jobs(16, 8))
+        assert made.seconds <= 1.03 * packs * 16 * 8
+    assert made.sizes.count(16) == TRIES
+    assert set(made.sizes[-16:]) == {1}
+
+
+def test_two_that_lose_clearly_are_a_verdict_on_all(bench):
+    made = bench(lambda size: {2: 0.8, 16: 4.0}[size])
+    auto = Trainer("auto", 16)
+    for _ in range(60):
+        auto.train(jobs(16, 8))
+    assert set(made.sizes) == {1, 2}
 
 
 def test_the_largest_group_is_used_where_it_is_best(bench):
