@@ -78,7 +78,7 @@ class _Group:
         losses = self._losses(batches)
         torch.stack(losses).sum().backward()
         assert self.stack.values.grad is not None
-        self.optimizer.step(self.stack.values, self.stack.values.grad)
+        self.optimizer.step(self.stack.values, self.stack.values.grad, self.stack.reached())
         self.stack.values.grad = None
         for running, loss in zip(self.courses, losses, strict=True):
             running.losses.append(loss.detach())

@@ -15,7 +15,8 @@ class ClientwiseAdamW:
     arXiv 1711.05101, algorithm 2), all at the same step.
 
     A row's gradient is clipped to its own norm, and its learning rate falls linearly to zero over
-    its own number of steps.
+    its own number of steps. Values that no gradient reaches stay as they are, without decay; it
+    reaches the same ones in every step, since a group has one kind of task.
     """
 
     def __init__(self, values: Tensor, jobs: Sequence[Job]) -> None:
@@ -36,8 +37,11 @@ class ClientwiseAdamW:
         }
 
     @torch.no_grad()
-    def step(self, values: Tensor, grad: Tensor) -> None:
-        """Move `values` (K, size) in place; `grad` of the same shape is overwritten."""
+    def step(self, values: Tensor, grad: Tensor, reached: Sequence[slice]) -> None:
+        """Move the columns of `values` (K, size) that a gradient has reached, in place.
+
+        `grad`, of the same shape, is overwritten.
+        """
         rate = self._of["rate"] * (1 - self._step / self._of["steps"])
         self._step += 1
         norm = grad.norm(dim=1, keepdim=True)
@@ -46,7 +50,9 @@ class ClientwiseAdamW:
         self._second.mul_(BETA_2).addcmul_(grad, grad, value=1 - BETA_2)
         size = rate / (1 - BETA_1**self._step)
         spread = self._second.sqrt().div_((1 - BETA_2**self._step) ** 0.5).add_(EPSILON)
-        values.mul_((1 - rate * self._of["decay"]).to(values.dtype))
+        for columns in reached:
+            values[:, columns].mul_((1 - rate * self._of["decay"]).to(values.dtype))
+        # Zero where no gradient has ever been.
         values.sub_(spread.reciprocal_().mul_(self._first).mul_(size.to(values.dtype)))
 
     def keep(self, clients: Tensor) -> None:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from itertools import accumulate
 
 import torch
@@ -35,6 +36,7 @@ class AdapterStack:
         rows = torch.stack([self._row(adapter) for adapter in adapters])
         self.values = rows.to(device, dtype).requires_grad_()
         self._scalings: dict[str, Tensor] = {}
+        self._reached: set[str] = set()
 
     def scalings(self) -> dict[str, Tensor]:
         """Of each layer, (K, 1, 1); the same until `keep`."""
@@ -51,13 +53,36 @@ class AdapterStack:
         """Of each layer, views with a graph that leads to `values`."""
         sizes = [s for x in self._layers for s in (x.rank * x.d_in, x.d_out * x.rank)]
         parts = iter(self.values.split([*sizes, self._head], 1))
-        return {
+        factors = {
             layer.name: (
                 next(parts).unflatten(1, (layer.rank, layer.d_in)),
                 next(parts).unflatten(1, (layer.d_out, layer.rank)),
             )
             for layer in self._layers
         }
+        if torch.is_grad_enabled():
+            self._reached.clear()
+            for name, (_, up) in factors.items():
+                up.register_hook(partial(self._note, name))
+        return factors
+
+    def reached(self) -> list[slice]:
+        """The columns that the gradient of a loss has reached since `factors`, heads included.
+
+        It passes by a layer whose output the task does not use; a parameter's gradient is then
+        None where a client trains alone, and zero here.
+        """
+        found: list[slice] = []
+        layers = [(layer.name in self._reached, layer.size) for layer in self._layers]
+        start = 0
+        for there, size in [*layers, (True, self._head)]:
+            end = start + size
+            if there and found and found[-1].stop == start:
+                found[-1] = slice(found[-1].start, end)
+            elif there:
+                found.append(slice(start, end))
+            start = end
+        return found
 
     def heads(self) -> list[dict[str, Tensor]]:
         """The head of each client, views with a graph; empty without trained heads."""
@@ -88,6 +113,9 @@ class AdapterStack:
         self.specs = [self.specs[client] for client in clients.tolist()]
         self._scalings = {}
         self.values = self.values.detach()[clients.to(self.values.device)].requires_grad_()
+
+    def _note(self, name: str, _: Tensor) -> None:
+        self._reached.add(name)
 
     def _row(self, adapter: LoraAdapter) -> Tensor:
         parts = [

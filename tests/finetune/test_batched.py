@@ -53,6 +53,18 @@ def test_in_double_precision_the_results_are_those_of_training_alone(name: str, 
     assert turned(ours, alone, jobs) < 1e-6  # adapters are kept in single precision
 
 
+def test_a_layer_that_the_task_does_not_use_stays_as_it_is():
+    """MiniLM's pooler is adapted, and what it says is used nowhere."""
+    jobs = clients("minilm", torch.float64, targets=("dense",))
+    assert any(job.settings.weight_decay for job in jobs)
+    alone, ours = [train(*job) for job in jobs], train_many(jobs)
+    assert apart(ours, alone) < 1e-9
+    assert turned(ours, alone, jobs) < 1e-6
+    unused = next(x.name for x in jobs[0].start.spec.layers if "pooler" in x.name)
+    for one, job in zip(ours, jobs, strict=True):
+        assert torch.equal(one.adapters[-1].up[unused], job.start.up[unused])
+
+
 @pytest.mark.parametrize("name", [*IMAGES, *TEXTS])
 def test_in_single_precision_they_differ_by_rounding(name: str):
     jobs = clients(name, torch.float32)
