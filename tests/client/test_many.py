@@ -11,12 +11,14 @@ from fedlora.client.client import Client
 from fedlora.client.desk import Desk
 from fedlora.config import RunConfig
 from fedlora.finetune.lower_blocks import BELOW
+from fedlora.finetune.remembered import Remembered
 from fedlora.runtime.inprocess import InPacks
 from fedlora.server.federation import federate
 from fedlora.server.observer import Silent
 from fedlora.wire.exchange import Reply, Request
 from fedlora.wire.message import Message, decode, encode
 from tests.conftest import small_config
+from tests.finetune.many import groups_of
 
 TOGETHER = {"training": "batched", "group": 4}
 
@@ -35,6 +37,8 @@ def test_answers_are_those_of_one_message_at_a_time(
     training: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("FEDLORA_DATA", str(tmp_path))
+    monkeypatch.setattr(Remembered, "find", lambda *_: 4)  # or `auto` would begin one by one
+    groups = groups_of(monkeypatch)
     changes = {"finetune": {"repeats": 2, "patience": 1, "epochs": 3}}
     alone = Client(small_config(**changes), 0)
     client = Client(small_config(**changes, runtime={"training": training, "group": 4}), 0)
@@ -42,6 +46,7 @@ def test_answers_are_those_of_one_message_at_a_time(
     asked += [request(1, "warm_up", round=1), request(2, "describe"), request(6, "evaluate")]
     replies = client.handle_many(asked)
     assert [reply.client for reply in replies] == [each.client for each in asked]
+    assert (max(groups, default=1) == 4) == (training != "sequential")
     for each, reply in zip(asked, replies, strict=True):
         mine, other = read(reply), decode(alone.handle(each.client, each.frame), 1 << 24)
         assert set(mine.meta) == set(other.meta)

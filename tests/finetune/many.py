@@ -1,7 +1,9 @@
 """Small frozen models of several architectures, and clients that differ in all they may."""
 
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
+import pytest
 import torch
 from torch import nn
 from transformers import (
@@ -18,6 +20,8 @@ from fedlora.adapter import LoraAdapter
 from fedlora.backbone import AdapterSlot, BaseModel, load_base
 from fedlora.backbone.weights import digest
 from fedlora.config import BackboneConfig, LoraSection, TrainSection
+from fedlora.finetune import trainer
+from fedlora.finetune.batched import Outcome, train_many
 from fedlora.finetune.job import Job
 from fedlora.finetune.objectives import Objective, Rows, objective_for
 
@@ -74,6 +78,18 @@ def clients(name: str, dtype: torch.dtype, head: bool = False, **lora: object) -
         rows = examples(task, count, number)
         jobs.append(Job(task, start(task, number), rows, watched, how, seed=number, keep=2))
     return jobs
+
+
+def groups_of(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The sizes of the groups that trainers train at once from now on."""
+    sizes: list[int] = []
+
+    def counted(jobs: Sequence[Job], go_on: Callable[[int], bool]) -> list[Outcome]:
+        sizes.append(len(jobs))
+        return train_many(jobs, go_on)
+
+    monkeypatch.setattr(trainer, "train_many", counted)
+    return sizes
 
 
 def start(task: Objective, seed: int) -> LoraAdapter:
