@@ -1,6 +1,5 @@
 """Tasks as a process works with them: loaded and encoded once for all clients that share one."""
 
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -67,24 +66,29 @@ def encode_task(
 
 
 class TaskCache:
-    """Encoded tasks within a budget of bytes; the least recently used go first.
+    """Encoded tasks within a budget of bytes, and the latest that had no room in it.
 
-    However many clients a process carries, it holds no more than the budget and one task.
+    What has come stays, and what has no room stays only while it is asked for: rounds meet all
+    tasks in the same order, so that the oldest are the next to be asked for. However many clients
+    a process carries, it holds no more than the budget and one task.
     """
 
     def __init__(self, budget: int) -> None:
         self.budget = budget
-        self._held: OrderedDict[str, EncodedTask] = OrderedDict()
+        self._held: dict[str, EncodedTask] = {}
         self._size = 0
+        self._beyond: dict[str, EncodedTask] = {}
 
     def get(self, name: str, encode: Callable[[], EncodedTask]) -> EncodedTask:
         """The task of a name; `encode` makes it where it is not held."""
-        if name in self._held:
-            self._held.move_to_end(name)
-            return self._held[name]
+        found = self._held.get(name) or self._beyond.get(name)
+        if found is not None:
+            return found
+        self._beyond.clear()
         task = encode()
-        self._held[name] = task
-        self._size += task.nbytes
-        while self._size > self.budget and len(self._held) > 1:
-            self._size -= self._held.popitem(last=False)[1].nbytes
+        if self._size + task.nbytes <= self.budget:
+            self._held[name] = task
+            self._size += task.nbytes
+        else:
+            self._beyond[name] = task
         return task

@@ -1,5 +1,6 @@
 """Clients that share a task share its encoding, and memory stays within the budget."""
 
+import weakref
 from types import SimpleNamespace
 
 import numpy as np
@@ -34,16 +35,33 @@ def test_shards_of_a_task_are_disjoint_and_cover_it():
     assert torch.equal(parts[order], whole[other])
 
 
-def test_the_cache_forgets_the_least_recently_used_beyond_its_budget():
+def test_rounds_over_more_tasks_than_fit_encode_only_those_beyond_the_budget():
     cache, made = TaskCache(budget=100), []
 
-    def get(name: str, size: int) -> None:
+    def get(name: str, size: int = 40) -> None:
         cache.get(name, lambda: made.append(name) or SimpleNamespace(nbytes=size))
 
-    for name, size in [("a", 40), ("b", 40), ("a", 40), ("c", 40), ("a", 40), ("b", 40)]:
-        get(name, size)
-    assert made == ["a", "b", "c", "b"]
+    for _ in range(3):
+        for name in "abcd":
+            for _ in range(2):  # clients of one task follow each other
+                get(name)
+    assert "".join(made) == "abcd" + "cd" + "cd"
 
+    get("small enough", 20)
     get("larger than the budget", 1000)
     get("larger than the budget", 1000)
-    assert made[4:] == ["larger than the budget"]
+    get("small enough", 20)
+    assert made[8:] == ["small enough", "larger than the budget"]
+
+
+class Encoded(SimpleNamespace):
+    """Of a size alone; a SimpleNamespace itself has no weak references."""
+
+
+def test_a_task_without_room_is_let_go_before_the_next_is_encoded():
+    cache = TaskCache(budget=0)
+    first = weakref.ref(cache.get("a", lambda: Encoded(nbytes=1)))
+
+    second = cache.get("b", lambda: Encoded(nbytes=1, beside=first()))
+
+    assert second.beside is None
