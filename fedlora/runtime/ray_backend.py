@@ -3,7 +3,6 @@
 import threading
 import time
 from collections.abc import Callable
-from queue import Queue
 from typing import Any
 
 import ray
@@ -36,6 +35,9 @@ class NodesBackend(Backend):
     ever, cannot be stopped before the last client has answered, and shuts Ray down under the
     threads that still wait for it.
 
+    A node is served by the same actor whenever that one is idle: the clients that a node carries
+    are the same in every round, and an actor keeps what it has encoded and recorded of them.
+
     cpus, gpus: of an actor; fractions of a GPU share it.
     """
 
@@ -45,7 +47,10 @@ class NodesBackend(Backend):
         self._gpus = gpus
         self._start: Callable[[], Any] | None = None
         self._actors: list[Any] = []
-        self._idle: Queue[Any] = Queue()
+        self._change = threading.Condition()  # of what follows
+        self._idle: list[Any] = []
+        self._homes: dict[int, Any] = {}
+        self._over = False
         self._up: set[Any] = set()
         self._broken: RayActorError | None = None
 
@@ -56,7 +61,7 @@ class NodesBackend(Backend):
 
     def is_worker_idle(self) -> bool:
         """Whether an actor has nothing to do."""
-        return not self._idle.empty()
+        return bool(self._idle)
 
     def build(self, app_fn: Callable[[], ClientApp]) -> None:
         """Start the actors."""
@@ -69,10 +74,11 @@ class NodesBackend(Backend):
         """Wait for an actor, then for its answer, until the message's time to live is over.
 
         Raises:
-            ConnectionError: the actor died, or took too long; another takes its place.
+            ConnectionError: the actor died, or took too long; another takes its place. Or the run
+                is over.
             RayError: the ClientApp raised.
         """
-        actor = self._idle.get()
+        actor = self._take(message.metadata.dst_node_id)
         left = message.metadata.created_at + message.metadata.ttl - time.time()
         try:
             if left <= 0:
@@ -88,9 +94,9 @@ class NodesBackend(Backend):
             self._replace(actor)
             raise ConnectionError("it took too long") from error
         except BaseException:
-            self._idle.put(actor)
+            self._put_back(actor)
             raise
-        self._idle.put(actor)
+        self._put_back(actor)
         return answer
 
     def check(self) -> None:
@@ -107,20 +113,48 @@ class NodesBackend(Backend):
             )
 
     def terminate(self) -> None:
-        """Kill the actors, those at work included, and wake whoever waits for one."""
-        self._start = None
-        for actor in list(self._actors):
-            ray.kill(actor)
-            self._idle.put(actor)
+        """Kill the actors, those at work included, and send away whoever waits for one."""
+        with self._change:
+            self._over = True
+            for actor in self._actors:
+                ray.kill(actor)
+            self._change.notify_all()
+
+    def _take(self, node: int) -> Any:
+        """Wait for an actor: the node's own if it is idle, one that is no node's, or any.
+
+        Raises:
+            ConnectionError: the run is over.
+        """
+        with self._change:
+            self._change.wait_for(lambda: self._idle or self._over)
+            if self._over:
+                raise ConnectionError("the run is over")
+            actor = self._homes.get(node)
+            if actor not in self._idle:
+                taken = self._homes.values()
+                free = [one for one in self._idle if one not in taken]
+                actor = (free or self._idle)[0]
+                if free or node not in self._homes:
+                    self._homes[node] = actor
+            self._idle.remove(actor)
+            return actor
+
+    def _put_back(self, actor: Any) -> None:
+        with self._change:
+            self._idle.append(actor)
+            self._change.notify()
 
     def _replace(self, actor: Any) -> None:
         """Start an actor instead of one that is dead or must die, unless the run is over."""
-        start = self._start
-        if start is not None:
+        with self._change:
+            if self._over or self._start is None:
+                return
             self._actors.remove(actor)
             self._up.discard(actor)
+            self._homes = {node: home for node, home in self._homes.items() if home is not actor}
             ray.kill(actor)
-            self._enlist(start())
+            self._enlist(self._start())
 
     def _enlist(self, actor: Any) -> None:
         """Give an actor work once it runs; where its machine is gone, that may be never."""
@@ -134,6 +168,6 @@ class NodesBackend(Backend):
                 return
             self._up.add(actor)
             self._broken = None
-            self._idle.put(actor)
+            self._put_back(actor)
 
         threading.Thread(target=wait, name="ray-node", daemon=True).start()
