@@ -8,8 +8,8 @@ round, in which each draws the common start from the seed.
 """
 
 import argparse
-import threading
 import time
+from contextlib import closing
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 import fedlora
+from fedlora.bench.resident import Watch, tree
 from fedlora.config import RunConfig
 from fedlora.roster import seats
 from fedlora.runtime.serving import Serve
@@ -31,36 +32,6 @@ from fedlora.wire.message import Message
 DOMAINS, IMAGES = 50, 16
 
 
-def resident() -> int:
-    """Bytes resident in this process and in all that it has started, shared pages once."""
-    total = 0
-    for process in (psutil.Process(), *psutil.Process().children(recursive=True)):
-        try:
-            held = process.memory_full_info()
-        except psutil.NoSuchProcess:
-            continue
-        total += getattr(held, "pss", held.rss)
-    return total
-
-
-class Peak:
-    """The most resident memory while a block runs, looked at ten times a second."""
-
-    def __enter__(self) -> "Peak":
-        self.bytes, self._over = 0, threading.Event()
-        self._thread = threading.Thread(target=self._watch)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._over.wait(0.1):
-            self.bytes = max(self.bytes, resident())
-
-
 def one_round(config: RunConfig, serve: Serve) -> tuple[float, int]:
     """Seconds and peak memory of one round of every client."""
     members = [seat.client for seat in seats(config) if seat.role == "bank"]
@@ -68,7 +39,10 @@ def one_round(config: RunConfig, serve: Serve) -> tuple[float, int]:
     taken: list[tuple[float, int]] = []
 
     def story(transport: Transport) -> None:
-        with TemporaryDirectory() as folder, Peak() as peak:
+        with (
+            TemporaryDirectory() as folder,
+            closing(Watch(lambda: tree(psutil.Process()))) as watch,
+        ):
             journal = Journal(Path(folder) / "journal.sqlite")
             asker = Asker(transport, journal, config.rounds, Silent(), limit=1 << 24)
             began = time.perf_counter()
@@ -76,7 +50,7 @@ def one_round(config: RunConfig, serve: Serve) -> tuple[float, int]:
             seconds = time.perf_counter() - began
             assert len(answers) == len(members), "a client failed"
             journal.close()
-        taken.append((seconds, peak.bytes))
+        taken.append((seconds, watch.peak))
 
     serve(config, 0, story)
     return taken[0]

@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -11,10 +10,8 @@ from typing import NamedTuple
 
 import psutil
 
+from fedlora.bench.resident import Watch, tree
 from fedlora.errors import FedloraError
-
-_EVERY = 0.5
-"""Seconds between two looks at the memory."""
 
 
 class Cost(NamedTuple):
@@ -25,12 +22,7 @@ class Cost(NamedTuple):
 
 
 class SideProcess:
-    """A process that says where it is and does a round for each "go".
-
-    Attributes:
-        peak: the most resident bytes that the tree had; a page that several share counts once where
-            the system tells (Linux), else in each.
-    """
+    """A process that says where it is and does a round for each "go"."""
 
     def __init__(self, command: list[str], env: dict[str, str], log: Path) -> None:
         self._log = log
@@ -48,10 +40,12 @@ class SideProcess:
             )
         self._root = psutil.Process(self._process.pid)
         self._seen: dict[int, psutil.Process] = {}
-        self.peak = 0
-        self._over = threading.Event()
-        self._watch = threading.Thread(target=self._look, daemon=True)
-        self._watch.start()
+        self._watch = Watch(self._tree)
+
+    @property
+    def peak(self) -> int:
+        """The most resident bytes that the tree had."""
+        return self._watch.peak
 
     def reach(self, word: str) -> Cost:
         """Wait until it says so; what it has cost since its start.
@@ -84,19 +78,16 @@ class SideProcess:
             self._process.stdin.close()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=60)
-        self._over.set()
-        self._watch.join()
+        self._watch.close()
         for process in self._seen.values():
             with suppress(psutil.NoSuchProcess):
                 process.send_signal(signal.SIGKILL)
         self._process.wait()
 
     def _tree(self) -> list[psutil.Process]:
-        with suppress(psutil.NoSuchProcess):
-            tree = [self._root, *self._root.children(recursive=True)]
-            self._seen.update({process.pid: process for process in tree})
-            return tree
-        return []
+        found = tree(self._root)
+        self._seen.update({process.pid: process for process in found})
+        return found
 
     def _cpu(self) -> float:
         """Of the living processes and of those that they have waited for."""
@@ -106,12 +97,3 @@ class SideProcess:
                 times = process.cpu_times()
                 total += times.user + times.system + times.children_user + times.children_system
         return total
-
-    def _look(self) -> None:
-        while not self._over.wait(_EVERY):
-            total = 0
-            for process in self._tree():
-                with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-                    held = process.memory_full_info()
-                    total += getattr(held, "pss", held.rss)
-            self.peak = max(self.peak, total)
