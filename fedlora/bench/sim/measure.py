@@ -41,7 +41,8 @@ class Bench:
         """Every side that can run here; the first is the reference of numbers and threads.
 
         Those that cost nothing while they wait live at the same time and do their rounds in turn.
-        Those that never rest, Ray's and Flower's, live one at a time between rounds of the others.
+        Those that never rest, Ray's and Flower's, live one at a time between rounds of the others,
+        and so do all where starts are measured.
         A side that fails is left out.
 
         Raises:
@@ -53,8 +54,8 @@ class Bench:
             self._left_out(workload, side, f"run simulations/peers/install_{side}.sh")
         peers = [workload.timed(side) for side in present if SIDES[side].arguments]
         race = _Race(workload, present[0], folder, export(workload, max(peers, default=1), folder))
-        quiet = [side for side in present if not SIDES[side].restless]
-        restless = [side for side in present if SIDES[side].restless]
+        restless = [side for side in present if workload.restarts or SIDES[side].restless]
+        quiet = [side for side in present if side not in restless]
         self.observer.phase(workload.name, len(quiet) + workload.turns * len(restless))
         try:
             for side in quiet:
@@ -157,21 +158,26 @@ def _compare(found: dict[str, Measured], reference: str, folder: Path) -> None:
     start = flat(load_file(folder / START)).double()
     expected = _replies(folder, reference)
     for side, measured in found.items():
-        measured.difference = apart(_replies(folder, side), expected, start)
+        differences = apart(_replies(folder, side), expected, start)
+        measured.difference = max(differences)
+        measured.compared = len(differences)
+        measured.beyond = sum(difference > measured.tolerance for difference in differences)
 
 
-def apart(replies: Mapping[int, Tensor], expected: Mapping[int, Tensor], start: Tensor) -> float:
-    """The largest ||reply - expected|| / ||expected - start|| of any client that both have.
+def apart(
+    replies: Mapping[int, Tensor], expected: Mapping[int, Tensor], start: Tensor
+) -> list[float]:
+    """||reply - expected|| / ||expected - start|| of each client that both have, or should have.
 
-    Infinite where a value is not finite, or where a side lacks a client that the other, having no
-    more, should share.
+    Infinite where a value is not finite, and for each client that the side with fewer has alone;
+    a side without any counts as one such client.
     """
     common = sorted(set(replies) & set(expected))
-    if len(common) < min(len(replies), len(expected)) or not common:
-        return math.inf
-    ours, theirs = (torch.stack([side[k] for k in common]) for side in (replies, expected))
-    worst = float(((ours - theirs).norm(dim=1) / (theirs - start).norm(dim=1)).max())
-    return worst if math.isfinite(worst) else math.inf
+    alone = max(min(len(replies), len(expected)), 1) - len(common)
+    found = [
+        float((replies[k] - expected[k]).norm() / (expected[k] - start).norm()) for k in common
+    ]
+    return [x if math.isfinite(x) else math.inf for x in found] + [math.inf] * alone
 
 
 def _replies(folder: Path, side: str) -> dict[int, Tensor]:

@@ -22,6 +22,8 @@ class Measured:
     warm: clients and cost of the rounds before the timed ones.
     difference: the largest of any client to the reference, relative to what it learned.
     tolerance: the largest difference that is accepted.
+    compared: clients whose numbers the reference has as well.
+    beyond: those of them that differ by more than the tolerance.
     """
 
     clients: int
@@ -34,6 +36,8 @@ class Measured:
 
     tolerance: float = TOLERANCE
     warm: list[tuple[int, Cost]] = field(default_factory=list)
+    compared: int = 0
+    beyond: int = 0
 
     @property
     def seconds(self) -> float:

@@ -12,6 +12,9 @@ from fedlora.bench.sim.sides import SIDES
 from fedlora.bench.sim.workloads import Workload
 from fedlora.client.client import MEMORY
 
+COMPARED = 500
+"""Clients whose replies are kept for comparison: the largest slice of any reference."""
+
 _ENV = {
     "RAY_worker_niceness": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -44,6 +47,8 @@ class Running:
         settings = {
             "clients": clients,
             "warm_up": warm_up,
+            "chosen": workload.chosen(clients),
+            "compared": workload.chosen(min(COMPARED, workload.clients)),
             "config": workload.config(
                 side.dtype, **{**side.runtime, "threads": threads}
             ).model_dump(mode="json"),

@@ -51,7 +51,7 @@ SIDES: dict[str, Side] = {
     "flower_cached": _peer("Flower, cached model", "flower_cached", restless=True),
     "pfl": _peer("pfl-research", "pfl_research", python=str(PFL_PYTHON)),
     "inprocess": Side("fedlora, in process, one by one"),
-    "cached": Side("fedlora, in process, activation cache", runtime={"activation_cache": 2}),
+    "cached": Side("fedlora, in process, activation cache", runtime={"activation_cache": 16}),
     "disk": Side("fedlora, in process, activation cache on disk",
                  runtime={"activation_disk": 64}),
     "batched": Side("fedlora, in process, batched", runtime={"training": "batched"}),

@@ -2,14 +2,20 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import torch
+
 from fedlora import config as configuration
+from fedlora import seeding
 from fedlora.config import RunConfig
 
 GROUP = 16
 """Clients that fedlora trains at once in the batched sides."""
+
+AUTO = 80
+"""Clients of a round in which `auto` learns: after two of them it may have tried any size."""
 
 _RATES = {"tiny_vit": 5e-3, "minilm": 1e-3, "smollm2": 1e-3}
 _RANKS = {"tiny_vit": 2, "minilm": 8, "smollm2": 4}
@@ -26,7 +32,9 @@ class Workload:
     warm_up: clients of the round that is not timed.
     slices: of a side, the clients of a timed round, where all would take too long; the clients
         beyond the largest slice are not made.
+    spread: slices are drawn from all clients, where they are the first ones otherwise.
     turns: of each side that must live alone; its rounds are divided among them.
+    restarts: every side lives alone, for what a start takes.
     threads: numbers of torch threads to try; one more gains nothing where a client is small.
     group: clients trained at once.
     device: where fedlora trains; the peers know the CPU alone.
@@ -42,7 +50,9 @@ class Workload:
     layers: tuple[int, ...] | None = None
     warm_up: int = 4
     slices: Mapping[str, int] = field(default_factory=dict)
+    spread: bool = False
     turns: int = 1
+    restarts: bool = False
     threads: tuple[int, ...] = (1,)
     group: int = GROUP
     device: str = "cpu"
@@ -50,6 +60,13 @@ class Workload:
     def timed(self, side: str) -> int:
         """Clients of one timed round of a side."""
         return min(self.slices.get(side, self.slices.get("*", self.clients)), self.clients)
+
+    def chosen(self, count: int) -> list[int]:
+        """Numbers of `count` clients; those of a smaller count are among those of a larger."""
+        if not self.spread:
+            return list(range(count))
+        order = torch.randperm(self.clients, generator=seeding.generator(0, "slices"))
+        return sorted(order[:count].tolist())
 
     def config(self, dtype: str = "float32", **runtime: Any) -> RunConfig:
         """The run whose warm start is this round.
@@ -145,8 +162,8 @@ FEW = [
         examples=32,
         batch=batch,
         length=length,
-        warm_up=GROUP,
-        slices={"plain": 4, "pfl": 4, **_FLOWER, "inprocess": 8, "*": GROUP},
+        warm_up=AUTO,
+        slices={"plain": 4, "pfl": 4, **_FLOWER, "inprocess": 8, "auto": AUTO, "*": GROUP},
         turns=2,
     )
     for batch in (1, 4)
@@ -203,10 +220,26 @@ COLD = [
         batch=4,
         warm_up=0,
         slices={"inprocess": 500},
+        spread=True,
     )
     for clients in (1000, 10000)
 ]
 """One round of a process that has loaded nothing yet."""
+
+STARTS = [
+    replace(
+        workload,
+        name=f"{model}, start",
+        examples=workload.batch,
+        warm_up=1,
+        slices={"*": 1},
+        turns=5,
+        threads=(1,),
+        restarts=True,
+    )
+    for model, workload in (("tiny ViT", TINY_100), ("minilm", SECOND), ("SmolLM2", LANGUAGE))
+]
+"""One client that trains on one batch, in a new process each time."""
 
 GPU = [
     Workload(
