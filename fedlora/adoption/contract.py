@@ -32,7 +32,7 @@ class Hand:
     method: (name, sample) -> the adapter that a method of the table answers with; methods that
         draw at random answer differently for each sample.
     nearest: count -> that many tasks of the bank at most, the nearest first.
-    reach: () -> the largest distance from a task of the bank to its own nearest.
+    reach: () -> the distance within which 95 % of the bank's tasks have their own nearest.
     """
 
     method: Callable[[str, int], LoraAdapter]

@@ -20,7 +20,7 @@ class GuardedConfig(Section):
     method: Literal["generated", "topk", "ridge", "grown"] = "generated"
     otherwise: Literal["nearest", "warm"] = "nearest"
     beyond: float = Field(
-        1.0, gt=0, description="in the farthest that a task of the bank lies from the others"
+        1.0, gt=0, description="in what 95 % of the bank's tasks lie from their nearest at most"
     )
 
 
@@ -28,7 +28,7 @@ class Guarded(Policy):
     """A task is foreign where its nearest in the bank is more than `beyond` times as far as that.
 
     Distances are squared ones of task vectors. The offered adapter is named after what it is, so
-    the newcomer is told: by the method, or `foreign`, and then how far its task lies.
+    the newcomer is told: by the method, or `foreign`; how far its task lies is told in any case.
     """
 
     Config = GuardedConfig
@@ -49,10 +49,11 @@ class Guarded(Policy):
     def offer(self, hand: Hand) -> Offer:
         nearest = hand.nearest(1)[0]
         if nearest.distance <= self.config.beyond * hand.reach():
-            return Offer({self.config.method: hand.method(self.config.method, 0)})
-        warm = self.config.otherwise == "warm"
-        given = hand.method("warm", 0) if warm else nearest.adapter
-        return Offer({FOREIGN: given}, {FOREIGN: nearest.distance})
+            name, given = self.config.method, hand.method(self.config.method, 0)
+        else:
+            warm = self.config.otherwise == "warm"
+            name, given = FOREIGN, hand.method("warm", 0) if warm else nearest.adapter
+        return Offer({name: given}, {name: nearest.distance})
 
     @override
     def choose(self, offer: Offer, trial: Trial) -> LoraAdapter:

@@ -22,6 +22,7 @@ from fedlora.errors import FedloraError
 
 if TYPE_CHECKING:
     from fedlora.adapter import LoraAdapter
+    from fedlora.pipeline.experiment.infer import Served
 
 
 def generate(
@@ -77,7 +78,8 @@ def generate(
         vector = describe(config, task, data, text, label, task_vector)
         made = {"": maker.serve(vector, rank, samples)}
     written = infer.write_folders(made, out, maker.reference, maker.task_type)
-    show([_row(*one) for one in written.items()], json)
+    answers = [served for served in made.values() for _ in served.adapters]
+    show([_row(*one, said) for one, said in zip(written.items(), answers, strict=True)], json)
     for warning in infer.warnings(maker, made):
         typer.echo(warning, err=True)
     if maker.reference is None:
@@ -86,10 +88,12 @@ def generate(
         Console(stderr=True).print("load it with PeftModel.from_pretrained", style="dim")
 
 
-def _row(folder: Path, adapter: "LoraAdapter") -> dict[str, Any]:
+def _row(folder: Path, adapter: "LoraAdapter", served: "Served") -> dict[str, Any]:
+    guarded = {"distance": served.distance, "foreign": served.foreign}
     return {
         "folder": str(folder),
         "rank": max(layer.rank for layer in adapter.spec.layers),
         "values": adapter.spec.size,
         "digest": adapter.digest(),
+        **({} if served.distance is None else guarded),
     }

@@ -13,6 +13,9 @@ from fedlora.generators.blend import Blend, distances, usual_distances
 from fedlora.generators.contract import TrainingBank
 from fedlora.section import Section
 
+REACHED = 0.95
+"""The share of the bank's tasks that lie within its reach, so that no odd one sets it."""
+
 
 class NearestConfig(Section):
     """Retrieval of one task has no options."""
@@ -26,8 +29,8 @@ class Nearest(Blend):
     @override
     def learn(self, products: Tensor) -> None:
         apart, usual = usual_distances(self.known)
-        reach = float(apart.amin(1).max()) / usual if len(apart) > 1 else 1.0
-        self.facts |= {"usual": usual, "reach": reach}
+        reach = float(apart.amin(1).quantile(REACHED)) / usual if len(apart) > 1 else 1.0
+        self.facts |= {"usual": usual, "reach": reach if reach > 0 else 1.0}
 
     @classmethod
     def of(cls, bank: TrainingBank, prompts: int, workdir: Path) -> Self:

@@ -168,7 +168,7 @@ def test_beyond_the_reach_of_the_bank_the_nearest_is_given(distance, named):
     offer = policy.offer(Hand(lambda name, sample: adapter(1), lambda count: near, lambda: 2.0))
 
     assert list(offer.adapters) == [named]
-    assert offer.distances == ({"foreign": distance} if named == "foreign" else {})
+    assert offer.distances == {named: distance}
     given = policy.choose(offer, Scored())
     assert torch.equal(given.flatten(), adapter(int(named == "generated")).flatten())
 

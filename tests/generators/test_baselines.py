@@ -14,7 +14,8 @@ from fedlora.generators.mean import Mean
 from fedlora.generators.nearest import Nearest
 from fedlora.generators.ridge import Ridge
 from fedlora.generators.topk import TopK
-from tests.generators.linear_family import linear_family
+from tests.adapters import random_adapter
+from tests.generators.linear_family import SPEC, linear_family
 
 FAMILY = linear_family(tasks=12)
 
@@ -32,6 +33,20 @@ def uneven() -> TrainingBank:
     return TrainingBank(
         [bank.adapters[i] for i in kept], bank.conditions[kept], [bank.tasks[i] for i in kept]
     )
+
+
+def test_one_odd_task_does_not_set_the_reach_of_the_bank() -> None:
+    places = torch.arange(41.0)
+    places[-1] = 1000.0  # forty tasks a step apart, and one far away
+    adapters = [random_adapter(SPEC, task) for task in range(41)]
+    nearest = Nearest.of(
+        TrainingBank(adapters, places[:, None], [f"{task}" for task in range(41)]), 1, Path("none")
+    )
+
+    def apart(place: float) -> float:
+        return nearest.neighbours(torch.tensor([place]), 1)[0][1]
+
+    assert apart(-0.9) < nearest.facts["reach"] < apart(-1.1)
 
 
 def test_the_mean_counts_tasks_and_not_samples() -> None:

@@ -131,11 +131,12 @@ def test_a_foreign_task_is_told_so_after_the_run_too(tmp_path: Path, otherwise: 
 
     near, far = bank.conditions[0], 50 * bank.conditions[0]
     (made,) = maker.serve(near).adapters
-    assert maker.serve(near).foreign is None
+    assert not maker.serve(near).foreign
     assert made.digest() == offering.learned["topk"].sample(near[None], seed=0)[0].digest()
     served = maker.serve(far, rank=1, samples=3)
-    assert served.foreign is not None
-    assert served.foreign > 4.0
+    assert served.foreign
+    assert served.distance is not None
+    assert served.distance > 4.0
     assert offering.nearest is not None
     ((nearest, distance),) = offering.nearest.neighbours(far, 1)
     expected = offering.warm if otherwise == "warm" else nearest
@@ -145,7 +146,7 @@ def test_a_foreign_task_is_told_so_after_the_run_too(tmp_path: Path, otherwise: 
 
     asked = encode(Message("task_vector", {"vector": far}, {"spec": made.spec.to_json()}))
     answer = decode(Standing(config, tmp_path, 0).offer(asked), 1 << 24)
-    assert answer.meta["distances"] == {"foreign": distance} == {"foreign": served.foreign}
+    assert answer.meta["distances"] == {"foreign": distance} == {"foreign": served.distance}
 
     if otherwise == "warm":
         (tmp_path / "seed-0" / "serving" / "warm.safetensors").write_bytes(b"?")
@@ -156,7 +157,7 @@ def test_a_foreign_task_is_told_so_after_the_run_too(tmp_path: Path, otherwise: 
 @pytest.mark.parametrize(
     "adoption",
     [
-        {"policy": {"name": "label_mix", "generated": False}},
+        {"policy": {"name": "label_mix", "methods": []}},
         {"policy": {"name": "given", "method": "topk"}, "refine": "gated"},
     ],
 )
@@ -183,7 +184,7 @@ def generated_by(folder: Path, vector: torch.Tensor) -> LoraAdapter:
 
 def test_a_run_that_kept_no_tasks_to_compare_with_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "seed-0" / "generator").mkdir(parents=True)
-    config = small_config(adoption={"policy": {"name": "label_mix", "generated": False}})
+    config = small_config(adoption={"policy": {"name": "label_mix", "methods": []}})
     with pytest.raises(FedloraError, match="nothing there to compare a task with; resume the run"):
         Standing(config, tmp_path, 0)
 
