@@ -51,7 +51,15 @@ class Delta(Codec):
         difference = values if self._reference is None else values - self._reference
         if not bool(torch.isfinite(difference).all()):
             raise FedloraError("adapter differs from the last one by more than float32 can say")
-        return self.inner.pack(difference, shapes)
+        data = self.inner.pack(difference, shapes)
+        # No codec errs by half of the largest number: smaller values cannot arrive beyond it.
+        large = float(values.abs().max()) > torch.finfo(torch.float32).max / 2
+        if large and not bool(torch.isfinite(self.unpack(data, shapes)).all()):
+            raise FedloraError(
+                "adapter holds a value so large that it would overflow where it arrives:"
+                " choose the codec 'none'"
+            )
+        return data
 
     @override
     def unpack(self, data: Tensor, shapes: Shapes) -> Tensor:

@@ -68,4 +68,5 @@ class Grouped(Codec):
     def _grouped(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """Groups (g, 64), the last one filled with zeros, and their scales (g,)."""
         groups = torch.nn.functional.pad(values, (0, -len(values) % GROUP)).reshape(-1, GROUP)
-        return groups, self.scale(groups.abs().amax(1)).to(torch.bfloat16)
+        scales = self.scale(groups.abs().amax(1)).clamp_max(torch.finfo(torch.bfloat16).max)
+        return groups, scales.to(torch.bfloat16)

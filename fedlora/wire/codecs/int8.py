@@ -9,6 +9,9 @@ from fedlora.wire.codecs.contract import Codec, Shapes, check_length, size_of
 
 LEVELS = 127
 
+LARGEST = torch.nextafter(torch.tensor(torch.finfo(torch.float32).max) / LEVELS, torch.zeros(()))
+"""Of scales: 127 of it are still a number, which 127 of the next are not."""
+
 
 class Int8Config(Section):
     """No options."""
@@ -27,7 +30,7 @@ class Int8(Codec):
     def pack(self, values: Tensor, shapes: Shapes) -> Tensor:
         scales, codes = [], []
         for row in rows_of(values, shapes):
-            scale = row.abs().amax(1) / LEVELS
+            scale = (row.abs().amax(1) / LEVELS).clamp_max(LARGEST)
             # A row of zeros, or one too small for a scale of its own, is sent as zeros.
             whole = torch.where(scale > 0, scale, 1.0)[:, None]
             codes.append(torch.round(row / whole).clamp(-LEVELS, LEVELS).to(torch.int8).flatten())

@@ -20,6 +20,7 @@ SPEC = AdapterSpec(
     alpha=8.0,
     head=(("classifier.weight", (3, 12)), ("classifier.bias", (3,))),
 )
+LARGEST = torch.finfo(torch.float32).max
 every_codec = pytest.mark.parametrize("name", NAMES)
 
 
@@ -90,6 +91,20 @@ def test_no_value_moves_by_more_than_the_stated_bound(name: str, exponent: int, 
     received = codec.decode(codec.encode(sent), SPEC)
 
     assert received.spec == SPEC
+    assert error(codec, sent, received) <= codec.error_bound(sent)
+
+
+@every_codec
+@pytest.mark.parametrize("value", [LARGEST, -LARGEST])
+def test_the_largest_number_arrives_within_the_bound_or_is_refused(name: str, value: float) -> None:
+    codec, sent = make(name), adapter(1.0, 1)
+    sent.up["a.q"][0, 0] = value
+    try:
+        data = codec.encode(sent)
+    except FedloraError:
+        return
+    received = codec.decode(data, SPEC)
+
     assert error(codec, sent, received) <= codec.error_bound(sent)
 
 

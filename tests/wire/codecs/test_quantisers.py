@@ -78,3 +78,15 @@ def test_a_scale_that_is_not_finite_is_refused(name):
     data[:4] = torch.tensor([0x80, 0x7F, 0x80, 0x7F], dtype=torch.uint8)  # infinity, either way
     with pytest.raises(FedloraError, match="NaN or infinity"):
         codec.decode(data, SPEC)
+
+
+@pytest.mark.parametrize("name", ["int8", "int4", "nf4"])
+def test_a_scale_bears_the_largest_number(name):
+    largest = torch.finfo(torch.float32).max
+    values = largest * torch.tensor([1.0, -1.0, 0.4, 0.0, 1e-3] * 20)
+    codec = CodecPart(name=name).build()
+    back = codec.unpack(codec.pack(values, [(100,)]), [(100,)])
+
+    assert torch.isfinite(back).all()
+    assert float((back.double() - values).abs().max()) <= codec.bound(values, [(100,)])
+    assert back[:2].tolist() == pytest.approx([largest, -largest], rel=0.02)

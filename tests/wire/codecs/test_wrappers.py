@@ -11,6 +11,7 @@ from fedlora.errors import FedloraError
 from fedlora.wire.codecs.contract import Codec
 
 SPEC = AdapterSpec(base="b", layers=(LayerSpec("q", 40, 30, 8), LayerSpec("v", 40, 20, 8)), alpha=8)
+LARGEST = torch.finfo(torch.float32).max
 
 
 def adapter(seed: int, spread: float = 0.02) -> LoraAdapter:
@@ -108,3 +109,36 @@ def test_a_bomb_is_not_unpacked():
 def test_chains_that_mean_nothing_are_refused(steps):
     with pytest.raises(FedloraError, match=r"codec\.inner"):
         chain(*steps)
+
+
+@pytest.mark.parametrize("quantiser", ["int8", "int4", "nf4"])
+@pytest.mark.parametrize(
+    "outer",
+    [
+        [{"name": "delta"}],
+        [{"name": "zstd"}],
+        [{"name": "topk"}],
+        [{"name": "zstd"}, {"name": "delta"}, {"name": "topk"}],
+    ],
+)
+def test_the_largest_number_arrives_through_every_chain(outer, quantiser):
+    codec, sent = chain(*outer, {"name": quantiser}), adapter(1)
+    sent.up["q"][0, 0], sent.down["v"][0, 0] = LARGEST, -LARGEST
+    back = codec.decode(codec.encode(sent), SPEC)
+
+    assert float((back.flatten().double() - sent.flatten()).abs().max()) <= codec.error_bound(sent)
+    assert float(back.up["q"][0, 0]) == pytest.approx(LARGEST, rel=0.02)
+
+
+def test_a_difference_that_would_lead_beyond_the_largest_number_is_refused():
+    """The difference is 63.9 of the row's 127 steps, and arrives as 64."""
+    start, sent = torch.zeros(4), torch.zeros(4)
+    start[0], sent[0] = 0.497 * LARGEST, LARGEST
+    sent[1] = -LARGEST
+    codec = chain({"name": "delta"}, {"name": "int8"}).against(start)
+    with pytest.raises(FedloraError, match="overflow"):
+        codec.pack(sent, [(4,)])
+
+    sent[0] = 0.9 * LARGEST
+    back = codec.unpack(codec.pack(sent, [(4,)]), [(4,)])
+    assert float((back.double() - sent).abs().max()) <= codec.bound(sent, [(4,)])
