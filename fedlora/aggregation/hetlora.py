@@ -13,6 +13,7 @@ from fedlora.adapter.product import norm
 from fedlora.adapter.span import check_same_place
 from fedlora.aggregation.contract import Aggregator, Duty, State
 from fedlora.aggregation.fedavg import mean_factors
+from fedlora.aggregation.fedex import without_head
 from fedlora.section import Section
 
 
@@ -52,7 +53,7 @@ class HetLora(Aggregator):
         controls: Sequence[LoraAdapter] = (),
     ) -> State:
         check_same_place(sent)
-        sizes = [norm(adapter) for adapter in sent]
+        sizes = [norm(without_head(adapter)) for adapter in sent]
         # In the first round of adapters that are all zero nobody has a norm.
         by_norm = [w * s for w, s in zip(weights, sizes, strict=True)] if any(sizes) else weights
         padded = [at_ranks(adapter, before.common.spec) for adapter in sent]

@@ -1,5 +1,7 @@
 """The methods that claim to be exact, against the dense product in float64."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -7,6 +9,7 @@ from torch import Tensor
 from fedlora.adapter import AdapterSpec, LayerSpec, LoraAdapter
 from fedlora.adapter.product import distance, mean_delta, norm
 from fedlora.aggregation.contract import FOLD, Aggregator, State, effective
+from fedlora.aggregation.fedex import without_head
 from fedlora.config import AggregatorPart
 
 SPEC = AdapterSpec("0" * 64, (LayerSpec("a", 24, 20, 2), LayerSpec("b", 20, 28, 2)), 4.0)
@@ -106,3 +109,17 @@ def test_norms_decide_what_a_client_counts_in_hetlora():
 
     expected = share * big.up["a"] + (1 - share) * small.up["a"]
     assert torch.allclose(state.common.up["a"], expected, atol=1e-5)
+
+
+def test_heads_do_not_decide_what_a_client_counts_in_hetlora():
+    head = (("classifier.weight", (4, 8)),)
+    spec = replace(SPEC, head=head)
+    one, two = draw(spec, 3), draw(spec, 4)
+    loud = replace(one, head={"classifier.weight": 1e3 * one.head["classifier.weight"]})
+    method = AggregatorPart(name="hetlora").build()
+    first = State(0, draw(spec, 1), 2)
+    quiet, heard = (method.aggregate(first, [x, two], [1.0, 1.0]).common for x in (one, loud))
+    share = norm(without_head(one)) / (norm(without_head(one)) + norm(without_head(two)))
+
+    assert torch.equal(heard.up["a"], quiet.up["a"])
+    assert torch.allclose(quiet.up["a"], share * one.up["a"] + (1 - share) * two.up["a"], atol=1e-5)
