@@ -301,6 +301,13 @@ def _misfit_of_rounds(config: RunConfig) -> str | None:
             " choose flexlora, flora, hetlora or product, or leave lora.ranks out"
         )
     up = (config.codec_up or config.codec).build()
+    if up.feedback and method.duty(1).redraws:
+        return (
+            f"codec_up: '{name}' draws its factors anew in each round, to which what was left out"
+            " of the last ones cannot be added; set feedback=false"
+        )
+    if method.duty(1).controls and "product" in (config.codec.build().measure, up.measure):
+        return f"codec: control variates of '{name}' have no product; leave lowrank out"
     if up.relative and method.duty(1).gets_late and config.codec.name != "none":
         return f"codec_up: with '{name}' differences need codec.name=none"
     if config.codec.build().relative and (len(ranks) > 1 or not method.broadcasts):

@@ -212,6 +212,20 @@ def without_the_last(_: LoraAdapter, trained: LoraAdapter, _keep: float) -> Lora
             },
             "differences need one whole adapter",
         ),
+        (
+            {
+                "codec_up": {"name": "delta", "inner": {"name": "topk"}},
+                "warm_start": {"rounds": 2, "aggregation": {"name": "flora"}},
+            },
+            "set feedback=false",
+        ),
+        (
+            {
+                "codec_up": {"name": "lowrank"},
+                "warm_start": {"rounds": 2, "aggregation": {"name": "scaffold"}},
+            },
+            "control variates of 'scaffold' have no product",
+        ),
         ({"codec": {"name": "int9"}}, "did you mean 'int8'"),
     ],
 )
