@@ -35,7 +35,7 @@ class Tuition:
 
     known: what the client kept of the last round it took part in.
     fold: all that its base holds besides the pretrained weights.
-    controls: the server's control variate and the client's own new one.
+    controls: the server's control variate and the gradient that is to be the client's own.
     """
 
     place: Workplace
@@ -88,22 +88,19 @@ class Tuition:
             trained = pruned(self.start, trained, self.duty.prunes[0])
             meta["rank"] = trained.spec.layers[0].rank
         near = self.near if trained.spec == self.start.spec else None
-        sent, residual = self._sent(trained, near), None
+        sent, residual, control = self._sent(trained, near), None, None
         tensors = {f"adapter.{TRAINED}": sent}
         if place.codec_up.feedback:
             arrived = parcel.unpack(place.codec_up, sent, self.duty.sends, trained, near)
             residual = _difference(self._owed(trained), arrived)
         if self.duty.controls:
-            _, new = self.controls
-            assert new is not None
-            change = _difference(new, self.known.get(CONTROL))
-            tensors[f"adapter.{CONTROL}"] = place.codec_up.encode(change)
+            tensors[f"adapter.{CONTROL}"], control = self._control()
         if self.memory:
             kept = {
                 TRAINED: trained if self.duty.keeps else None,
                 START: self.start if place.codec.relative else None,
                 FOLD: self.fold,
-                CONTROL: self.controls[1],
+                CONTROL: control,
                 RESIDUAL: residual,
             }
             there = {name: adapter for name, adapter in kept.items() if adapter is not None}
@@ -120,7 +117,19 @@ class Tuition:
         residual = self.known.get(RESIDUAL)
         if residual is None or residual.spec != trained.spec:
             return trained
-        return LoraAdapter.from_flat(trained.spec, trained.flatten() + residual.flatten())
+        return _sum(trained, residual)
+
+    def _control(self) -> tuple[Tensor, LoraAdapter]:
+        """The change of the client's control variate, encoded, and what the variate is then.
+
+        It is what the server has decoded of it, so that the server's stays the mean of all; what
+        the codec left out is part of the next change.
+        """
+        _, gradient = self.controls
+        assert gradient is not None
+        own, codec = self.known.get(CONTROL), self.place.codec_up
+        sent = codec.encode(_difference(gradient, own))
+        return sent, _sum(codec.decode(sent, gradient.spec), own)
 
 
 def begin(place: Workplace, message: Message) -> Tuition:
@@ -232,6 +241,10 @@ def _control(place: Workplace, message: Message, start: LoraAdapter) -> LoraAdap
 
 def _difference(a: LoraAdapter, b: LoraAdapter | None) -> LoraAdapter:
     return a if b is None else LoraAdapter.from_flat(a.spec, a.flatten() - b.flatten())
+
+
+def _sum(a: LoraAdapter, b: LoraAdapter | None) -> LoraAdapter:
+    return a if b is None else LoraAdapter.from_flat(a.spec, a.flatten() + b.flatten())
 
 
 def _parts(message: Message, gets: Parts) -> Parts:
