@@ -177,7 +177,7 @@ def test_an_experiment_generates_by_the_common_command_too(
     narrow = CliRunner().invoke(app, [*asked, "--out", str(tmp_path / "one"), "--rank", "1"])
     assert {row["rank"] for row in json.loads(narrow.stdout)} == {1}
     for more, said in (
-        (["--samples", "2"], "the same adapter each time"),
+        (["--samples", "2"], "hyperconv draws nothing"),
         (["--task", "food"], "knows tasks by --prompts alone"),
         (["--seed", "0"], "leave --seed out"),
     ):
@@ -608,7 +608,7 @@ def test_a_generator_of_another_kind_learns_from_the_same_folder(
     config.write_text(yaml.safe_dump(SETTINGS | {"generator": {"name": "ridge"}}))
     train_generator.main(["--config", str(config), f"out={tmp_path / 'out'}"])
     model = open_model(next((tmp_path / "out").iterdir()))
-    assert isinstance(model.maker.service.generator, Ridge)
+    assert isinstance(model.maker.offering.learned["generated"], Ridge)
 
 
 def test_a_model_that_was_copied_reads_prompts_as_it_learned_to(
