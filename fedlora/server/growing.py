@@ -78,7 +78,7 @@ def starts(
     context: ServerContext, grown: Blend, clients: Sequence[Described]
 ) -> dict[int, LoraAdapter]:
     """What is generated for each client's task, at the run's rank."""
-    vectors = _vectors(context, grown, clients)
+    vectors = context.seen_by(grown, _vectors(clients))
     made = grown.sample(vectors, seed=0, rank=context.config.lora.rank)
     return {client.seat.client: adapter for client, adapter in zip(clients, made, strict=True)}
 
@@ -154,10 +154,9 @@ def _fit(
 ) -> TrainingBank:
     """Let the generator combine what the sums are now; what it leaves open it chooses by them."""
     tasks = [client.seat.task for client in clients]
-    vectors = torch.stack([client.vector for client in clients])
-    bank = TrainingBank(sums, vectors, tasks, [client.seat.client for client in clients])
+    bank = TrainingBank(sums, _vectors(clients), tasks, [client.seat.client for client in clients])
     generator.fit(
-        replace(bank, conditions=context.seen_by(generator, vectors)),
+        replace(bank, conditions=context.seen_by(generator, bank.conditions)),
         seed=seeding.derive(context.seed, "growth"),
         workdir=context.folder / "checkpoints" / FOLDER,
         progress=lambda _: None,
@@ -165,8 +164,8 @@ def _fit(
     return bank
 
 
-def _vectors(context: ServerContext, generator: Blend, clients: Sequence[Described]) -> Tensor:
-    return context.seen_by(generator, torch.stack([client.vector for client in clients]))
+def _vectors(clients: Sequence[Described]) -> Tensor:
+    return torch.stack([client.vector for client in clients])
 
 
 def _wide(spec: AdapterSpec, rank: int) -> AdapterSpec:

@@ -86,14 +86,14 @@ def _made(
     policy: Chosen,
     owners: Owners,
 ) -> Made:
-    tasks = sorted(set(owners.values()))
+    tasks, methods = sorted(set(owners.values())), context.config.tried
+    made: Made = {}
+    if len(tasks) < 2 or len(methods) < 2:
+        return made
     order = torch.randperm(len(tasks), generator=seeding.generator(context.seed, "trial folds"))
     parts = order.tensor_split(min(policy.config.folds, len(tasks)))
     folds = [[tasks[place] for place in part.tolist()] for part in parts]
-    made: Made = {}
-    if len(tasks) < 2 or len(context.config.tried) < 2:
-        return made
-    for method in context.config.tried:
+    for method in methods:
         known = grown if method == "grown" and grown else bank
         try:
             made[method] = _tried(context, known, method, folds)
