@@ -56,6 +56,7 @@ def case(*newcomers: dict[str, Any], points: list[dict[str, Any]] | None = None)
         "bank bytes": 100,
         "copies": dict.fromkeys(METHODS, like),
         "errors": [{"foretold": 0.2 * n, "real": 0.1 * n} for n in range(1, 5)],
+        "walks": {"kriging": {"longest step": 0.2, "detour": 1.5, "walks": 6}},
         "curves": points or [],
         "chosen": {"plain": "topk"},
     }
@@ -276,7 +277,7 @@ def test_a_tiny_bank_is_lived_with_every_method_policy_and_curve(monkeypatch):
     monkeypatch.setattr(curves, "SAMPLES", (8, 16))
     monkeypatch.setattr(curves, "FEATURES", (("pooled",), ("gradient", "inputs")))
     monkeypatch.setattr(quality, "AFTER", ("kriging", "top-3"))
-    kept = ("mean", "kriging", "cvae", "top-3")
+    kept = ("mean", "kriging", "cvae", "top-1", "top-3")
     quick = {name: quality.PARTS[name] for name in kept}
     quick["cvae"] = {"name": "cvae", "training": {"epochs": 2}}
     monkeypatch.setattr(quality, "PARTS", quick)
@@ -297,6 +298,7 @@ def test_a_tiny_bank_is_lived_with_every_method_policy_and_curve(monkeypatch):
 
     assert len(found["newcomers"]) == 2
     expected = {"base", "warm", "local", *kept, "grown", "grown, shuffled", "top-3 after grown"}
+    expected |= {"cvae, shuffled", "cvae, random"}
     adopted = {f"{policy} at 32" for policy in (*RIVALS, OURS, f"{MIXED} after grown")}
     adopted |= {f"{LORA} at 8", f"{OURS} at 8", f"{EQUAL} at 32"}
     assert found["newcomers"][0].keys() >= expected | adopted | set(TRIED[:2])
@@ -316,6 +318,9 @@ def test_a_tiny_bank_is_lived_with_every_method_policy_and_curve(monkeypatch):
     assert both["vector bytes"] == 4 * (256 + 14 * 14)
     assert found["copies"]["top-3"]["nearest"] > 0
     assert [row["real"] > 0 < row["foretold"] for row in found["errors"]] == [True, True]
+    assert found["walks"]["top-1"] == pytest.approx({"longest step": 1, "detour": 1, "walks": 6})
+    assert found["walks"]["kriging"]["longest step"] < found["walks"]["top-3"]["longest step"]
+    assert found["walks"]["kriging after grown"]["walks"] == 6
 
 
 def test_a_tiny_bank_is_trained_at_every_rank_and_generated(monkeypatch):

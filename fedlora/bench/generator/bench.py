@@ -75,12 +75,24 @@ def family_part(family: Family, cases: Mapping[int, Row]) -> Found:
         {"table": "trials", "family": family.name, "seed": seed, **case["chosen"]}
         for seed, case in cases.items()
     ]
+    walked = [
+        {"table": "walks", "family": family.name, "seed": seed, "method": method, **row}
+        for seed, case in cases.items()
+        for method, row in case["walks"].items()
+    ]
     told = [{"table": "newcomers", "family": family.name, **row} for row in rows]
     sure = calibration.rows(family.name, cases)
     claims = family_claims(family, rows, apart)
     if claims:
         claims += calibration.claims(family.name, sure)
-    return [*method_rows(family, cases), *curve_rows(family, cases), *sure, *trials, *told], claims
+    return [
+        *method_rows(family, cases),
+        *curve_rows(family, cases),
+        *sure,
+        *trials,
+        *walked,
+        *told,
+    ], claims
 
 
 def _lived(lives: Lives[Case], part: Part, what: str, seeds: Sequence[int]) -> dict[int, Row]:

@@ -13,6 +13,7 @@ from fedlora.bench.generator.copies import copies, mean_copies
 from fedlora.bench.generator.curves import LEARNED, PLAIN
 from fedlora.bench.generator.families import Family
 from fedlora.bench.generator.side import Side
+from fedlora.bench.generator.walks import walks
 from fedlora.generators.contract import Generator, TrainingBank
 from fedlora.generators.nearest import Nearest
 from fedlora.server.offering import Offering
@@ -52,7 +53,9 @@ CHOSEN = "chosen by trial"
 AFTER = ("kriging", *RETRIEVAL)
 """Of these, what they are worth on a bank whose clients began from what had grown."""
 LISTENING = ("kriging", "cvae")
-"""Of these, what they make of another newcomer's task vector."""
+"""Of these, what they make of another newcomer's task vector, and of one drawn at random."""
+WALKED = (*LISTENING, "top-1", "top-3")
+"""Of these, what they make between one task of the bank and the next."""
 
 Row = dict[str, Any]
 
@@ -67,14 +70,18 @@ def measure(family: Family, seed: int) -> Row:
 
     newcomers: a row each; more is better.
     methods: seconds and bytes by method. bank bytes: on the disk. copies: by method. errors: of
-    kriging, foretold and real. curves: rows. chosen: by way, the method that won the trial.
+    kriging, foretold and real. walks: by method. curves: rows. chosen: by way, the method that
+    won the trial.
     """
     with tempfile.TemporaryDirectory() as scratch:
         plain = _opened(family, seed, None, Path(scratch))
         learned, costs = learn_all(plain, rivals(family))
         made: dict[str, list[LoraAdapter]] = {**plain.alone()}
         made |= {name: plain.sample(generator) for name, generator in learned.items()}
-        made |= {f"{m}, shuffled": plain.sample(learned[m], shuffled=True) for m in LISTENING}
+        for method in LISTENING:
+            made[f"{method}, shuffled"] = plain.sample(learned[method], plain.others())
+            made[f"{method}, random"] = plain.sample(learned[method], plain.drawn())
+        walked = walks(plain, learned, WALKED)
         won, made[CHOSEN] = plain.choose()
         chosen = {"plain": won}
         values = {method: plain.reached(adapters) for method, adapters in made.items()}
@@ -85,11 +92,15 @@ def measure(family: Family, seed: int) -> Row:
         for way in family.growth:
             side = _opened(family, seed, way, Path(scratch))
             assert side.grown is not None
-            own = {way: side.sample(side.grown), f"{way}, shuffled": side.sample(side.grown, True)}
+            other = side.sample(side.grown, side.others())
+            own = {way: side.sample(side.grown), f"{way}, shuffled": other}
             begun = list(side.begun.values())
             shown |= mean_copies(copies(begun, own, made["local"]))
             learned = side.learn({name: PARTS[name] for name in AFTER})
             more_made = _after(side, learned, way)
+            walked |= {
+                after(method, way): row for method, row in walks(side, learned, AFTER[:1]).items()
+            }
             chosen[way], more_made[after(CHOSEN, way)] = side.choose()
             costs |= {name: dict(ways.plain_bytes(side)) for name in (way, *more_made)}
             shown |= mean_copies(copies(side.bank.adapters, more_made, made["local"]))
@@ -104,6 +115,7 @@ def measure(family: Family, seed: int) -> Row:
         "bank bytes": size_of(plain.context.folder / "bank"),
         "copies": shown,
         "errors": errors,
+        "walks": walked,
         "curves": more,
         "chosen": chosen,
     }
@@ -133,7 +145,7 @@ def learn_all(
 def _after(side: Side, learned: Mapping[str, Generator], way: str) -> dict[str, list[LoraAdapter]]:
     """What is made of the bank that clients filled who fine-tuned from what had grown."""
     made = {after(name, way): side.sample(generator) for name, generator in learned.items()}
-    made[f"{after('kriging', way)}, shuffled"] = side.sample(learned["kriging"], shuffled=True)
+    made[f"{after('kriging', way)}, shuffled"] = side.sample(learned["kriging"], side.others())
     return made
 
 

@@ -74,10 +74,21 @@ class Side:
             for name, part in parts.items()
         }
 
-    def sample(self, generator: Generator, shuffled: bool = False) -> list[LoraAdapter]:
-        """An adapter for each newcomer; shuffled: made for another one's task."""
-        vectors = self.vectors.roll(1, 0) if shuffled else self.vectors
-        return generator.sample(vectors, seed=0, rank=self.client.config.lora.rank)
+    def sample(self, generator: Generator, vectors: Tensor | None = None) -> list[LoraAdapter]:
+        """An adapter for each task vector (n, c), the newcomers' when None."""
+        asked = self.vectors if vectors is None else vectors
+        return generator.sample(asked, seed=0, rank=self.client.config.lora.rank)
+
+    def others(self) -> Tensor:
+        """For each newcomer the task vector of another."""
+        return self.vectors.roll(1, 0)
+
+    def drawn(self) -> Tensor:
+        """For each newcomer a normal vector of the mean and covariance of the bank's."""
+        known = self.bank.conditions
+        drawn = seeding.generator(self.seed, "drawn")
+        noise = torch.randn(len(self.vectors), len(known), generator=drawn)
+        return known.mean(0) + noise @ (known - known.mean(0)) / math.sqrt(len(known) - 1)
 
     def choose(self) -> tuple[str, list[LoraAdapter]]:
         """The method that wins the bank's own trial, and what it makes for each newcomer."""

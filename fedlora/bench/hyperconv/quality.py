@@ -44,7 +44,7 @@ def measure(family: Family, seed: int, steps: int = STEPS) -> Row:
         vectors = {VECTORS: part(len(side.bank.adapters), 1, steps)}
         learned, costs = quality.learn_all(side, {**quality.rivals(family), **vectors})
         made = side.alone() | {name: side.sample(one) for name, one in learned.items()}
-        made[f"{VECTORS}, shuffled"] = side.sample(learned[VECTORS], shuffled=True)
+        made[f"{VECTORS}, shuffled"] = side.sample(learned[VECTORS], side.others())
         heard = None
         if "input_ids" in side.client.desk(0).train:
             more, more_costs, heard = _prompted(side, steps)
