@@ -1,22 +1,30 @@
-"""Whichever method serves the bank's own tasks best, each left out in turn."""
+"""Whichever way serves the bank's own tasks best, each left out in turn."""
+
+from typing import Any
 
 from pydantic import Field
 from typing_extensions import override
 
 from fedlora.adapter import LoraAdapter
 from fedlora.adoption.contract import Hand, Offer, Policy, Trial
+from fedlora.adoption.label_mix import LabelMix, LabelMixConfig
 from fedlora.adoption.offers import only
 from fedlora.section import Section
 
 CHOSEN = "chosen"
 """The name under which a hand holds the method that won."""
+MIX = LabelMix.__module__.rpartition(".")[2]
+"""Of what can be tried, the one that is no method: a mix by the newcomer's labels."""
 
 
 class ChosenConfig(Section):
-    """Which methods are tried, and by whom; of equals, the method named first serves."""
+    """What is tried, and by whom; of equals, what is named first serves."""
 
     among: tuple[str, ...] | None = Field(
-        None, min_length=1, description="methods of the table; all that the run learns when absent"
+        None,
+        min_length=1,
+        description="methods of the table, and label_mix where newcomers have labels; all methods"
+        " that the run learns when absent",
     )
     folds: int = Field(
         4, ge=2, description="fits of every method, each without a share of the tasks tried"
@@ -25,28 +33,51 @@ class ChosenConfig(Section):
 
 
 class Chosen(Policy):
-    """The newcomer gets the adapter of one method, which a trial on the bank has chosen.
+    """The newcomer gets what a trial on the bank has chosen: a method's adapter, or a mix's parts.
 
     The trial is the server's, before it serves; the bank's clients try what each method makes for
-    their tasks: see `fedlora.server.trial`.
+    their tasks, and mix with labels of their own: see `fedlora.server.trial`.
     """
 
     Config = ChosenConfig
 
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self.mix = LabelMix(LabelMixConfig()) if MIX in (config.among or ()) else None
+        self.needs_labels = self.needs_neighbours = self.mix is not None
+
     @property
     @override
     def methods(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(self.config.among or ()))
+        named = [name for name in self.config.among or () if name != MIX]
+        return tuple(dict.fromkeys([*named, *(self.mix.methods if self.mix else ())]))
 
     @property
     @override
     def title(self) -> str:
         return CHOSEN
 
+    @property
+    @override
+    def adapters(self) -> int:
+        return self.mix.adapters if self.mix else 1
+
+    def serving(self, won: str) -> tuple[str, ...]:
+        """Methods that are needed to serve with what won."""
+        return self.mix.methods if self.mix and won == MIX else (won,)
+
+    def unlabelled(self) -> "Chosen":
+        """As it is for a newcomer that has no labels."""
+        return Chosen(self.config.model_copy(update={"among": self.methods or None}))
+
     @override
     def offer(self, hand: Hand) -> Offer:
+        if self.mix and hand.chosen == MIX:
+            return self.mix.offer(hand)
         return Offer({CHOSEN: hand.method(CHOSEN, 0)})
 
     @override
     def choose(self, offer: Offer, trial: Trial) -> LoraAdapter:
+        if self.mix and CHOSEN not in offer.adapters:
+            return self.mix.choose(offer, trial)
         return only(offer)

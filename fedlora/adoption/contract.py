@@ -33,11 +33,13 @@ class Hand:
         draw at random answer differently for each sample.
     nearest: count -> that many tasks of the bank at most, the nearest first.
     reach: () -> the distance within which 95 % of the bank's tasks have their own nearest.
+    chosen: the way to serve that won the bank's trial; None where none was held.
     """
 
     method: Callable[[str, int], LoraAdapter]
     nearest: Callable[[int], list[Neighbour]]
     reach: Callable[[], float] = lambda: math.inf
+    chosen: str | None = None
 
 
 @dataclass(frozen=True)
@@ -89,9 +91,9 @@ class Policy(ABC):
     """
 
     Config: ClassVar[type[Section]]
-    needs_draws: ClassVar[bool] = False
-    needs_labels: ClassVar[bool] = False
-    needs_neighbours: ClassVar[bool] = False
+    needs_draws: bool = False
+    needs_labels: bool = False
+    needs_neighbours: bool = False
 
     def __init__(self, config: Any) -> None:
         self.config = config

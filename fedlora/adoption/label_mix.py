@@ -15,6 +15,8 @@ from fedlora.section import Section
 DEFAULT = ("generated",)
 MOST = 32
 """Adapters of an offer."""
+NEAR = "near"
+"""Begins the name of a task of the bank in an offer; no method is called so."""
 
 
 class LabelMixConfig(Section):
@@ -65,8 +67,8 @@ class LabelMix(Policy):
     @override
     def offer(self, hand: Hand) -> Offer:
         near = hand.nearest(self.config.candidates)
-        adapters = {f"near{place}": one.adapter for place, one in enumerate(near)}
-        distances = {f"near{place}": one.distance for place, one in enumerate(near)}
+        adapters = {f"{NEAR}{place}": one.adapter for place, one in enumerate(near)}
+        distances = {f"{NEAR}{place}": one.distance for place, one in enumerate(near)}
         adapters |= {name: hand.method(name, 0) for name in self.methods}
         distances |= dict.fromkeys(self.methods, near[0].distance if near else 0.0)
         return Offer(adapters, distances)

@@ -80,9 +80,15 @@ class RunConfig(Section):
 
     @property
     def trial(self) -> Any:
-        """The first adoption policy of the run that is `chosen`, or None; one trial serves all."""
-        policies = [way.policy for way in (self.adoption, *self.evaluation.adoptions)]
-        return next((policy.build() for policy in policies if policy.name == "chosen"), None)
+        """The policy of `adoption_tried`, or None."""
+        way = self.adoption_tried
+        return way.policy.build() if way else None
+
+    @property
+    def adoption_tried(self) -> AdoptionConfig | None:
+        """The first adoption of the run whose policy is `chosen`, or None; one trial serves all."""
+        ways = (self.adoption, *self.evaluation.adoptions)
+        return next((way for way in ways if way.policy.name == "chosen"), None)
 
     @property
     def retries(self) -> int:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fedlora import atomic
 from fedlora.adapter import LoraAdapter, bundle
-from fedlora.adoption.chosen import Chosen
+from fedlora.adoption.chosen import MIX, Chosen
 from fedlora.adoption.contract import Policy
 from fedlora.adoption.given import Given, GivenConfig
 from fedlora.config import RunConfig
@@ -28,6 +28,8 @@ def policy_in_service(config: RunConfig, *, labels: bool) -> Policy:
     policy: Policy = config.adoption.policy.build()
     if labels or not policy.needs_labels:
         return policy
+    if isinstance(policy, Chosen):
+        return policy.unlabelled()
     return Given(GivenConfig.model_validate({"method": method_in_service(config, None)}))
 
 
@@ -64,7 +66,12 @@ def open_service(config: RunConfig, folder: Path, seed: int, policy: Policy) -> 
     Raises:
         FedloraError: the run is not finished, or what it kept is damaged.
     """
-    chosen = method_in_service(config, _chosen(folder)) if isinstance(policy, Chosen) else None
+    chosen = None
+    if isinstance(policy, Chosen):
+        first = method_in_service(config, None)
+        chosen = _chosen(folder) or first
+        if chosen == MIX and not policy.needs_labels:
+            chosen = first
     methods = _methods(policy, chosen)
     return Offering(
         {m: load_generator(_folder_of(m, folder)) for m in methods if m != "warm"},
@@ -78,12 +85,14 @@ def open_service(config: RunConfig, folder: Path, seed: int, policy: Policy) -> 
 
 
 def _methods(policy: Policy, chosen: str | None) -> tuple[str, ...]:
-    """What a policy serves with; of several that are tried, the one that won."""
-    return (chosen,) if isinstance(policy, Chosen) and chosen is not None else policy.methods
+    """What a policy serves with; of several that are tried, what won."""
+    if isinstance(policy, Chosen) and chosen is not None:
+        return policy.serving(chosen)
+    return policy.methods
 
 
 def _chosen(folder: Path) -> str | None:
-    """The method that won the trial, if one was held."""
+    """What won the trial, if one was held."""
     trial = folder / TRIAL
     if not trial.is_file():
         return None

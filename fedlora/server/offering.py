@@ -31,7 +31,7 @@ class Offering:
     rank: of what is offered; each layer's largest in the bank when None.
     nearest: what knows which of the bank's tasks are near; None where no policy asks.
     warm: the common warm start, if there is one.
-    chosen: the method that won the bank's trial, if one was held.
+    chosen: what won the bank's trial, if one was held.
     candidates: what each method has made for a run's own newcomers, and the table judges.
     """
 
@@ -78,7 +78,8 @@ class Offering:
             found = self._known.neighbours(asked, count)
             return [Neighbour(self._at_rank(adapter), apart) for adapter, apart in found]
 
-        return policy.offer(Hand(method, nearest, lambda: self._known.facts["reach"]))
+        reach = lambda: self._known.facts["reach"]  # noqa: E731
+        return policy.offer(Hand(method, nearest, reach, self.chosen))
 
     @property
     def _known(self) -> Nearest:

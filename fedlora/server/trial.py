@@ -1,22 +1,26 @@
-"""Which method serves: a trial on the bank's own tasks, before any newcomer comes."""
+"""Which way serves: a trial on the bank's own tasks, before any newcomer comes."""
 
 import json
 from collections.abc import Mapping, Sequence
 from statistics import fmean, median
 
 import torch
+from torch import Tensor
 
 from fedlora import atomic, seeding
 from fedlora.adapter import LoraAdapter
 from fedlora.adapter.resize import resize
-from fedlora.adoption.chosen import Chosen
+from fedlora.adoption.chosen import MIX, Chosen
+from fedlora.adoption.contract import Hand, Neighbour, Offer
+from fedlora.adoption.label_mix import LabelMix
 from fedlora.config import GeneratorPart, RunConfig
 from fedlora.errors import FedloraError
 from fedlora.generators.bank import rows_of
 from fedlora.generators.contract import TrainingBank
+from fedlora.generators.nearest import Nearest
 from fedlora.server.context import ServerContext
 from fedlora.server.learning import fit
-from fedlora.wire.message import Message
+from fedlora.wire.message import JSON, Message
 
 PHASE = "trial"
 FILE = "trial.json"
@@ -25,6 +29,8 @@ MOST = 1e6
 
 Made = dict[str, dict[str, LoraAdapter]]
 """By method and task: what is made for a task by who has learned from others."""
+Offers = dict[str, Offer]
+"""By task: what its clients would mix by their labels, were it a newcomer's."""
 Owners = dict[int, str]
 """Tasks by client."""
 Losses = dict[str, dict[str, float]]
@@ -34,14 +40,16 @@ Losses = dict[str, dict[str, float]]
 def hold_trial(
     context: ServerContext, bank: TrainingBank, grown: TrainingBank | None = None
 ) -> str | None:
-    """The method that serves; None where no adoption leaves it open.
+    """What serves, a method or label_mix; None where no adoption leaves it open.
 
     Every method that is tried learns from the bank without a part of its tasks and makes adapters
     for these, so that each task is left out once; their clients say what they are worth on examples
-    of their own, which no adapter has seen. Of a task's clients the median counts; of tasks, which
-    are not equally hard, the middle half of how far a method is from the mean of all on the same
-    task, so that neither is moved by a few who lie. What every method came to is written to
-    trial.json; a trial that was held is not held again.
+    of their own, which no adapter has seen. Where label_mix is tried, they are sent what it would
+    offer to a newcomer with their task, and mix it by as many labels of their own as newcomers
+    have. Of a task's clients the median counts; of tasks, which are not equally hard, the middle
+    half of how far a method is from the mean of all on the same task, so that neither is moved by a
+    few who lie. What every method came to is written to trial.json; a trial that was held is not
+    held again.
 
     Where rounds have grown, a task that is left out has still moved what others trained from, in
     `grown` and in the bank alike.
@@ -59,8 +67,10 @@ def hold_trial(
         return None
     if context.journal.outcome(PHASE, 0) is None:
         owners = _drawn(context, bank, policy.config.clients)
-        made = _made(context, bank, grown, policy, owners)
-        losses = _losses(context, owners, made) if made else {}
+        folds = _folds(context, policy, owners)
+        made = _made(context, bank, grown, folds)
+        mixed = _offers(context, bank, policy.mix, folds, made) if policy.mix else {}
+        losses = _losses(context, owners, made, mixed) if made else {}
         apart = _apart(losses)
         winner = _winner(context, apart)
         held = {"chosen": winner, "apart": apart, "losses": losses}
@@ -79,27 +89,56 @@ def _drawn(context: ServerContext, bank: TrainingBank, most: int) -> Owners:
     return {client: owners[client] for client in drawn}
 
 
+def _folds(context: ServerContext, policy: Chosen, owners: Owners) -> list[list[str]]:
+    """Tasks that are left out together; none where there is nothing to choose by or between."""
+    tasks = sorted(set(owners.values()))
+    if len(tasks) < 2 or (len(context.config.tried) < 2 and not policy.mix):
+        return []
+    order = torch.randperm(len(tasks), generator=seeding.generator(context.seed, "trial folds"))
+    parts = order.tensor_split(min(policy.config.folds, len(tasks)))
+    return [[tasks[place] for place in part.tolist()] for part in parts]
+
+
 def _made(
     context: ServerContext,
     bank: TrainingBank,
     grown: TrainingBank | None,
-    policy: Chosen,
-    owners: Owners,
+    folds: Sequence[Sequence[str]],
 ) -> Made:
-    tasks, methods = sorted(set(owners.values())), context.config.tried
     made: Made = {}
-    if len(tasks) < 2 or len(methods) < 2:
-        return made
-    order = torch.randperm(len(tasks), generator=seeding.generator(context.seed, "trial folds"))
-    parts = order.tensor_split(min(policy.config.folds, len(tasks)))
-    folds = [[tasks[place] for place in part.tolist()] for part in parts]
-    for method in methods:
+    for method in context.config.tried if folds else ():
         known = grown if method == "grown" and grown else bank
         try:
             made[method] = _tried(context, known, method, folds)
         except FedloraError as error:
             context.observer.note(f"the bank's own trial leaves {method} out: {error}")
     return made
+
+
+def _offers(
+    context: ServerContext,
+    bank: TrainingBank,
+    mix: LabelMix,
+    folds: Sequence[Sequence[str]],
+    made: Made,
+) -> Offers:
+    """None where a method is missing whose adapters are mixed."""
+    if not folds or not set(mix.methods) <= set(made):
+        return {}
+    offers: Offers = {}
+    prompts, folder = context.config.task_vector.prompts, context.folder / "checkpoints"
+    for number, held in enumerate(folds):
+        known = Nearest.of(_without(bank, held), prompts, folder / f"{PHASE}/near-{number}")
+        vectors = context.seen_by(known, _vectors(bank, held))
+        for task, vector in zip(held, vectors, strict=True):
+            near = known.neighbours(vector, mix.config.candidates)
+            own = {name: adapters[task] for name, adapters in made.items()}
+            offers[task] = mix.offer(_hand(own, [Neighbour(*pair) for pair in near]))
+    return offers
+
+
+def _hand(own: Mapping[str, LoraAdapter], near: list[Neighbour]) -> Hand:
+    return Hand(lambda name, _: own[name], lambda _: near)
 
 
 def _apart(losses: Losses) -> dict[str, float]:
@@ -138,55 +177,72 @@ def _tried(
     """What one method makes for every task of the bank."""
     part, found = part_of(context.config, method), dict[str, LoraAdapter]()
     for number, held in enumerate(folds):
-        rest = [row for row, task in enumerate(bank.tasks) if task not in set(held)]
         place = f"{PHASE}/{method}-{number}"
-        generator = fit(context, part, rows_of(bank, rest), place=place)
-        rows = [[row for row, task in enumerate(bank.tasks) if task == one] for one in held]
-        asked = torch.stack([bank.conditions[own].mean(0) for own in rows])
-        seed = seeding.derive(context.seed, "sample")
-        made = generator.sample(context.seen_by(generator, asked), seed=seed)
+        generator = fit(context, part, _without(bank, held), place=place)
+        asked = context.seen_by(generator, _vectors(bank, held))
+        made = generator.sample(asked, seed=seeding.derive(context.seed, "sample"))
         found |= zip(held, made, strict=True)
     return found
 
 
-def _losses(context: ServerContext, owners: Owners, made: Made) -> Losses:
+def _without(bank: TrainingBank, held: Sequence[str]) -> TrainingBank:
+    return rows_of(bank, [row for row, task in enumerate(bank.tasks) if task not in set(held)])
+
+
+def _vectors(bank: TrainingBank, tasks: Sequence[str]) -> Tensor:
+    """Of each task the mean task vector (n, c)."""
+    rows = [[row for row, task in enumerate(bank.tasks) if task == one] for one in tasks]
+    return torch.stack([bank.conditions[own].mean(0) for own in rows])
+
+
+def _losses(context: ServerContext, owners: Owners, made: Made, mixed: Offers) -> Losses:
     """What the bank's clients say of the adapters for their tasks."""
-    asked = {client: _question(context, client, task, made) for client, task in owners.items()}
+    ways = (*made, MIX) if mixed else tuple(made)
+    asked = {
+        client: _question(context, client, task, made, mixed.get(task))
+        for client, task in owners.items()
+    }
 
     def check(client: int, answer: Message) -> None:
         context.check_task(client, answer)
-        _gains(answer, made)
+        _gains(answer, ways)
 
     answers = context.asker.ask(PHASE, 0, asked, check)
-    said = {client: _gains(answer, made) for client, answer in answers.items()}
+    said = {client: _gains(answer, ways) for client, answer in answers.items()}
     by_task: dict[str, list[Mapping[str, float]]] = {}
     for client, gains in said.items():
         by_task.setdefault(owners[client], []).append(gains)
     return {
         method: {task: median(one[method] for one in told) for task, told in by_task.items()}
-        for method in made
+        for method in ways
     }
 
 
-def _question(context: ServerContext, client: int, task: str, made: Made) -> Message:
-    """The message that asks a client to try what every method made for its task."""
+def _question(
+    context: ServerContext, client: int, task: str, made: Made, mixed: Offer | None
+) -> Message:
+    """The message that asks a client to try what every method made for its task, and to mix."""
     spec = context.spec.with_rank(context.rank(client))
-    return context.message(
-        "adapter", "try", {method: resize(own[task], spec) for method, own in made.items()}
-    )
+    adapters = {method: own[task] for method, own in made.items()}
+    more: dict[str, JSON] = {}
+    if mixed:
+        adapters = {**mixed.adapters, **adapters}
+        more["distances"] = dict(mixed.distances)
+    sent = {name: resize(adapter, spec) for name, adapter in adapters.items()}
+    return context.message("adapter", "try", sent, **more)
 
 
-def _gains(answer: Message, made: Made) -> dict[str, float]:
-    """By method, its loss less that of the base model.
+def _gains(answer: Message, ways: Sequence[str]) -> dict[str, float]:
+    """By way to serve, its loss less that of the base model.
 
     Raises:
         FedloraError: a loss is missing, or none.
     """
     values = answer.meta.get("values")
-    if not isinstance(values, dict) or set(values) != {"base", *made}:
+    if not isinstance(values, dict) or set(values) != {"base", *ways}:
         raise FedloraError("answer without a score for each adapter that was to be tried")
     losses = {name: _loss(values[name]) for name in values}
-    return {method: losses[method] - losses["base"] for method in made}
+    return {way: losses[way] - losses["base"] for way in ways}
 
 
 def _loss(scores: object) -> float:

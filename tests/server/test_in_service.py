@@ -20,6 +20,7 @@ from fedlora.errors import FedloraError
 from fedlora.generators.saved import load_generator
 from fedlora.pipeline.experiment.infer import Maker
 from fedlora.runtime.inprocess import InProcess
+from fedlora.server import trial
 from fedlora.server.in_service import open_service, policy_in_service
 from fedlora.server.standing import Standing
 from fedlora.wire.exchange import Reply, Request
@@ -191,12 +192,46 @@ def test_a_run_that_kept_no_tasks_to_compare_with_says_what_to_do(tmp_path: Path
         Standing(config, tmp_path, 0)
 
 
+def test_a_mix_that_a_trial_chose_serves_as_if_it_had_been_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial, "_winner", lambda *_: "label_mix")
+    policies = {
+        "tried": {"name": "chosen", "among": ["topk", "label_mix"], "folds": 2},
+        "named": {"name": "label_mix"},
+    }
+    heard: dict[str, Heard] = {}
+    for way, policy in policies.items():
+        (tmp_path / way).mkdir()
+        config, heard[way] = finished(tmp_path / way, adoption={"policy": policy, "labels": 8})
+        if way == "tried":
+            tried, folder = config, tmp_path / way
+
+    told = {way: decode(one.told["adopt"], 1 << 30) for way, one in heard.items()}
+    said = {way: decode(one.said["adopt"], 1 << 30) for way, one in heard.items()}
+    assert told["tried"].tensors.keys() == told["named"].tensors.keys()
+    assert said["tried"].meta["value"] == said["named"].meta["value"]
+    losses = json.loads((folder / "seed-0" / "trial.json").read_text())["losses"]
+    assert list(losses) == ["topk", "generated", "label_mix"]
+
+    vector = Bank.open(folder / "seed-0" / "bank").training_bank().conditions[0]
+    asked = encode(Message("task_vector", {"vector": vector}, {"spec": spec_of(folder)}))
+    later = decode(Standing(tried, folder, 0).offer(asked), 1 << 24)
+    assert later.tensors.keys() == told["named"].tensors.keys()
+    (made,) = Maker.of_run(tried, folder, None).serve(vector).adapters  # has no labels to mix by
+    assert made.digest() == generated_by(folder / "seed-0" / "generator", vector).digest()
+
+
+def spec_of(folder: Path) -> Any:
+    return Bank.open(folder / "seed-0" / "bank").spec.to_json()
+
+
 def test_what_a_trial_chose_serves(tmp_path: Path) -> None:
     policy = {"name": "chosen", "among": ["topk", "mean"], "folds": 2}
     config, _ = finished(tmp_path, adoption={"policy": policy})
-    trial = tmp_path / "seed-0" / "trial.json"
-    chosen = json.loads(trial.read_text())["chosen"]
+    held = tmp_path / "seed-0" / "trial.json"
+    chosen = json.loads(held.read_text())["chosen"]
     assert [place.name for place in (tmp_path / "seed-0" / "serving").iterdir()] == [chosen]
-    trial.write_text("{")
+    held.write_text("{")
     with pytest.raises(FedloraError, match=r"trial\.json: damaged"):
         Standing(config, tmp_path, 0)

@@ -13,6 +13,8 @@ import torch
 
 from fedlora.adapter import AdapterSpec, LoraAdapter
 from fedlora.adapter.product import distance, norm
+from fedlora.adoption.contract import Offer, Score
+from fedlora.adoption.label_mix import LabelMix, LabelMixConfig
 from fedlora.cli.bytes_plan import BytesPlan
 from fedlora.client.client import Client
 from fedlora.config import RunConfig
@@ -69,8 +71,34 @@ class Judge:
         }
         if client in self.liars:
             away = {name: 1e5 if name == "ridge" else 0.0 for name in away}
+        if "distances" in message.meta:
+            mixed = LabelMix(LabelMixConfig()).choose(self._offer(message, own), Own(own))
+            away = {name: loss for name, loss in away.items() if not name.startswith("near")}
+            away["label_mix"] = distance(mixed, own) / norm(own)
         values = {name: {"loss": loss} for name, loss in {**away, "base": 1.0}.items()}
         return Message("control", {}, {"task": self.bank.tasks[client], "values": values})
+
+    def _offer(self, message: Message, own: LoraAdapter) -> Offer:
+        distances = dict(message.meta["distances"])
+        sent = {name: message.tensors[f"adapter.{name}"] for name in distances}
+        return Offer(
+            {name: adapter_of(tensor, own.spec) for name, tensor in sent.items()}, distances
+        )
+
+
+class Own:
+    """Labels on which an adapter's loss is how far it lies from one's own."""
+
+    examples = 8
+
+    def __init__(self, own: LoraAdapter) -> None:
+        self.own = own
+
+    def score(self, adapter: LoraAdapter, rows: torch.Tensor | None = None) -> Score:
+        return Score(0.0, distance(adapter, self.own) / norm(self.own))
+
+    def refine(self, adapter: LoraAdapter, rows: torch.Tensor | None = None) -> LoraAdapter:
+        raise AssertionError("a trial tries what is served, and trains nothing")
 
 
 def adapter_of(tensor: torch.Tensor, spec: AdapterSpec) -> LoraAdapter:
@@ -85,12 +113,15 @@ def context(
         adoption={"policy": {"name": "chosen", "among": AMONG, **policy}},
         evaluation={"baselines": [{"name": name} for name in ("mean", "nearest", "ridge")]},
         growth={"rounds": 1},
+        generator={"name": "topk"},
     )
     codec = Codec(Codec.Config())
 
-    def message(purpose: Any, action: str, adapters: dict[str, LoraAdapter]) -> Message:
+    def message(
+        purpose: Any, action: str, adapters: dict[str, LoraAdapter], **meta: Any
+    ) -> Message:
         tensors = {f"adapter.{name}": codec.encode(a) for name, a in adapters.items()}
-        return Message(purpose, tensors, {"action": action})
+        return Message(purpose, tensors, {"action": action, **meta})
 
     made = SimpleNamespace(
         config=config,
@@ -242,6 +273,40 @@ def test_what_has_grown_is_tried_on_what_it_grew_from(tmp_path: Path) -> None:
     journal.close()
 
 
+def test_a_mix_by_labels_is_tried_on_tasks_that_its_parts_have_not_seen(tmp_path: Path) -> None:
+    journal, judge = Journal(tmp_path / "journal.sqlite"), Judge()
+    here = context(tmp_path, journal, judge, among=["mean", "label_mix"], folds=8)
+
+    served = hold_trial(here, BANK)
+
+    losses = told(tmp_path)["losses"]
+    assert list(losses) == ["mean", "generated", "label_mix"]
+    assert served == "label_mix"
+    for client, message in judge.asked.items():
+        own = BANK.adapters[client].spec
+        near = {n: t for n, t in message.tensors.items() if n.startswith("adapter.near")}
+        assert len(near) == 7  # of 8 tasks, one is left out
+        assert message.meta["distances"].keys() == {
+            *(name.removeprefix("adapter.") for name in near),
+            "generated",
+        }
+        same = [row for row, task in enumerate(BANK.tasks) if task == BANK.tasks[client]]
+        copies = [
+            distance(adapter_of(tensor, own), BANK.adapters[row])
+            for tensor in near.values()
+            for row in same
+        ]
+        assert min(copies) > 1e-3
+    journal.close()
+
+
+def test_one_method_and_a_mix_of_it_are_a_choice(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.sqlite")
+    hold_trial(context(tmp_path, journal, among=["label_mix"]), BANK)
+    assert list(told(tmp_path)["losses"]) == ["generated", "label_mix"]
+    journal.close()
+
+
 def test_without_such_a_policy_there_is_no_trial(tmp_path: Path) -> None:
     here = cast(ServerContext, SimpleNamespace(config=small_config(), folder=tmp_path))
     assert hold_trial(here, BANK) is None
@@ -252,6 +317,13 @@ def planned(config: RunConfig) -> int:
     client = Client(config, 0)
     ranks = [seat.rank for seat in client.seats if seat.role == "bank"]
     return BytesPlan(config, ranks, 2, client.slot.spec).training()
+
+
+def test_a_client_mixes_nothing_in_a_run_that_tries_no_mix() -> None:
+    config = small_config(adoption={"policy": {"name": "chosen"}})
+    asked = encode(Message("adapter", {}, {"action": "try", "distances": {}}))
+    with pytest.raises(FedloraError, match="the run's trial mixes none"):
+        Client(config, 0).handle(0, asked)
 
 
 def test_a_client_tries_nothing_in_a_run_without_a_trial() -> None:
