@@ -78,8 +78,7 @@ class Offering:
             found = self._known.neighbours(asked, count)
             return [Neighbour(self._at_rank(adapter), apart) for adapter, apart in found]
 
-        reach = lambda: self._known.facts["reach"]  # noqa: E731
-        return policy.offer(Hand(method, nearest, reach, self.chosen))
+        return policy.offer(Hand(method, nearest, lambda: self._known.facts["reach"], self.chosen))
 
     @property
     def _known(self) -> Nearest:
