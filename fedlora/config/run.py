@@ -43,7 +43,7 @@ class RunConfig(Section):
     growth: GrowthConfig = Field(default_factory=GrowthConfig)
     finetune: FinetuneConfig = FinetuneConfig()
     task_vector: TaskVectorConfig = TaskVectorConfig()
-    generator: GeneratorPart = default(GeneratorPart, "cvae")
+    generator: GeneratorPart = default(GeneratorPart, "kriging")
     adoption: AdoptionConfig = Field(default_factory=AdoptionConfig)
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
     continual: ContinualConfig | None = Field(

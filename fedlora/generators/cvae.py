@@ -1,4 +1,4 @@
-"""The default generator: a conditional VAE from task vectors to adapters."""
+"""A conditional VAE from task vectors to adapters."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal

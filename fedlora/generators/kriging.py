@@ -1,4 +1,4 @@
-"""Kriging: a Gaussian process from task vectors to DeltaW, and how sure it is."""
+"""The default generator: a Gaussian process from task vectors to DeltaW, and how sure it is."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
