@@ -20,6 +20,9 @@ FOLD = "fold"
 CONTROL = "control"
 """The name in `State.extra` of the control variate that every client gets."""
 
+GONE = "this client's memory is gone"
+"""How a client begins that has lost what it kept of its last round that counted."""
+
 
 @dataclass(frozen=True)
 class Duty:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fedlora import atomic, cache
 from fedlora.adapter import LoraAdapter, bundle
+from fedlora.aggregation.contract import GONE
 from fedlora.errors import FedloraError
 
 
@@ -36,7 +37,7 @@ class Memory:
             return bundle.from_bytes(self._file(round).read_bytes())
         except (OSError, FedloraError):
             raise FedloraError(
-                f"what this client kept of round {round} is gone from {self._folder};"
+                f"{GONE}: what it kept of round {round} in {self._folder};"
                 " it joins anew in a later round"
             ) from None
 

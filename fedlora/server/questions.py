@@ -9,7 +9,7 @@ from torch import Tensor
 from fedlora.adapter import AdapterSpec, LoraAdapter
 from fedlora.adapter.parts import Parts
 from fedlora.adapter.span import AdapterSpan
-from fedlora.aggregation.contract import CONTROL, FOLD, Aggregator, Duty, State
+from fedlora.aggregation.contract import CONTROL, FOLD, GONE, Aggregator, Duty, State
 from fedlora.aggregation.fedex import at_most, without_head
 from fedlora.server.context import ServerContext
 from fedlora.server.groups import PHASE, drawn
@@ -36,7 +36,7 @@ class Round:
 
     history: the group's state after each round so far; empty before the first.
     state: the last of them, or what all clients draw.
-    made: the questions so far, by rank and by the round that a client was last part of.
+    made: the questions so far, by rank and by the round that a client last counted in.
     answered: who answered in earlier rounds, as far as anybody had to know.
     """
 
@@ -79,13 +79,18 @@ class Round:
         return parcel.unpack(self.context.codec, data, self.duty.gets, self.state.common, last)
 
     def _since(self, client: int) -> int:
-        """The last round that a client took part in; 0 for one that never did or lost its way."""
+        """The last round that a client counted in; 0 for one that never did or lost its memory.
+
+        One whose answer was refused, or never came, goes on from what it kept before.
+        """
         for round in range(self.number - 1, 0, -1):
             if round not in self.answered:  # read once for all clients
                 self.answered[round] = self.context.journal.answers(PHASE, round)
-            answers = self.answered[round]
-            if client in answers:
-                return 0 if answers[client] else round
+            why_lost = self.answered[round].get(client)
+            if why_lost == "":
+                return round
+            if why_lost and why_lost.startswith(GONE):
+                return 0
         return 0
 
     def _make(self, rank: int, since: int) -> Asked:

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from fedlora.adapter import LoraAdapter
-from fedlora.aggregation.contract import CONTROL, FOLD, State
+from fedlora.aggregation.contract import CONTROL, FOLD, GONE, State
 from fedlora.aggregation.fedavg import FedAvg
 from fedlora.client import lessons
 from fedlora.client.client import Client
 from fedlora.client.memory import Memory
 from fedlora.client.tuition import RESIDUAL, Tuition, begin
+from fedlora.errors import FedloraError
 from fedlora.runtime.inprocess import InProcess
 from fedlora.server import warm_start as warming
 from fedlora.server.context import ServerContext
@@ -163,3 +164,56 @@ def test_the_servers_control_is_the_mean_of_those_that_clients_keep(codec, tmp_p
             server = lived.state(round - 1).extra[CONTROL].flatten()
             own = tuition.known[CONTROL].flatten() if tuition.known else torch.zeros_like(server)
             assert torch.equal(tuition.job().guide.correction.flatten(), server - own)
+
+
+def unheard(client: int, round: int, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One answer does not count: screened out beside the others, refused by itself, or lost."""
+    if how == "screened":
+        verdicts = iter({client: "odd"} if at == round else {} for at in CHOSEN)
+        monkeypatch.setattr(warming, "vet", lambda *_, **__: next(verdicts))
+        return
+    place = (warming._Gathered, "check") if how == "refused" else (Tuition, "answer")
+    does = getattr(*place)
+
+    def fails(one: Any, *others: Any) -> Any:
+        result = does(one, *others)
+        said = (others[0], one._asked[others[0]].message.meta["round"]) if how == "refused" else ()
+        if (said or (one.place.desk.seat.client, one.round)) == (client, round):
+            raise FedloraError("lost on its way")
+        return result
+
+    monkeypatch.setattr(*place, fails)
+
+
+@pytest.mark.parametrize("how", ["screened", "refused", "lost"])
+def test_a_client_whose_answer_did_not_count_goes_on_from_its_last_that_did(
+    how, tmp_path, monkeypatch
+):
+    unheard(1, 2, how, monkeypatch)
+    lived = Lived(tmp_path, "scaffold", codec={"name": "none"})
+    kept = [lived.kept(client, lived.last(client))[CONTROL].flatten() for client in range(4)]
+    mean = torch.stack(kept).double().mean(0)
+    again = lived.tuitions[1, 3]
+
+    assert [lost.client for lost in lived.context.journal.lost()] == [1]
+    assert (lived.state(3).extra[CONTROL].flatten() - mean).norm() < 1e-5 * mean.norm()
+    first = lived.kept(1, 1)[CONTROL].flatten()
+    assert torch.equal(again.known[CONTROL].flatten(), first)
+    assert not torch.equal(lived.kept(1, 2)[CONTROL].flatten(), first)
+
+
+def test_a_client_that_lost_its_memory_fails_one_round_and_joins_anew(tmp_path, monkeypatch):
+    keep = Memory.keep
+
+    def keeps(memory: Memory, round: int, *others: Any) -> None:
+        keep(memory, round, *others)
+        if (memory._folder.name, round) == ("client-1", 1):
+            memory._file(round).unlink()
+
+    monkeypatch.setattr(Memory, "keep", keeps)
+    lived = Lived(tmp_path, "fedsa")
+
+    (lost,) = lived.context.journal.lost()
+    assert (lost.client, lost.round, lost.reason.startswith(GONE)) == (1, 2, True)
+    assert lived.tuitions[1, 3].since == 0
+    assert 1 in lived.context.journal.answers("warm_start", 3)
