@@ -28,6 +28,7 @@ class Bulyan(Suspicious):
 
     Config = BulyanConfig
     mixed_ranks = True
+    new_factors = True
     title = "bulyan"
     bears = (4, 3)
 

@@ -31,6 +31,7 @@ class Clipped(Aggregator):
 
     Config = ClippedConfig
     mixed_ranks = True
+    new_factors = True
 
     @override
     def aggregate(

@@ -83,10 +83,13 @@ class Aggregator(ABC):
     """One method of federated training with adapters; one file a method in `aggregation/`.
 
     mixed_ranks: whether clients of different ranks can take part.
+    new_factors: whether what clients go on from has factors unlike those of the round before, such
+        as an SVD's, so that nothing that was left out of those can be added.
     """
 
     Config: ClassVar[type[Section]]
     mixed_ranks: ClassVar[bool] = False
+    new_factors: ClassVar[bool] = False
 
     def __init__(self, config: Any) -> None:
         self.config = config

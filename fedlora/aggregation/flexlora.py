@@ -27,6 +27,7 @@ class FlexLora(Aggregator):
 
     Config = FlexLoraConfig
     mixed_ranks = True
+    new_factors = True
 
     @override
     def aggregate(

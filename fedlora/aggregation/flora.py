@@ -28,6 +28,7 @@ class Flora(Aggregator):
 
     Config = FloraConfig
     mixed_ranks = True
+    new_factors = True
 
     @override
     def duty(self, round: int) -> Duty:

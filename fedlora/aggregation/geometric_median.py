@@ -34,6 +34,7 @@ class GeometricMedian(Aggregator):
 
     Config = GeometricMedianConfig
     mixed_ranks = True
+    new_factors = True
 
     @override
     def aggregate(

@@ -24,6 +24,7 @@ class Krum(Suspicious):
 
     Config = KrumConfig
     mixed_ranks = True
+    new_factors = True
     title = "krum"
     bears = (2, 3)
 

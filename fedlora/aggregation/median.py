@@ -25,6 +25,7 @@ class Median(Aggregator):
 
     Config = MedianConfig
     mixed_ranks = True
+    new_factors = True
 
     @override
     def aggregate(

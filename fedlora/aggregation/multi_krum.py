@@ -29,6 +29,7 @@ class MultiKrum(Suspicious):
 
     Config = MultiKrumConfig
     mixed_ranks = True
+    new_factors = True
     title = "multi_krum"
     bears = (2, 3)
 

@@ -27,6 +27,7 @@ class Product(Aggregator):
 
     Config = ProductConfig
     mixed_ranks = True
+    new_factors = True
 
     @override
     def aggregate(

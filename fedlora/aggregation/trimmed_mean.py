@@ -23,6 +23,7 @@ class TrimmedMean(Suspicious):
 
     Config = TrimmedMeanConfig
     mixed_ranks = True
+    new_factors = True
     title = "trimmed_mean"
     bears = (2, 1)
 

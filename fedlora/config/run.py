@@ -307,10 +307,10 @@ def _misfit_of_rounds(config: RunConfig) -> str | None:
             " choose flexlora, flora, hetlora or product, or leave lora.ranks out"
         )
     up = (config.codec_up or config.codec).build()
-    if up.feedback and method.duty(1).redraws:
+    if up.feedback and method.new_factors:
         return (
-            f"codec_up: '{name}' draws its factors anew in each round, to which what was left out"
-            " of the last ones cannot be added; set feedback=false"
+            f"{'codec_up' if config.codec_up else 'codec'}: with '{name}' factors are new in each"
+            " round, and what was left out of the last ones cannot be added; set feedback=false"
         )
     if method.duty(1).controls and "product" in (config.codec.build().measure, up.measure):
         return f"codec: control variates of '{name}' have no product; leave lowrank out"

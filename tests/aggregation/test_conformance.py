@@ -78,6 +78,17 @@ def test_several_ranks_are_mixed_or_refused(method):
             method.aggregate(before(2), mixed, [1, 1], mixed)
 
 
+def test_whether_clients_get_their_own_factors_back_or_new_ones_is_told(method):
+    """Where all send the same; of a smaller rank where it may be."""
+    spec = SPEC.with_rank(1) if method.mixed_ranks else SPEC
+    (sent,) = adapters(1, spec)
+    state = method.aggregate(before(2), [sent, sent], [1, 1], controls(method, 2))
+    given = method.give(state, spec)
+    same = torch.allclose(given.flatten(), sent.flatten(), atol=1e-5)
+
+    assert same == (not method.new_factors)
+
+
 OTHERS = {
     "another base model": AdapterSpec("1" * 64, SPEC.layers, 4.0),
     "other targets": AdapterSpec("0" * 64, (SPEC.layers[0], LayerSpec("c", 8, 10, 2)), 4.0),

@@ -215,9 +215,16 @@ def without_the_last(_: LoraAdapter, trained: LoraAdapter, _keep: float) -> Lora
         (
             {
                 "codec_up": {"name": "delta", "inner": {"name": "topk"}},
+                "warm_start": {"rounds": 2, "aggregation": {"name": "flexlora"}},
+            },
+            "codec_up: with 'flexlora' factors are new in each round.* set feedback=false",
+        ),
+        (
+            {
+                "codec": {"name": "topk"},
                 "warm_start": {"rounds": 2, "aggregation": {"name": "flora"}},
             },
-            "set feedback=false",
+            "codec: with 'flora' .* set feedback=false",
         ),
         (
             {
