@@ -58,12 +58,12 @@ class BytesPlan:
         compared = screening.enabled and screening.least <= len(self.ranks) <= screening.most
         each = screening.peers if compared else 0
         whole = sum(map(self.down, self.ranks))
-        policy = config.trial
-        mixed = policy.mix.config.candidates if policy and policy.mix else 0
-        if len(config.tried) + mixed < 2:
+        if not config.rivals:
             return each * whole
+        policy = config.trial
         trying: int = min(policy.config.clients, len(self.ranks))
-        return each * whole + (len(config.tried) + mixed) * round(trying / len(self.ranks) * whole)
+        tried = len(config.rivals) + (policy.mix.config.candidates if policy.mix else 0)
+        return each * whole + tried * round(trying / len(self.ranks) * whole)
 
     def serving(self) -> int:
         """Bytes of what newcomers get, and of what they give back."""

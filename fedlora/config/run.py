@@ -79,6 +79,12 @@ class RunConfig(Section):
         return (self.trial.methods or self.learned) if self.trial else ()
 
     @property
+    def rivals(self) -> tuple[str, ...]:
+        """Methods that a trial compares, beside a mix; none where there is nothing to choose."""
+        several = len(self.tried) > 1 or (self.trial is not None and self.trial.mix is not None)
+        return self.tried if several else ()
+
+    @property
     def trial(self) -> Any:
         """The policy of `adoption_tried`, or None."""
         way = self.adoption_tried

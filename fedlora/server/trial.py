@@ -92,7 +92,7 @@ def _drawn(context: ServerContext, bank: TrainingBank, most: int) -> Owners:
 def _folds(context: ServerContext, policy: Chosen, owners: Owners) -> list[list[str]]:
     """Tasks that are left out together; none where there is nothing to choose by or between."""
     tasks = sorted(set(owners.values()))
-    if len(tasks) < 2 or (len(context.config.tried) < 2 and not policy.mix):
+    if len(tasks) < 2 or not context.config.rivals:
         return []
     order = torch.randperm(len(tasks), generator=seeding.generator(context.seed, "trial folds"))
     parts = order.tensor_split(min(policy.config.folds, len(tasks)))
@@ -106,7 +106,7 @@ def _made(
     folds: Sequence[Sequence[str]],
 ) -> Made:
     made: Made = {}
-    for method in context.config.tried if folds else ():
+    for method in context.config.rivals if folds else ():
         known = grown if method == "grown" and grown else bank
         try:
             made[method] = _tried(context, known, method, folds)
@@ -162,7 +162,7 @@ def _winner(context: ServerContext, apart: Mapping[str, float]) -> str:
     if not apart:
         tried = context.config.tried
         winner = "generated" if "generated" in tried else tried[0]
-        if len(tried) > 1:
+        if context.config.rivals:
             context.observer.note(f"the bank is too small to choose by; {winner} serves")
         return winner
     winner = min(apart, key=lambda method: apart[method])
