@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fedlora.config import RunConfig, from_dict
+from fedlora.config import GrowthConfig, RunConfig, from_dict
 
 SEEDS = (111, 112, 113)
 """Of banks and tasks. What the library does by default was chosen on seeds below 100."""
@@ -12,7 +12,7 @@ SEEDS = (111, 112, 113)
 FIRST = 2
 """Rounds of plain averaging before growth."""
 
-KRIGING = {"name": "kriging", "noise": 0.3, "stretch": 1.0}
+KRIGING = GrowthConfig().generator.model_dump()
 COMPOSITIONAL = {"name": "compositional", "noise": 0.3}
 
 
