@@ -28,6 +28,16 @@ _REMEDY = {
 }
 
 
+def check_new(path: Path, remedy: str = "name another") -> None:
+    """Refuse to write over what is there.
+
+    Raises:
+        FedloraError: something is.
+    """
+    if path.exists():
+        raise FedloraError(f"{path}: exists already; {remedy}")
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Make `path` hold exactly `data`, on the disk itself, replacing what was there.
 

@@ -12,12 +12,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from fedlora import atomic
 from fedlora.adapter.checkpoint_file import SUFFIXES
 from fedlora.cli.errors import one_line_errors
 from fedlora.cli.output import show
 from fedlora.errors import FedloraError
 from fedlora.pipeline.experiment.infer import (
-    check_new,
     open_model,
     tasks_of,
     warnings,
@@ -41,7 +41,7 @@ def infer(given: argparse.Namespace) -> None:
             f"--output: '{given.output}' ends in {given.output.suffix}; name a folder, or a file"
             " that ends in .safetensors"
         )
-    check_new(given.output)
+    atomic.check_new(given.output)
     file = given.prompt_file
     if given.output.suffix == ".safetensors":
         texts = [prompt.text for prompt in read_prompts(file)] if file else [given.prompt]

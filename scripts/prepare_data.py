@@ -21,6 +21,7 @@ from fedlora.cli.errors import one_line_errors
 from fedlora.cli.output import show
 from fedlora.errors import FedloraError
 from fedlora.generators.tokens import Tokeniser, TokensConfig
+from fedlora.generators.tokens.layout import idle_key
 from fedlora.pipeline.experiment.checkpoints import (
     analyse,
     check_alike,
@@ -88,10 +89,11 @@ def run_test(given: argparse.Namespace) -> None:
 
 
 def tokens(given: argparse.Namespace) -> TokensConfig:
-    if given.layout == "tiles" and given.token_dim is not None:
-        raise FedloraError("--token_dim: has no effect with --layout tiles; leave it out")
-    chosen = {name: getattr(given, name) for name in ("layout", "max_tokens", "token_dim")}
-    return parse(TokensConfig, {name: value for name, value in chosen.items() if value is not None})
+    named = {name: getattr(given, name) for name in ("layout", "max_tokens", "token_dim")}
+    chosen = {name: value for name, value in named.items() if value is not None}
+    if idle := idle_key(chosen):
+        raise FedloraError(f"--{idle}: has no effect with --layout {given.layout}; leave it out")
+    return parse(TokensConfig, chosen)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from fedlora import atomic
 from fedlora.cli.options import (
     AsJson,
     DataOption,
@@ -59,7 +60,7 @@ def generate(
     from fedlora.client.own_task import describe
     from fedlora.pipeline.experiment import infer
 
-    infer.check_new(out)
+    atomic.check_new(out)
     experiment = infer.is_experiment(place)
     described = any(given is not None for given in (task, data, text, label, task_vector))
     if experiment and described:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from fedlora import atomic
 from fedlora.cli.deploy.options import (
     AtOption,
     ModelOption,
@@ -110,8 +111,7 @@ def adopt(
     here = place.read(folder, "client")
     given = read_data([str(data)])[""]
     look_at(Path(given))
-    if out.exists():
-        raise FedloraError(f"{out}: exists already; name another folder")
+    atomic.check_new(out)
     party = Party(
         Own({}, model_folder(model), None, here.facts.shares),
         warm=not cold,

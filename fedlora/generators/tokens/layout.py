@@ -1,6 +1,7 @@
 """Which value of an adapter lies where among the tokens."""
 
 import math
+from collections.abc import Mapping
 from typing import Literal, Self
 
 import torch
@@ -47,6 +48,12 @@ class TokensConfig(Section):
     def repeats(self) -> int:
         """How often a token says each of its two statistics."""
         return 1 if self.layout == "flat" else self.tile[1]
+
+
+def idle_key(given: Mapping[str, object]) -> str | None:
+    """Of the keys given for a `TokensConfig`, the one that its layout has no use for."""
+    idle = "token_dim" if given.get("layout") == "tiles" else "tile"
+    return idle if idle in given else None
 
 
 def places(spec: AdapterSpec, config: TokensConfig) -> Tensor:

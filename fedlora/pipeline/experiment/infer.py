@@ -171,16 +171,6 @@ def open_model(folder: Path, seed: int | None = None) -> Model:
     return Model(maker, final.encoder)
 
 
-def check_new(out: Path) -> None:
-    """Refuse to write over what is there.
-
-    Raises:
-        FedloraError: something is.
-    """
-    if out.exists():
-        raise FedloraError(f"{out}: exists already; name another")
-
-
 def tasks_of(file: Path) -> dict[str, list[str]]:
     """The different prompts of each task that a file names; of a file without names, under "".
 

@@ -55,10 +55,8 @@ def prepare(
         raise FedloraError(f"samples_per_prompt={group}: a group has at least 1 prompt")
     if not 0 < test_ratio < 1:
         raise FedloraError(f"test_ratio={test_ratio:g}: is above 0 and below 1, such as 0.1")
-    if output.is_dir() and (held := sorted(output.iterdir())):
-        raise FedloraError(
-            f"{held[0]}: exists already; name another output_dir, or remove that folder"
-        )
+    for held in sorted(output.iterdir()) if output.is_dir() else ():
+        atomic.check_new(held, "name another output_dir, or remove that folder")
     texts_of = {
         task or source.stem: texts for task, texts in by_task(read_prompts(source, column)).items()
     }

@@ -18,6 +18,7 @@ from fedlora.config import GeneratorPart
 from fedlora.errors import FedloraError
 from fedlora.generators.contract import Generator, TrainingBank
 from fedlora.generators.hyperconv import HyperConv, outline
+from fedlora.generators.tokens.layout import idle_key
 from fedlora.pipeline.experiment.checkpoints import (
     KnownBase,
     find_checkpoints,
@@ -173,11 +174,10 @@ def _check_options(study: Study) -> None:
         if name in given:
             raise FedloraError(f"generator.{name}: follows from the prompts here; leave it out")
     tokens = given.get("tokens", {})
-    layout = tokens.get("layout", "flat")
-    unused = {"flat": "tile", "tiles": "token_dim"}[layout]
-    if unused in tokens:
+    if idle := idle_key(tokens):
+        layout = tokens.get("layout", "flat")
         raise FedloraError(
-            f"generator.tokens.{unused}: has no effect with layout: {layout}; leave it out"
+            f"generator.tokens.{idle}: has no effect with layout: {layout}; leave it out"
         )
     least: int = config.generator.build().least_tasks
     if len(study.bank) < least:
