@@ -1,5 +1,8 @@
 """The one exception that a user is meant to read."""
 
+INTERRUPTED = 130
+"""Exit status of what Ctrl-C has ended."""
+
 
 class FedloraError(Exception):
     """A mistake that the user can mend.

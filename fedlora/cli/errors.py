@@ -11,9 +11,8 @@ from pathlib import Path
 from rich.console import Console
 
 from fedlora import atomic
-from fedlora.errors import FedloraError
+from fedlora.errors import INTERRUPTED, FedloraError
 
-INTERRUPTED = 130
 PACKAGE = Path(__file__).parents[1]
 
 
