@@ -94,7 +94,9 @@ def adopt(
     text: TextOption = None,
     label: LabelOption = None,
     model: ModelOption = None,
-    patience: Annotated[float, typer.Option(min=1, help="Seconds to wait for it.")] = 600.0,
+    patience: Annotated[
+        float, typer.Option(min=1, help="Seconds to wait for it, your own refining included.")
+    ] = 3600.0,
     cold: Annotated[bool, typer.Option("--cold", help="Without a worker.")] = False,
     json: AsJson = False,
 ) -> None:

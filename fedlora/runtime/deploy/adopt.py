@@ -21,7 +21,7 @@ def adopt(
     Args:
         place: of a client that was invited.
         party: with a wish.
-        patience: seconds to wait for a standing server.
+        patience: seconds to wait for the adapter.
         say: is told what happens.
         stopped: asked several times a second.
 
@@ -58,7 +58,7 @@ def adopt(
         raise FedloraError(failed[0])
     if not reached:
         raise FedloraError(
-            f"no adapter within {patience:g} s: is `fedlora deploy serve` running there?"
-            f" {place.state / 'host.log'} and worker.log say what happened here"
+            f"no adapter within {patience:g} s (--patience): is `fedlora deploy serve` running"
+            f" there? {place.state / 'host.log'} and worker.log say what happened here"
         )
     return reached[0] - began

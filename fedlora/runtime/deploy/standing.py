@@ -21,8 +21,6 @@ from fedlora.server.standing import Standing
 from fedlora.wire.exchange import Request
 
 _EVERY = 0.2
-_PATIENCE = 600.0
-"""Seconds that a newcomer has for an answer."""
 _MOST_AT_ONCE = 64
 _TRIES, _PAUSE = 3, 5.0
 """How often a newcomer that was not served is greeted, and the seconds between."""
@@ -49,7 +47,7 @@ class _Host:
     """Who is here, who waits for what.
 
     A node is greeted once while it stays connected; one that is no newcomer says so, and one that
-    was not served is greeted again, a few times.
+    was not served is greeted again, a few times. Each has `rounds.timeout` seconds for an answer.
     """
 
     def __init__(
@@ -57,6 +55,7 @@ class _Host:
     ) -> None:
         self._grid, self._standing = grid, standing
         self._config, self._seed, self._origin = config.model_dump_json(), seed, origin
+        self._timeout = config.rounds.timeout
         self._met: dict[int, float] = {}
         self._asked: dict[str, tuple[int, str]] = {}
         self._failures: Counter[int] = Counter()
@@ -103,7 +102,7 @@ class _Host:
     def _ask(self, node: int, action: str, frame: bytes) -> None:
         asked = pack.RequestPack(self._config, self._seed, (Request(0, frame),), self._origin)
         content = pack.write_requests(asked)
-        message = Message(content, node, ANSWER, ttl=_PATIENCE)
+        message = Message(content, node, ANSWER, ttl=self._timeout)
         for name in self._grid.push_messages([message]):
             self._asked[name] = (node, action)
 
