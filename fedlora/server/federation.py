@@ -20,7 +20,7 @@ from fedlora.server.describing import describe
 from fedlora.server.export import export
 from fedlora.server.growing import grow, starts
 from fedlora.server.hardening import hardened
-from fedlora.server.in_service import keep_in_service, method_in_service
+from fedlora.server.in_service import keep_in_service
 from fedlora.server.journal import Journal
 from fedlora.server.judging import judge
 from fedlora.server.learning import digest, learn
@@ -94,9 +94,9 @@ def _live(context: ServerContext) -> Bank:
     arriving = [seat for seat in context.seats if seat.role == "newcomer"]
     newcomers = describe(context, "arrive", arriving) if arriving else []
     candidates = make_candidates(context, learned, start, newcomers) if newcomers else {}
-    reached = serve(context, replace(offering, candidates=candidates), newcomers, bank)
-    serving = method_in_service(context.config, chosen)
-    write_adapters(context, bank, candidates, newcomers, serving)
+    offering = replace(offering, candidates=candidates)
+    reached = serve(context, offering, newcomers, bank)
+    write_adapters(context, bank, offering, newcomers)
     judge(context, candidates, newcomers, reached)
     return bank
 

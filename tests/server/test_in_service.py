@@ -12,6 +12,7 @@ from fedlora.adapter import LoraAdapter, peft_folder
 from fedlora.adapter.resize import resize
 from fedlora.backbone import open_slot
 from fedlora.bank import Bank
+from fedlora.bank.naming import folder_name
 from fedlora.client import newcomer as newcomers
 from fedlora.client.client import Client
 from fedlora.client.own_task import OwnTask
@@ -90,6 +91,13 @@ def test_who_comes_later_is_offered_what_the_runs_own_newcomer_was(
     offered, distances = tensors_and_distances(answer)
     assert (offered, distances) == tensors_and_distances(heard.told["adopt"])
     assert len(offered) == len({tuple(values) for values in offered.values()})  # draws differ
+    (kept,) = Bank.open(tmp_path / "seed-0" / "newcomers").records()
+    adapter = Bank.open(tmp_path / "seed-0" / "newcomers").load(kept.digest)
+    sent = config.codec.build().encode(adapter).tolist()
+    assert sent in offered.values()
+    (card,) = (tmp_path / "seed-0" / "adapters").glob(f"{folder_name(kept.task)}/README.md")
+    by_labels = policy["name"] in ("label_mix", "best_of")
+    assert (f"by {config.adoption.title}, is not here" in card.read_text()) == by_labels
 
 
 @pytest.mark.parametrize("refine", ["gated", "always"])
