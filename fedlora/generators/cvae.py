@@ -1,9 +1,9 @@
 """A conditional VAE from task vectors to adapters."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 from typing_extensions import override
 
@@ -19,6 +19,15 @@ class CvaeConfig(LatentConfig):
     representation: Literal["delta_pca", "factors"] = "delta_pca"
     components: int = Field(32, ge=1, description="principal components of DeltaW")
     network: NetworkConfig = NetworkConfig()
+
+    @model_validator(mode="after")
+    def _weigh_products_of_factors(self) -> Self:
+        if self.representation == "delta_pca" and self.network.product_weight:
+            raise ValueError(
+                "network.product_weight: points of delta_pca are DeltaW already, and so is their"
+                " loss; leave it out, or set representation: factors"
+            )
+        return self
 
 
 class Cvae(Latent):

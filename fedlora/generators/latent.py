@@ -77,8 +77,15 @@ class Latent(Generator):
         representation, points = self.represent(adapters)
         own = torch.tensor([largest_rank(adapter.spec) for adapter in bank.adapters])
         conditions = ranks(project(bank.conditions), own)
+
+        def untrained() -> LatentNetwork:
+            made = self.network(points.shape[1], conditions.shape[1])
+            if made.config.product_weight:
+                made.product_error = representation.product_error(adapters)
+            return made
+
         network = train(
-            lambda: self.network(points.shape[1], conditions.shape[1]),
+            untrained,
             Columns(points, conditions),
             self.config.training,
             seed=seed,

@@ -8,6 +8,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from fedlora.generators.learner import Learner
+from fedlora.generators.representation.product_error import ProductError
 from fedlora.section import Section
 
 # An axis of the latent space is in use when the mean of its posterior varies more than this over
@@ -23,6 +24,11 @@ class LatentTerms(Section):
     kl_warm_up: float = Field(0.3, ge=0, le=1, description="share of the training")
     free_bits: float = Field(0.0, ge=0, description="nats a latent axis carries unpunished")
     condition_noise: float = Field(0.2, ge=0, description="of the main condition's spread")
+    product_weight: float = Field(
+        0.0,
+        ge=0,
+        description="of the error of DeltaW beside that of its factors; 1 weighs both alike",
+    )
 
 
 class LatentNetwork(Learner):
@@ -30,9 +36,15 @@ class LatentNetwork(Learner):
 
     Points x (n, k), projected conditions c (n, m), latents z (n, l). The prior is the standard
     normal where a subclass has no other.
+
+    product_error: of points made and true, told before the training where its weight is not 0.
     """
 
     config: LatentTerms
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.product_error: ProductError | None = None
 
     @abstractmethod
     def encode(self, points: Tensor, conditions: Tensor) -> Tensor:
@@ -53,18 +65,23 @@ class LatentNetwork(Learner):
 
         The weight grows linearly over the first part of the training; free bits as Kingma et al.
         2016 (arXiv 1606.04934, equation 15). Conditions are blurred, so that near tasks have near
-        adapters.
+        adapters. The error of DeltaW is added where it has a weight.
         """
         points, conditions = batch
         conditions = conditions + self.config.condition_noise * _normal(conditions, noise)
         mean, log_variance = self.posterior(points, conditions)
         z = mean + torch.exp(log_variance / 2) * _normal(mean, noise)
-        miss = torch.sum((self.decode(z, conditions) - points) ** 2, dim=1).mean()
+        made = self.decode(z, conditions)
+        miss = torch.sum((made - points) ** 2, dim=1).mean()
         kl = _divergence(mean, log_variance, *self.prior_of(conditions)).mean(0)
         warm_up = self.config.kl_warm_up
         weight = self.config.kl_weight * (min(1.0, done / warm_up) if warm_up else 1.0)
         loss = miss + weight * kl.clamp(min=self.config.free_bits).sum()
-        return {"loss": loss, "reconstruction": miss, "kl": kl.sum()}
+        found = {"loss": loss, "reconstruction": miss, "kl": kl.sum()}
+        if self.product_error is not None:
+            product = self.product_error(made, points).mean()
+            found |= {"loss": loss + self.config.product_weight * product, "product": product}
+        return found
 
     def posterior(self, points: Tensor, conditions: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance (n, l) of q(z | x, c)."""

@@ -7,6 +7,7 @@ from typing import Self
 from torch import Tensor
 
 from fedlora.adapter import AdapterSpec, LoraAdapter
+from fedlora.generators.representation.product_error import ProductError
 
 
 class Representation(ABC):
@@ -35,6 +36,13 @@ class Representation(ABC):
     @abstractmethod
     def decode(self, points: Tensor, rank: int | None = None) -> list[LoraAdapter]:
         """One adapter a row of points (n, k), at a rank or at the bank's own."""
+
+    @abstractmethod
+    def product_error(self, adapters: Sequence[LoraAdapter]) -> ProductError | None:
+        """The error of DeltaW that points make; None where distances of points are just that.
+
+        adapters: the bank that the representation was made from.
+        """
 
     @abstractmethod
     def tensors(self) -> dict[str, Tensor]:

@@ -51,6 +51,10 @@ class DeltaPca(Representation):
         return [self._span.combine(row, spec) for row in weights]
 
     @override
+    def product_error(self, adapters: Sequence[LoraAdapter]) -> None:
+        """None: components are orthonormal in product space."""
+
+    @override
     def tensors(self) -> dict[str, Tensor]:
         names = tensor_shapes(self._basis[0].spec)
         stacked = {name: torch.stack([a.tensors()[name] for a in self._basis]) for name in names}

@@ -11,9 +11,11 @@ from typing_extensions import override
 from fedlora.adapter import AdapterSpec, LoraAdapter
 from fedlora.adapter.canonical import canonicalise
 from fedlora.adapter.lora import tensor_shapes
+from fedlora.adapter.product import gram
 from fedlora.adapter.resize import resize
 from fedlora.errors import FedloraError
 from fedlora.generators.representation.contract import Representation
+from fedlora.generators.representation.product_error import ProductError
 
 
 class Factors(Representation):
@@ -61,6 +63,12 @@ class Factors(Representation):
         if rank is None:
             return whole
         return [resize(adapter, self._spec.with_rank(rank)) for adapter in whole]
+
+    @override
+    def product_error(self, adapters: Sequence[LoraAdapter]) -> ProductError:
+        products = gram(adapters)
+        unit = float(products.diagonal().mean() - products.mean())
+        return ProductError(self._spec, self._mean, self._spread, unit)
 
     @override
     def tensors(self) -> dict[str, Tensor]:
