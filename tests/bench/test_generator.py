@@ -232,13 +232,14 @@ def test_known_tasks_are_compared_in_points_task_by_task():
 def test_every_method_on_known_tasks_has_its_own_column_of_means():
     reached = {"base": (0.1, 0.3), "trained": (0.8, 0.9), "generated": (0.6, 0.8)}
     reached["shuffled"] = (0.3, 0.5)
+    facts = {"rank": 2, "generator": "cvae", "learned from": ranks.ALL}
     rows = [
-        {"task": task, "method": method, "rank": 2, "accuracy": value, "generator": "cvae"}
+        {"task": task, "method": method, "accuracy": value, **facts}
         for method, pair in reached.items()
         for task, value in zip("ab", pair, strict=True)
     ]
     means = {"base": 0.2, "trained": 0.85, "generated": 0.7, "shuffled": 0.4}
-    expected = {"table": "ranks", "generator": "cvae", "rank": 2} | means
+    expected = {"table": "ranks", **facts, **means}
     assert ranks.rank_rows(rows) == [pytest.approx(expected)]
 
 
@@ -329,9 +330,20 @@ def test_a_tiny_bank_is_trained_at_every_rank_and_generated(monkeypatch):
     family = replace(
         family, tasks={**family.tasks, "splits": {"train": 16, "validation": 2, "test": 16}}
     )
-    found = ranks.measure(7, family, tasks=5, ranks=(2,))["rows"]
-    assert len(found) == 5 * len(ranks.METHODS) * len(ranks.GENERATORS)
-    assert {claim.id for claim in ranks.rank_claims(found)} == {"G3"}
+    found = ranks.measure(7, family, tasks=5, ranks=(1, 2))["rows"]
+    ways = (ranks.OWN, ranks.ALL, ranks.CUT)
+    assert len(found) == 5 * len(ranks.METHODS) * len(ranks.GENERATORS) * len(ways) * 2
+    table = {(r["generator"], r["learned from"], r["rank"]): r for r in ranks.rank_rows(found)}
+    for name in ranks.GENERATORS:
+        for rank in (1, 2):
+            rows = [table[name, learned, rank] for learned in ways]
+            assert len({row["trained"] for row in rows}) == 1
+        # at the largest rank nothing is cut
+        whole, same = (table[name, learned, 2]["generated"] for learned in (ranks.OWN, ranks.CUT))
+        assert whole == same
+    claims = [claim.what for claim in ranks.rank_claims(found)]
+    assert len(set(claims)) == 2 * len(ranks.GENERATORS) * len(ranks.CLAIMED)
+    assert sum("one generator of all ranks" in what for what in claims) == len(claims) / 2
 
 
 def test_a_copy_is_told_from_what_is_as_new_as_the_bank():
