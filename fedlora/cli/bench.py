@@ -100,8 +100,8 @@ def generator_bench(
     only: Annotated[
         list[str] | None,
         typer.Option(
-            help="dense, sparse, composition, text, language, ranks, bytes or speed alone;"
-            " all when absent."
+            help="dense, sparse, composition, text, language, ranks, published, bytes or speed"
+            " alone; all when absent."
         ),
     ] = None,
     out: OutOption = Path("results/generator.json"),

@@ -10,7 +10,7 @@ import torch
 
 from fedlora.adapter import AdapterSpec, LayerSpec, LoraAdapter
 from fedlora.adapter.product import distance
-from fedlora.bench.generator import curves, quality, ranks, speed, traffic
+from fedlora.bench.generator import curves, published, quality, ranks, speed, traffic
 from fedlora.bench.generator.bench import PARTS, bench_generator, family_part
 from fedlora.bench.generator.copies import copies, mean_copies
 from fedlora.bench.generator.families import COMPOSITION, DENSE, FAMILIES, SPARSE
@@ -344,6 +344,42 @@ def test_a_tiny_bank_is_trained_at_every_rank_and_generated(monkeypatch):
     claims = [claim.what for claim in ranks.rank_claims(found)]
     assert len(set(claims)) == 2 * len(ranks.GENERATORS) * len(ranks.CLAIMED)
     assert sum("one generator of all ranks" in what for what in claims) == len(claims) / 2
+
+
+def test_the_published_architecture_is_lived_beside_the_others(monkeypatch):
+    quick = {name: dict(part) for name, part in published.GENERATORS.items()}
+    for name in ("cvae", published.ICM):
+        quick[name] |= {"training": {"epochs": 2}}
+    monkeypatch.setattr(published, "GENERATORS", quick)
+    splits = {"train": 16, "validation": 2, "test": 16}
+    tiny = replace(DENSE, tasks={**DENSE.tasks, "bank": 5, "held_out": 2, "splits": splits})
+    tiny = replace(tiny, rounds=3, finetune={**DENSE.finetune, "epochs": 1})
+
+    found = published.measure(7, tiny)
+
+    names = {"base", "warm", "local", *quick, f"{published.ICM}, shuffled"}
+    assert found["newcomers"][0].keys() == names | {"task", "inside"}
+    assert found["methods"].keys() == quick.keys()
+    icm, adapter = found["methods"][published.ICM], found["adapter"]
+    assert icm["fit seconds"] > found["methods"]["mean"]["fit seconds"] > 0
+    assert icm["stored"] > found["methods"]["mean"]["stored"] > 5 * adapter
+
+
+def test_the_published_architecture_has_a_row_a_method_and_two_claims():
+    values = {"cvae": 0.5, published.ICM: 0.3, "mean": 0.35}
+    rows = [newcomer(task, **values) for task in "ab"]
+    costs = {"cvae": {"fit seconds": 2.0, "stored": 30}}
+    cases = {seed: {"newcomers": rows, "methods": costs, "adapter": 8} for seed in (1, 2)}
+
+    ahead_of_it, beyond_mean = published.published_claims(DENSE, cases)
+    table = {row["method"]: row for row in published.published_rows(DENSE, cases)}
+
+    assert (ahead_of_it.id, ahead_of_it.value, ahead_of_it.met) == ("G2", pytest.approx(0.4), True)
+    assert (beyond_mean.value, beyond_mean.met) == (pytest.approx(-0.1), False)
+    assert (table["cvae"]["gap"], table["cvae"]["fit seconds"]) == (pytest.approx(0.8), 2.0)
+    assert (table["local"]["stored"], table["local"]["adapter"]) == (None, 8)
+    flat = {1: {**cases[1], "newcomers": [newcomer(local=0.11)]}}
+    assert published.published_rows(DENSE, flat) == published.published_claims(DENSE, flat) == []
 
 
 def test_a_copy_is_told_from_what_is_as_new_as_the_bank():

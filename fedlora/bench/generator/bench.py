@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from fedlora.bench.by_parts import Found, Row, by_parts
-from fedlora.bench.generator import calibration, ranks, speed, traffic
+from fedlora.bench.generator import calibration, published, ranks, speed, traffic
 from fedlora.bench.generator.cases import Case, Part, live
 from fedlora.bench.generator.claims import family_claims
 from fedlora.bench.generator.families import DENSE, FAMILIES, SEEDS, Family
@@ -15,8 +15,8 @@ from fedlora.bench.lives import Lives
 from fedlora.results import BenchResults
 from fedlora.server.observer import Observer
 
-RANKS, BYTES, SPEED = "ranks", "bytes", "speed"
-PARTS = (*(family.name for family in FAMILIES), RANKS, BYTES, SPEED)
+RANKS, PUBLISHED, BYTES, SPEED = "ranks", "published", "bytes", "speed"
+PARTS = (*(family.name for family in FAMILIES), RANKS, PUBLISHED, BYTES, SPEED)
 
 
 def bench_generator(
@@ -51,6 +51,12 @@ def _measured(part: str, lives: Lives[Case]) -> Found:
         lived = _lived(lives, "ranks", DENSE.name, SEEDS)
         rows = [row for case in lived.values() for row in case["rows"]]
         return ranks.rank_rows(rows), ranks.rank_claims(rows)
+    if part == PUBLISHED:
+        beside = _lived(lives, "published", DENSE.name, SEEDS)
+        return (
+            published.published_rows(DENSE, beside),
+            published.published_claims(DENSE, beside),
+        )
     if part == BYTES:
         rivals = _lived(lives, "bytes", DENSE.name, SEEDS)
         served = _lived(lives, "quality", DENSE.name, SEEDS)

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from fedlora.bench.generator import quality, ranks, speed, traffic
+from fedlora.bench.generator import published, quality, ranks, speed, traffic
 from fedlora.bench.generator.families import FAMILIES
 
-Part = Literal["quality", "ranks", "bytes", "speed"]
+Part = Literal["quality", "ranks", "published", "bytes", "speed"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,8 @@ def live(case: Case) -> dict[str, Any]:
         return quality.measure(next(f for f in FAMILIES if f.name == case.what), case.seed)
     if case.part == "ranks":
         return ranks.measure(case.seed)
+    if case.part == "published":
+        return published.measure(case.seed)
     if case.part == "bytes":
         return traffic.measure(case.seed)
     return speed.measure(case.what)

@@ -57,7 +57,7 @@ def _closed(family: Family, way: str, rows: Sequence[Row]) -> list[Claim]:
     what = f"{family.name}: share of the gap that {way} closes"
     parts = [("", True, family.target), (OUTSIDE, False, 0.0)]
     return [
-        _of_gap("G1", what + where, ahead(part, way, "base"), ">=", target)
+        of_gap("G1", what + where, ahead(part, way, "base"), ">=", target)
         for where, inside, target in parts
         if has_gap(part := [row for row in rows if row["inside"] == inside])
     ]
@@ -75,7 +75,7 @@ def _beyond(
     best = max(rivals, key=lambda method: closed(rows, method))
     what = f"{family.name}: {way} beyond {best}, the best retrieval in hindsight{where}"
     more = ahead(rows, way, best)
-    return [_of_gap("G2", what, more, ">=", MARGIN), _of_gap("G2", what, more, ">=", 0.0, True)]
+    return [of_gap("G2", what, more, ">=", MARGIN), of_gap("G2", what, more, ">=", 0.0, True)]
 
 
 def _with_labels(family: Family, rows: Sequence[Row]) -> list[Claim]:
@@ -86,13 +86,12 @@ def _with_labels(family: Family, rows: Sequence[Row]) -> list[Claim]:
         for rival in others:
             more = ahead(rows, own, f"{rival} at {count}")
             claims += [
-                _of_gap("G4", f"{what} {rival}", more, ">=", target, True)
-                for target in (0.0, -HARM)
+                of_gap("G4", f"{what} {rival}", more, ">=", target, True) for target in (0.0, -HARM)
             ]
         if count == MANY:
             size = family.tasks["splits"]["train"]
             whole = f"{what} local training on the whole shard of {size}"
-            claims.append(_of_gap("G4", whole, ahead(rows, own, "local"), ">=", -NEAR))
+            claims.append(of_gap("G4", whole, ahead(rows, own, "local"), ">=", -NEAR))
     return claims
 
 
@@ -103,12 +102,12 @@ def _listening(
     what = f"{family.name}: {way}, shuffled, beyond the bank's mean"
     copied = f"{family.name}: distance of {way} to the bank's nearest, in the bank's own"
     return [
-        _of_gap("G5", what, ahead(rows, f"{way}, shuffled", "mean"), "<=", 0.0),
+        of_gap("G5", what, ahead(rows, f"{way}, shuffled", "mean"), "<=", 0.0),
         interval_claim("G5", f"{copied} (a copy has 0)", nearest[way], ">=", APART),
     ]
 
 
-def _of_gap(
+def of_gap(
     name: str,
     what: str,
     values: Sequence[float],
@@ -116,4 +115,5 @@ def _of_gap(
     target: float,
     surely: bool = False,
 ) -> Claim:
+    """A claim on a mean over tasks, as a share of the gap."""
     return interval_claim(name, what, values, sense, target, "of the gap", surely)

@@ -45,8 +45,8 @@ def _label_rows(family: Family, cases: Mapping[int, Mapping[str, Any]]) -> list[
     points += [(p, n, f"{p} at {n}") for n in family.labels for p in (OURS, LORA)]
     return [
         _point(family, "labels", name, at)
-        | _interval(inside, method)
-        | _means([case["methods"][method] for case in cases.values()], COSTS)
+        | share_of(inside, method)
+        | means_of([case["methods"][method] for case in cases.values()], COSTS)
         for name, at, method in points
     ]
 
@@ -65,7 +65,7 @@ def _measured_rows(family: Family, cases: Mapping[int, Mapping[str, Any]]) -> li
             for row, value in zip(cases[point["seed"]]["newcomers"], point["values"], strict=True)
             if row["inside"]
         ]
-        taken = _interval(known, "here") | _means(found, COSTS)
+        taken = share_of(known, "here") | means_of(found, COSTS)
         rows.append(_point(family, curve, method, at) | taken)
     return rows
 
@@ -89,20 +89,21 @@ def _method(
         "where": where,
         "method": method,
         "value": sum(row[method] for row in rows) / len(rows),
-        **_interval(rows, method),
+        **share_of(rows, method),
         "worst bank": min(shares),
         "best bank": max(shares),
-        **_means(likeness, ("nearest", "norm", "rank")),
-        **_means(costs, ("fit seconds", "stored", "seconds", "refined", "up", "down")),
+        **means_of(likeness, ("nearest", "norm", "rank")),
+        **means_of(costs, ("fit seconds", "stored", "seconds", "refined", "up", "down")),
     }
 
 
-def _interval(rows: Sequence[Row], method: str) -> Row:
+def share_of(rows: Sequence[Row], method: str) -> Row:
+    """The share of the gap that a method closes, its interval, and over how many tasks."""
     found = interval(ahead(rows, method, "base"))
     return {"gap": found.mean, "low": found.low, "high": found.high, "tasks": found.n}
 
 
-def _means(found: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Row:
+def means_of(found: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Row:
     """Means over banks; None for what does not apply."""
     there = {n: [one[n] for one in found if one.get(n) is not None] for n in names}
     return {name: sum(v) / len(v) if v else None for name, v in there.items()}
