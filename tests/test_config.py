@@ -125,8 +125,8 @@ def test_options_go_with_the_name_of_a_part_within_a_part_but_not_with_a_models(
 
 
 def test_options_alone_are_those_of_the_part_that_stands_there_by_default(file: Path):
-    changed = configuration.load(file, ["generator.training.epochs=7", "codec_up.name=fp16"])
-    assert (changed.generator.name, changed.generator.options().training.epochs) == ("cvae", 7)
+    changed = configuration.load(file, ["generator.noise=0.7", "codec_up.name=fp16"])
+    assert (changed.generator.name, changed.generator.options().noise) == ("kriging", 0.7)
 
 
 def test_a_complaint_that_comes_later_names_the_file(file: Path):

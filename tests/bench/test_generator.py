@@ -12,9 +12,10 @@ from fedlora.adapter import AdapterSpec, LayerSpec, LoraAdapter
 from fedlora.adapter.product import distance
 from fedlora.bench.generator import curves, published, quality, ranks, speed, traffic
 from fedlora.bench.generator.bench import PARTS, bench_generator, family_part
-from fedlora.bench.generator.copies import copies, mean_copies
+from fedlora.bench.generator.copies import copies, mean_copies, shared_mistakes
 from fedlora.bench.generator.families import COMPOSITION, DENSE, FAMILIES, SPARSE
 from fedlora.bench.generator.shares import ahead, closed, has_gap
+from fedlora.bench.generator.side import Side
 from fedlora.bench.generator.ways import (
     GROWN,
     LORA,
@@ -359,10 +360,27 @@ def test_the_published_architecture_is_lived_beside_the_others(monkeypatch):
 
     names = {"base", "warm", "local", *quick, f"{published.ICM}, shuffled"}
     assert found["newcomers"][0].keys() == names | {"task", "inside"}
-    assert found["methods"].keys() == quick.keys()
+    assert found["methods"].keys() == {"local", *quick}
+    assert all(0 < row["shared mistakes"] <= 1 for row in found["methods"].values())
     icm, adapter = found["methods"][published.ICM], found["adapter"]
     assert icm["fit seconds"] > found["methods"]["mean"]["fit seconds"] > 0
     assert icm["stored"] > found["methods"]["mean"]["stored"] > 5 * adapter
+
+
+def test_mistakes_are_shared_with_the_nearest_of_the_bank(tmp_path):
+    splits = {"train": 16, "validation": 2, "test": 24}
+    tiny = replace(DENSE, tasks={**DENSE.tasks, "bank": 4, "held_out": 2, "splits": splits})
+    side = Side(replace(tiny, rounds=1).config(7), tmp_path)
+    one, bank = side.newcomers[0].seat.client, side.bank.adapters
+    own, theirs = side.mistakes(one, bank[0]), side.mistakes(one, bank[1])
+    assert float(own.double().mean()) == pytest.approx(1 - side.value(one, bank[0]))
+    assert bool((own != theirs).any())
+
+    assert shared_mistakes(side, [bank[0], bank[3]]) == 1  # a lookup
+    near = LoraAdapter.from_flat(bank[0].spec, 0.6 * bank[0].flatten())  # still nearest to it
+    wrong = side.mistakes(one, near)
+    expected = int((wrong & own).sum()) / int((wrong | own).sum())
+    assert shared_mistakes(side, [near, bank[3]]) == pytest.approx((expected + 1) / 2)
 
 
 def test_the_published_architecture_has_a_row_a_method_and_two_claims():

@@ -8,6 +8,7 @@ from torch import Tensor
 from fedlora.adapter import LoraAdapter
 from fedlora.adapter.grams import Grams
 from fedlora.adapter.product import cross_gram
+from fedlora.bench.generator.side import Side
 
 Copies = dict[str, dict[str, float | None]]
 
@@ -30,11 +31,11 @@ def copies(
         made: m adapters by method, one for each newcomer.
         trained: the newcomers' own, m.
     """
-    usual = float(_nearest(bank, bank, itself=True).mean())
+    usual = float(_nearest(bank, bank, itself=True)[0].mean())
     sizes, ranks = _figures(trained)
     found: list[Copies] = [{} for _ in trained]
     for method, adapters in made.items():
-        nearest = (_nearest(adapters, bank) / usual).tolist()
+        nearest = (_nearest(adapters, bank)[0] / usual).tolist()
         own_sizes, own_ranks = _figures(adapters)
         for place, one in enumerate(found):
             one[method] = {
@@ -43,6 +44,23 @@ def copies(
                 "rank": own_ranks[place] / ranks[place] if ranks[place] else None,
             }
     return found
+
+
+def shared_mistakes(side: Side, adapters: Sequence[LoraAdapter]) -> float | None:
+    """Of what an adapter or the bank's nearest to it gets wrong, how much both do (IoU), a mean.
+
+    On the newcomers' test examples, one adapter for each newcomer; a lookup has 1, and what a
+    newcomer's own adapter has is what tasks have in common (arXiv 2506.07998). None where nobody
+    is ever wrong.
+    """
+    bank, shares = side.bank.adapters, list[float | None]()
+    places = _nearest(adapters, bank)[1].tolist()
+    for newcomer, adapter, place in zip(side.newcomers, adapters, places, strict=True):
+        client = newcomer.seat.client
+        own, theirs = side.mistakes(client, adapter), side.mistakes(client, bank[place])
+        either = int((own | theirs).sum())
+        shares.append(int((own & theirs).sum()) / either if either else None)
+    return _mean(shares)
 
 
 def _figures(adapters: Sequence[LoraAdapter]) -> tuple[list[float], list[float]]:
@@ -66,10 +84,11 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 def _nearest(
     adapters: Sequence[LoraAdapter], bank: Sequence[LoraAdapter], itself: bool = False
-) -> Tensor:
-    """Distances (m,) from each adapter to the nearest of the bank; not to itself."""
+) -> tuple[Tensor, Tensor]:
+    """For each adapter how far the nearest of the bank is (m,), and its place; not itself."""
     own, theirs = (Grams.of(side).norms().square() for side in (adapters, bank))
     squares = own.unsqueeze(1) + theirs - 2 * cross_gram(adapters, bank)
     if itself:
         squares.fill_diagonal_(torch.inf)
-    return squares.amin(1).clamp_min(0.0).sqrt()
+    least, places = squares.min(1)
+    return least.clamp_min(0.0).sqrt(), places

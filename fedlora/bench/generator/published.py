@@ -7,6 +7,7 @@ from statistics import fmean
 from typing import Any
 
 from fedlora.bench.generator.claims import of_gap
+from fedlora.bench.generator.copies import shared_mistakes
 from fedlora.bench.generator.families import DENSE, Family
 from fedlora.bench.generator.quality import PARTS, learn_all, newcomer_rows
 from fedlora.bench.generator.shares import ahead, has_gap
@@ -21,7 +22,7 @@ GENERATORS: dict[str, dict[str, Any]] = {
     **{name: PARTS[name] for name in ("mean", "top-3", "kriging", "cvae")},
     ICM: {"name": "icm", "training": {"epochs": EPOCHS}},
 }
-COSTS = ("fit seconds", "stored")
+COSTS = ("shared mistakes", "fit seconds", "stored")
 
 Row = dict[str, Any]
 
@@ -30,7 +31,8 @@ def measure(seed: int, family: Family = DENSE) -> Row:
     """What a bank without growth came to.
 
     newcomers: a row each; more is better.
-    methods: seconds and bytes by method. adapter: bytes of the values of one.
+    methods: seconds and bytes by method, and the mistakes it shares with the bank. adapter: bytes
+    of the values of one.
     """
     with tempfile.TemporaryDirectory() as folder:
         side = Side(family.config(seed), Path(folder))
@@ -38,6 +40,9 @@ def measure(seed: int, family: Family = DENSE) -> Row:
         made = side.alone() | {name: side.sample(one) for name, one in learned.items()}
         made[f"{ICM}, shuffled"] = side.sample(learned[ICM], side.others())
         values = {method: side.reached(adapters) for method, adapters in made.items()}
+        for method in ("local", *GENERATORS):
+            shared = {"shared mistakes": shared_mistakes(side, made[method])}
+            costs[method] = costs.get(method, {}) | shared
     return {
         "newcomers": newcomer_rows(family, side.tasks, values),
         "methods": costs,

@@ -14,7 +14,9 @@ from fedlora.client.trial import score
 from fedlora.config import GeneratorPart, RunConfig
 from fedlora.errors import FedloraError
 from fedlora.finetune.job import Job
-from fedlora.finetune.local import fresh
+from fedlora.finetune.local import fresh, put
+from fedlora.finetune.objectives.contract import SCORING_BATCH as BATCH
+from fedlora.finetune.objectives.contract import batches
 from fedlora.generators.blend import Blend
 from fedlora.generators.contract import Generator, TrainingBank
 from fedlora.runtime.inprocess import InPacks
@@ -112,6 +114,15 @@ class Side:
         objective = place.desk.objective
         found = score(objective, adapter, place.test())
         return -found["nll"] if objective.metric == "nll" else found[objective.metric]
+
+    def mistakes(self, client: int, adapter: LoraAdapter) -> Tensor:
+        """Which of a client's test examples an adapter gets wrong, (n,) bool; of classes alone."""
+        place = self.client.place(client)
+        objective = place.desk.objective
+        put(objective, adapter)
+        with torch.inference_mode():
+            right = [objective.judge(part)["accuracy"] for part in batches(place.test(), BATCH)]
+        return torch.cat(right) == 0
 
     def alone(self) -> dict[str, list[LoraAdapter]]:
         """What newcomers have without a generator: nothing, the warm start, their own training."""
