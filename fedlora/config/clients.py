@@ -46,7 +46,7 @@ class WarmStartConfig(Section):
 class GrowthConfig(Section):
     """Rounds in which every client trains on from what is generated for its own task.
 
-    rank: of the sum of changes that the server keeps for each client.
+    rank: of the sum of changes that the server keeps for each client, where adapters are combined.
     """
 
     rounds: int = Field(0, ge=0)
@@ -54,7 +54,7 @@ class GrowthConfig(Section):
         default_factory=lambda: GeneratorPart.model_validate(
             {"name": "kriging", "noise": 0.3, "stretch": 1.0}
         ),
-        description="one that answers with a combination of the bank's adapters",
+        description="one that combines adapters, or hypernetwork, which their changes teach",
     )
     rank: int = Field(32, ge=1)
     train: TrainSection = TrainSection(epochs=1)

@@ -119,3 +119,24 @@ class Generator(ABC):
         Raises:
             FedloraError: the folder lacks a file or holds one that is not a generator's.
         """
+
+
+class Taught(Generator):
+    """A generator that goes on learning from what training changes in the adapters it makes."""
+
+    @abstractmethod
+    def begin(self, start: LoraAdapter, conditions: Tensor, *, seed: int) -> None:
+        """Make `start` of every task vector from now on; conditions (n, c) of all that will teach.
+
+        Raises:
+            FedloraError: all conditions are the same.
+        """
+
+    @abstractmethod
+    def step(
+        self, conditions: Tensor, made: Sequence[LoraAdapter], trained: Sequence[LoraAdapter]
+    ) -> None:
+        """Move towards what became of the adapters that were made for conditions (m, c), m > 0.
+
+        Factors are compared, so that each of `trained` has to be trained from its own of `made`.
+        """

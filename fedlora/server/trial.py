@@ -57,7 +57,7 @@ def hold_trial(
     Args:
         context: of the run.
         bank: what generators learn from, with the clients who made it.
-        grown: what the generator of the rounds of growth combines.
+        grown: what the generator of the rounds of growth learned from.
 
     Raises:
         FedloraError: fewer clients answer than `rounds.min_answers` asks for.

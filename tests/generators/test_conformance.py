@@ -25,6 +25,7 @@ QUICK: dict[str, dict[str, Any]] = {
         "tokens": {"token_dim": 66},
         "decoder": {"hidden": 64, "blocks": 1},
     },
+    "hypernetwork": {"training": {"epochs": 150}},
     "icm": {
         "network": {"channels": [8, 8], "latent": 2, "kl_weight": 1.0},
         "training": {"epochs": 80, "learning_rate": 1e-2},
@@ -32,7 +33,16 @@ QUICK: dict[str, dict[str, Any]] = {
 }
 CONDITIONAL = [name for name in NAMES if name != "mean"]
 DRAWING = ("cvae", "icm")
-LEARNED = ("compositional", "corrected", "cvae", "hyperconv", "icm", "kriging", "ridge")
+LEARNED = (
+    "compositional",
+    "corrected",
+    "cvae",
+    "hyperconv",
+    "hypernetwork",
+    "icm",
+    "kriging",
+    "ridge",
+)
 
 FAMILY = linear_family()
 

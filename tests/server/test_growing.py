@@ -12,6 +12,7 @@ from fedlora import seeding
 from fedlora.adapter import LoraAdapter
 from fedlora.config import RunConfig
 from fedlora.errors import FedloraError
+from fedlora.generators.hypernetwork import Hypernetwork
 from fedlora.server.context import ServerContext
 from fedlora.server.describing import Described
 from fedlora.server.federation import open_context
@@ -20,7 +21,7 @@ from fedlora.server.journal import Journal
 from fedlora.server.observer import Silent
 from fedlora.wire.exchange import Reply, Request, answer
 from fedlora.wire.message import Message, decode, encode
-from tests.conftest import small_config
+from tests.conftest import killed_at, small_config
 from tests.server.test_federation import live
 
 
@@ -63,9 +64,12 @@ def grown(
     folder: Path,
     lost: tuple[tuple[int, int], ...] = (),
     screening: dict[str, object] | None = None,
+    codec: str = "none",
     **growth: object,
 ):
-    config = small_config(growth={"rounds": 2} | growth, screening=screening or {})
+    config = small_config(
+        growth={"rounds": 2} | growth, screening=screening or {}, codec={"name": codec}
+    )
     transport = Scripted(config, lost)
     journal = Journal(folder / "journal.sqlite")
     context = open_context(config, 0, transport, folder, Silent(), journal)
@@ -145,9 +149,65 @@ def test_who_stands_out_in_a_round_changes_nothing(tmp_path, monkeypatch):
     assert "norm of its change" in lost.reason
 
 
-def test_a_generator_that_combines_nothing_cannot_grow(tmp_path):
-    with pytest.raises(FedloraError, match=r"growth.generator: 'cvae' does not combine"):
+def test_a_generator_that_learns_from_no_change_cannot_grow(tmp_path):
+    with pytest.raises(FedloraError, match=r"growth.generator: 'cvae' neither combines"):
         grown(tmp_path, generator={"name": "cvae"})
+
+
+HYPERNETWORK = {"name": "hypernetwork", "hidden": 8, "condition_components": 2}
+
+
+@pytest.mark.parametrize("lost", [(), ((1, 2),)])
+def test_a_network_is_taught_by_what_each_round_changed(tmp_path, lost):
+    context, transport, members, warm, generator = grown(tmp_path, lost, generator=HYPERNETWORK)
+    clients = [member.seat.client for member in members]
+    vectors = torch.stack([member.vector for member in members])
+    again = context.config.growth.generator.build()
+    again.begin(warm, vectors, seed=seeding.derive(0, "growth"))
+    for number in (1, 2):
+        made = again.sample(vectors, seed=0)
+        for client, adapter in zip(clients, made, strict=True):
+            if (client, number) not in lost:
+                assert transport.received[client, number].digest() == adapter.digest()
+        rows = [row for row, client in enumerate(clients) if (client, number) not in lost]
+        came = [transport.sent[clients[row], number] for row in rows]
+        again.step(vectors[rows], [made[row] for row in rows], came)
+    for one, two in zip(
+        generator.sample(vectors, seed=0), again.sample(vectors, seed=0), strict=True
+    ):
+        assert one.digest() == two.digest()
+    moved = generator.sample(vectors, seed=0)[1]
+    assert moved.digest() != warm.digest()
+
+
+def test_what_each_client_returned_last_is_what_the_network_leaves_for_the_trial(tmp_path):
+    lost = ((1, 2), (2, 1), (2, 2))
+    context, transport, members, warm, _ = grown(tmp_path, lost, generator=HYPERNETWORK)
+    found = grow(context, warm, members)
+    assert found is not None
+    last = {1: transport.sent[1, 1], 2: warm}
+    for client, adapter in zip(found.bank.clients or (), found.bank.adapters, strict=True):
+        expected = last.get(client) or transport.sent[client, 2]
+        assert adapter.digest() == expected.digest()
+
+
+def test_a_network_that_was_interrupted_goes_on_to_the_same_numbers(tmp_path):
+    def lived(folder: Path) -> tuple[list[str], int]:
+        _, transport, members, _, generator = grown(folder, generator=HYPERNETWORK, rounds=3)
+        made = generator.sample(torch.stack([m.vector for m in members]), seed=0)
+        return [adapter.digest() for adapter in made], len(transport.received)
+
+    whole, asked = lived(tmp_path / "whole")
+    with killed_at(Hypernetwork, "step"):
+        lived(tmp_path / "killed")
+    again, asked_again = lived(tmp_path / "killed")
+    assert again == whole
+    assert (asked, asked_again) == (18, 12)
+
+
+def test_factors_that_a_codec_does_not_keep_teach_no_network(tmp_path):
+    with pytest.raises(FedloraError, match=r"growth.generator: 'hypernetwork' .* lowrank"):
+        grown(tmp_path, codec="lowrank", generator=HYPERNETWORK)
 
 
 def test_without_a_warm_start_there_is_nothing_to_grow_from():
@@ -155,9 +215,11 @@ def test_without_a_warm_start_there_is_nothing_to_grow_from():
         small_config(growth={"rounds": 1}, warm_start={"rounds": 0})
 
 
-def test_a_run_that_grows_repeats_itself_and_has_a_row(tmp_path):
+@pytest.mark.parametrize("name", ["kriging", "hypernetwork"])
+def test_a_run_that_grows_repeats_itself_and_has_a_row(tmp_path, name):
     config = small_config(
-        growth={"rounds": 1}, adoption={"policy": {"name": "given", "method": "grown"}}
+        growth={"rounds": 1, "generator": {"name": name}},
+        adoption={"policy": {"name": "given", "method": "grown"}},
     )
     once = live(config, tmp_path / "once")
     table = json.loads((tmp_path / "once" / "table.json").read_text())

@@ -14,6 +14,7 @@ FIRST = 2
 
 KRIGING = GrowthConfig().generator.model_dump()
 COMPOSITIONAL = {"name": "compositional", "noise": 0.3}
+HYPERNETWORK = {"name": "hypernetwork"}
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ COMPOSITION = Family(
         "held_out": 24,
         "splits": {"train": 96, "validation": 40, "test": 150},
     },
-    growth={"grown": KRIGING, "composed": COMPOSITIONAL},
+    growth={"grown": KRIGING, "composed": COMPOSITIONAL, "hypernetwork": HYPERNETWORK},
     **IMAGES,
 )
 """Rotations by corruptions: a neighbour shares one of two factors at most."""

@@ -17,7 +17,6 @@ from fedlora.finetune.job import Job
 from fedlora.finetune.local import fresh, put
 from fedlora.finetune.objectives.contract import SCORING_BATCH as BATCH
 from fedlora.finetune.objectives.contract import batches
-from fedlora.generators.blend import Blend
 from fedlora.generators.contract import Generator, TrainingBank
 from fedlora.runtime.inprocess import InPacks
 from fedlora.server.collecting import ROUNDS, collect
@@ -35,7 +34,7 @@ class Side:
     """The server and all clients of one bank, in this process.
 
     warm: the federated average. grown: the generator of the rounds of growth, or None; sums: what
-        it combines.
+        it learned from.
     begun: what each client of the bank was sent before it fine-tunes; all the same without growth.
     bank: the fine-tuned adapters.
     vectors: the newcomers' task vectors (n, c).
@@ -54,7 +53,7 @@ class Side:
             raise FedloraError("bench generator: a side without a common warm start")
         self.warm = warm.common
         grown = grow(self.context, warm.common, members)
-        self.grown: Blend | None = grown.generator if grown else None
+        self.grown: Generator | None = grown.generator if grown else None
         self.sums: TrainingBank | None = grown.bank if grown else None
         self.begun = starts(self.context, self.grown, members) if self.grown else warm.starts
         self.bank: TrainingBank = collect(self.context, self.begun, members).training_bank(ROUNDS)
