@@ -30,7 +30,7 @@ class TeachingConfig(Section):
     """How a round of changes moves the network, by Adam."""
 
     learning_rate: float = Field(2e-3, gt=0)
-    steps: int = Field(1, ge=1, description="of Adam, a round")
+    steps: int = Field(5, ge=1, description="of Adam, a round")
     clip: float = Field(2.0, gt=0, description="largest norm of a change, in the round's median")
 
 

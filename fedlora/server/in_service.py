@@ -12,7 +12,7 @@ from fedlora.config import RunConfig
 from fedlora.errors import FedloraError
 from fedlora.generators.nearest import Nearest
 from fedlora.generators.saved import load_generator
-from fedlora.server.growing import FOLDER as GROWTH
+from fedlora.server.growers import FOLDER as GROWTH
 from fedlora.server.offering import Offering
 from fedlora.server.trial import FILE as TRIAL
 

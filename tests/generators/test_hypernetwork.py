@@ -19,7 +19,7 @@ START = random_adapter(SPEC, seed=5)
 
 
 def begun(hidden: int = 8, seed: int = 0, **teaching: Any) -> Hypernetwork:
-    options = {"hidden": hidden, "condition_components": 3, "teaching": teaching}
+    options = {"hidden": hidden, "condition_components": 3, "teaching": {"steps": 1} | teaching}
     generator = Hypernetwork(Hypernetwork.Config.model_validate(options))
     generator.begin(START, KNOWN, seed=seed)
     return generator
@@ -93,7 +93,7 @@ def test_the_first_step_is_of_the_learning_rate_along_the_signs_of_the_gradient(
 
 def test_more_steps_come_nearer_to_what_came_back() -> None:
     def left(steps: int) -> float:
-        generator = begun(hidden=32, steps=steps, clip=1e9)
+        generator = begun(hidden=32, steps=steps, learning_rate=2e-3, clip=1e9)
         made = generator.sample(KNOWN, seed=0)
         came = changed(made)
         generator.step(KNOWN, made, came)
