@@ -98,9 +98,9 @@ class Kriging(Blend):
     which sums to one, so that far from the bank the local part falls back to the bank's mean 1/t;
     what is used is 1/t + stretch (w - 1/t).
     z is standardised, or in a metric that the bank has learned. The noise and the metric, where not
-    given, minimise the error of DeltaW over tasks foretold from others: with standardised vectors
-    each from all others, in closed form; with a learned metric, which must not have seen them, a
-    part of the bank at a time.
+    given, minimise the error of DeltaW over tasks foretold from others: each from all others, in
+    closed form, where vectors are standardised; a part of the bank at a time where a metric may be
+    learned, which must not have seen them.
     """
 
     Config: ClassVar[type[ProcessConfig]] = KrigingConfig
@@ -164,7 +164,7 @@ class Kriging(Blend):
         self, metric: Metric, products: Tensor
     ) -> Callable[[float], tuple[Tensor, Tensor]]:
         """By the noise: misses (t, t) of the tasks foretold from others, and variances (t,)."""
-        if metric == "plain":
+        if self.metrics(len(products)) == ("plain",):  # no rival has to be judged in parts
             process = Process.of(self.known, self.config)
 
             def one_by_one(noise: float) -> tuple[Tensor, Tensor]:
@@ -178,7 +178,7 @@ class Kriging(Blend):
             return one_by_one
         folds = [
             (fold, Process.of(fold.known, self.config))
-            for fold in foretold(self.conditions, products)
+            for fold in foretold(self.conditions, products, metric)
         ]
 
         def in_parts(noise: float) -> tuple[Tensor, Tensor]:

@@ -49,9 +49,9 @@ def learned(means: Tensor, products: Tensor) -> View:
 
 @dataclass(frozen=True)
 class Fold:
-    """Tasks `held` (h,) beside the others, `kept` (k,), from which the metric was learned.
+    """Tasks `held` (h,) beside the others, `kept` (k,), from which the metric follows.
 
-    asked: (h, d), known: (k, d), their vectors in that metric.
+    asked: (h, d), known: (k, d), their vectors in the metric.
     """
 
     held: Tensor
@@ -60,11 +60,14 @@ class Fold:
     known: Tensor
 
 
-def foretold(means: Tensor, products: Tensor) -> Iterator[Fold]:
-    """The bank in parts, each seen by a metric that was learned without it."""
+def foretold(means: Tensor, products: Tensor, metric: Metric) -> Iterator[Fold]:
+    """The bank in parts, each seen by a metric that has not seen it."""
     every = torch.arange(len(means))
     for first in range(FOLDS):
         held = every[first::FOLDS]
         kept = every[every % FOLDS != first]
-        see = learned(means[kept], products[kept][:, kept])
+        if metric == "learned":
+            see = learned(means[kept], products[kept][:, kept])
+        else:
+            see = Standard.of(means[kept])
         yield Fold(held, kept, see(means[held]), see(means[kept]))

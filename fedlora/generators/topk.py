@@ -90,11 +90,11 @@ class TopK(Blend):
         return product((k,) if k else COUNTS, (temperature,) if temperature else TEMPERATURES)
 
     def _parts(self, metric: Metric, products: Tensor) -> Iterator[_Part]:
-        if metric == "plain":
+        if self.metrics(len(products)) == ("plain",):  # no rival has to be judged in parts
             every = torch.arange(len(products))
             yield _Part(every, every, *usual_distances(self.known))
             return
-        for fold in foretold(self.conditions, products):
+        for fold in foretold(self.conditions, products, metric):
             _, usual = usual_distances(fold.known)
             yield _Part(fold.held, fold.kept, distances(fold.asked, fold.known), usual)
 

@@ -9,7 +9,9 @@ import torch
 
 from fedlora.adapter.product import distance, norm
 from fedlora.errors import FedloraError
+from fedlora.generators import metric as metrics
 from fedlora.generators.blend import Blend
+from fedlora.generators.condition import Standard
 from fedlora.generators.kriging import Kriging
 from fedlora.generators.topk import TopK
 from tests.generators.linear_family import linear_family
@@ -33,7 +35,7 @@ ASKED = misled(FAMILY.held_out, 1)
 OPEN: dict[type[Blend], dict[str, Any]] = {TopK: {}, Kriging: {"noise": None, "stretch": 1.0}}
 
 
-def fitted(kind: type[Blend], metric: str) -> Blend:
+def fitted(kind: type[Blend], metric: str | None) -> Blend:
     generator = kind(kind.Config.model_validate(OPEN[kind] | {"metric": metric}))
     generator.fit(BANK, seed=0, workdir=Path("never-written"), progress=lambda losses: None)
     return generator
@@ -123,3 +125,14 @@ def test_a_bank_in_which_one_vector_alone_differs_is_learned_from(kind: type[Ble
     bank = replace(BANK, conditions=vectors)
     generator.fit(bank, seed=0, workdir=Path("never-written"), progress=lambda losses: None)
     assert all(bool(torch.isfinite(one.flatten()).all()) for one in generator.sample(ASKED, seed=0))
+
+
+def test_metrics_that_compete_are_judged_on_the_same_parts_of_the_bank(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With a learned metric that learns nothing, both foresee alike, so that the first is kept."""
+    monkeypatch.setattr(metrics, "learned", lambda means, _: Standard.of(means))
+    for kind in (TopK, Kriging):
+        both, one = fitted(kind, None), fitted(kind, "learned")
+        assert not both.facts["learned"]
+        assert both.facts["left_out_error"] == one.facts["left_out_error"]
