@@ -16,7 +16,7 @@ DEFAULT = ("generated",)
 MOST = 32
 """Adapters of an offer."""
 NEAR = "near"
-"""Begins the name of a task of the bank in an offer; no method is called so."""
+"""Before its place, the name of one of the bank's tasks in an offer."""
 
 
 class LabelMixConfig(Section):
@@ -34,6 +34,11 @@ class LabelMixConfig(Section):
         if not 1 <= self.candidates + len(set(self.methods)) <= MOST:
             raise ValueError(f"candidates and methods together: between 1 and {MOST}")
         return self
+
+
+def of_the_bank(name: str) -> bool:
+    """Whether an adapter of an offer is that of a task of the bank, and no method's."""
+    return name.startswith(NEAR) and name.removeprefix(NEAR).isdigit()
 
 
 class LabelMix(Policy):

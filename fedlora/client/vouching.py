@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from fedlora.adoption.chosen import MIX
-from fedlora.adoption.label_mix import NEAR
+from fedlora.adoption.label_mix import of_the_bank
 from fedlora.client.adopting import offered
 from fedlora.client.few_labels import FewLabels
 from fedlora.client.trial import score
@@ -37,7 +37,7 @@ def attempt(place: Workplace, message: Message) -> Message:
     """
     if not place.config.tried:
         raise FedloraError("message asks to try adapters; the run's adoption holds no trial")
-    named = [name for name in _names(message) if not name.startswith(NEAR)]
+    named = [name for name in _names(message) if not of_the_bank(name)]
     values = _scores(place, message, named)
     way, policy = place.config.adoption_tried, place.config.trial
     if "distances" not in message.meta:
@@ -47,7 +47,7 @@ def attempt(place: Workplace, message: Message) -> Message:
     parts = {
         f"adapter.{name}": message.tensors[f"adapter.{name}"]
         for name in _names(message)
-        if name.startswith(NEAR) or name in policy.mix.methods
+        if of_the_bank(name) or name in policy.mix.methods
     }
     offer = offered(place, policy.mix, replace(message, tensors=parts))
     mixed = policy.mix.choose(offer, FewLabels(place, way))

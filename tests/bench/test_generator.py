@@ -54,7 +54,6 @@ def case(*newcomers: dict[str, Any], points: list[dict[str, Any]] | None = None)
     return {
         "newcomers": list(newcomers),
         "methods": dict.fromkeys(METHODS, cost),
-        "bank bytes": 100,
         "copies": dict.fromkeys(METHODS, like),
         "errors": [{"foretold": 0.2 * n, "real": 0.1 * n} for n in range(1, 5)],
         "walks": {"kriging": {"longest step": 0.2, "detour": 1.5, "walks": 6}},
@@ -209,7 +208,7 @@ def test_fedavg_that_never_gets_there_is_a_lower_bound():
         return {"rounds": rounds, "up": 100.0, "down": 200.0, "value": value, **of_others}
 
     served = {1: case(newcomer(kriging=0.4)), 2: case(newcomer(kriging=0.9))}
-    rivals = {seed: {"points": [point(0, 0.1), point(1, 0.5)]} for seed in served}
+    rivals = {seed: {"points": [point(0, 0.1), point(1, 0.5)], "bank": 100} for seed in served}
     averaged, ours, *stored = traffic.byte_claims(served, rivals, "any")
 
     assert averaged.value == pytest.approx(3)
@@ -217,6 +216,16 @@ def test_fedavg_that_never_gets_there_is_a_lower_bound():
     assert "lower bound" not in ours.what
     assert [claim.value for claim in stored] == [0.5] * len(traffic.STORED)
     assert [row["rounds"] for row in traffic.fedavg_rows(rivals, "any")] == [0, 1]
+
+
+def test_fedavg_is_counted_for_one_newcomer_beside_the_bank_on_the_disk():
+    splits = {"train": 16, "validation": 2, "test": 16}
+    tiny = replace(DENSE, tasks={**DENSE.tasks, "bank": 4, "held_out": 2, "splits": splits})
+    found = traffic.measure(7, replace(tiny, rounds=1), rounds=1)
+    first, second = found["points"]
+    values = 4 * 8192  # float32
+    assert first["payload"] == 0 < values < second["up"] < 1.05 * values
+    assert 4 * values < found["bank"] < 6 * values
 
 
 def test_known_tasks_are_compared_in_points_task_by_task():

@@ -205,13 +205,15 @@ def test_a_mix_that_a_trial_chose_serves_as_if_it_had_been_named(
 ) -> None:
     monkeypatch.setattr(trial, "_winner", lambda *_: "label_mix")
     policies = {
-        "tried": {"name": "chosen", "among": ["topk", "label_mix"], "folds": 2},
+        "tried": {"name": "chosen", "among": ["nearest", "label_mix"], "folds": 2},
         "named": {"name": "label_mix"},
     }
     heard: dict[str, Heard] = {}
     for way, policy in policies.items():
         (tmp_path / way).mkdir()
-        config, heard[way] = finished(tmp_path / way, adoption={"policy": policy, "labels": 8})
+        adoption = {"policy": policy, "labels": 8}
+        known = {"baselines": [{"name": "nearest"}]}
+        config, heard[way] = finished(tmp_path / way, adoption=adoption, evaluation=known)
         if way == "tried":
             tried, folder = config, tmp_path / way
 
@@ -220,7 +222,7 @@ def test_a_mix_that_a_trial_chose_serves_as_if_it_had_been_named(
     assert told["tried"].tensors.keys() == told["named"].tensors.keys()
     assert said["tried"].meta["value"] == said["named"].meta["value"]
     losses = json.loads((folder / "seed-0" / "trial.json").read_text())["losses"]
-    assert list(losses) == ["topk", "generated", "label_mix"]
+    assert list(losses) == ["nearest", "generated", "label_mix"]
 
     vector = Bank.open(folder / "seed-0" / "bank").training_bank().conditions[0]
     asked = encode(Message("task_vector", {"vector": vector}, {"spec": spec_of(folder)}))

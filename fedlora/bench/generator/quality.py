@@ -69,9 +69,8 @@ def measure(family: Family, seed: int) -> Row:
     """What a case came to.
 
     newcomers: a row each; more is better.
-    methods: seconds and bytes by method. bank bytes: on the disk. copies: by method. errors: of
-    kriging, foretold and real. walks: by method. curves: rows. chosen: by way, the method that
-    won the trial.
+    methods: seconds and bytes by method. copies: by method. errors: of kriging, foretold and real.
+    walks: by method. curves: rows. chosen: by way, the method that won the trial.
     """
     with tempfile.TemporaryDirectory() as scratch:
         plain = _opened(family, seed, None, Path(scratch))
@@ -112,7 +111,6 @@ def measure(family: Family, seed: int) -> Row:
     return {
         "newcomers": newcomer_rows(family, plain.tasks, values),
         "methods": costs,
-        "bank bytes": size_of(plain.context.folder / "bank"),
         "copies": shown,
         "errors": errors,
         "walks": walked,

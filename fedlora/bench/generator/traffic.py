@@ -1,13 +1,16 @@
 """A newcomer's bytes beside FedAvg's for as much, and a generator's beside its bank's (G6)."""
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from fedlora.bench.claims import interval_claim
 from fedlora.bench.comm.curve import Point, curve, first_at
 from fedlora.bench.generator.families import DENSE, Family
-from fedlora.bench.generator.quality import after
+from fedlora.bench.generator.quality import after, size_of
+from fedlora.bench.generator.side import Side
 from fedlora.bench.generator.ways import GROWN
 from fedlora.results import Claim
 
@@ -23,17 +26,22 @@ Row = dict[str, Any]
 def measure(seed: int, family: Family = DENSE, rounds: int = ROUNDS) -> Row:
     """FedAvg of the bank's clients and the newcomers; the points are those of one newcomer.
 
-    Each point is what newcomers are served with before a round.
+    Each point is what newcomers are served with before a round. bank: bytes on the disk of the
+    bank that the clients fill without growth.
     """
     score = {"rounds": rounds + 1, "train": family.round, "score": True}
     points = curve(family.config(seed, warm_start=score), seed, newcomers=True)
     count = family.tasks["held_out"]
     shared = ("up", "down", "payload")
+    with tempfile.TemporaryDirectory() as folder:
+        filled = Side(family.config(seed), Path(folder)).context.folder / "bank"
+        stored = size_of(filled)
     return {
         "points": [
             {**asdict(point), **{key: getattr(point, key) / count for key in shared}}
             for point in points
-        ]
+        ],
+        "bank": stored,
     }
 
 
@@ -55,7 +63,9 @@ def byte_claims(cases: Mapping[int, Row], rivals: Mapping[int, Row], family: str
         ratios = [times for times, _ in needed]
         claims.append(interval_claim("G6", what, ratios, ">=", 1.0))
     for method in STORED:
-        stored = [c["methods"][method]["stored"] / c["bank bytes"] for c in cases.values()]
+        stored = [
+            case["methods"][method]["stored"] / rivals[seed]["bank"] for seed, case in cases.items()
+        ]
         what = f"{family}: bytes of {method} on the disk, in those of its bank"
         claims.append(interval_claim("G6", what, stored, "<=", 1.0))
     return claims
