@@ -60,21 +60,25 @@ class Chosen(Policy):
     @property
     @override
     def adapters(self) -> int:
-        return self.mix.adapters if self.mix else 1
+        return self.mix.adapters if self.mix and self.needs_labels else 1
 
     def serving(self, won: str) -> tuple[str, ...]:
         """Methods that are needed to serve with what won."""
         return self.mix.methods if self.mix and won == MIX else (won,)
 
     def unlabelled(self) -> "Chosen":
-        """As it is for a newcomer that has no labels."""
-        return Chosen(self.config.model_copy(update={"among": self.methods or None}))
+        """As it is for a newcomer that has no labels: in place of a mix its own method serves."""
+        blind = Chosen(self.config)
+        blind.needs_labels = blind.needs_neighbours = False
+        return blind
 
     @override
     def offer(self, hand: Hand) -> Offer:
-        if self.mix and hand.chosen == MIX:
+        if self.mix is None or hand.chosen != MIX:
+            return Offer({CHOSEN: hand.method(CHOSEN, 0)})
+        if self.needs_labels:
             return self.mix.offer(hand)
-        return Offer({CHOSEN: hand.method(CHOSEN, 0)})
+        return Offer({CHOSEN: hand.method(self.mix.methods[0], 0)})
 
     @override
     def choose(self, offer: Offer, trial: Trial) -> LoraAdapter:

@@ -17,7 +17,7 @@ FOREIGN = "foreign"
 class GuardedConfig(Section):
     """Which method serves where the bank reaches, and what is given elsewhere."""
 
-    method: Literal["generated", "topk", "ridge", "grown"] = "generated"
+    method: str = Field("generated", description="generated, grown, or one of the baselines")
     otherwise: Literal["nearest", "warm"] = "nearest"
     beyond: float = Field(
         1.0, gt=0, description="in what 95 % of the bank's tasks lie from their nearest at most"

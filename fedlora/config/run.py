@@ -230,10 +230,7 @@ def _misfit(config: RunConfig) -> str | None:
     if config.growth.rounds and not config.warm_start.rounds:
         return "growth.rounds: the first adapter to grow from needs warm_start.rounds of at least 1"
     if unknown := sorted({*config.tried} - {*config.learned}):
-        return (
-            f"adoption.policy.among: '{unknown[0]}' is nothing that this run learns; choose of"
-            f" {', '.join(config.learned)}, or add it to evaluation.baselines"
-        )
+        return _unlearned(config, "adoption.policy.among", unknown[0])
     named = {m for adoption in adoptions for m in adoption.policy.build().methods}
     return _missing_method(config, named) or _misfit_of_rounds(config) or _misfit_of_privacy(config)
 
@@ -293,10 +290,17 @@ def _missing_method(config: RunConfig, named: set[str]) -> str | None:
     for method in sorted(named - set(config.learned)):
         section = rounds.get(method)
         if section is None:
-            return f"adoption.policy: '{method}' must stand in evaluation.baselines"
+            return _unlearned(config, "adoption.policy", method)
         if not getattr(config, section).rounds:
             return f"adoption.policy: '{method}' needs {section}.rounds of at least 1"
     return None
+
+
+def _unlearned(config: RunConfig, key: str, method: str) -> str:
+    return (
+        f"{key}: '{method}' is nothing that this run learns; choose of"
+        f" {', '.join(config.learned)}, or add it to evaluation.baselines"
+    )
 
 
 def _misfit_of_rounds(config: RunConfig) -> str | None:

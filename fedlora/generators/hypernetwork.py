@@ -16,6 +16,7 @@ from typing_extensions import override
 from fedlora import seeding
 from fedlora.adapter import AdapterSpec, LoraAdapter
 from fedlora.adapter.resize import at_one_rank
+from fedlora.errors import FedloraError
 from fedlora.generators import store
 from fedlora.generators.bank import check_bank
 from fedlora.generators.condition import Projection
@@ -84,6 +85,7 @@ class Hypernetwork(Taught):
 
     Config = HypernetworkConfig
     least_tasks = 2
+    _adam: torch.optim.Adam | None = None  # until rounds begin
 
     @override
     def fit(self, bank: TrainingBank, *, seed: int, workdir: Path, progress: Progress) -> None:
@@ -114,12 +116,15 @@ class Hypernetwork(Taught):
             torch.manual_seed(seeding.derive(seed, "weights"))
             network = self._network(project, factors)
         self._hold(start.spec, project, factors, network)
-        self._adam = torch.optim.Adam(network.parameters(), lr=self.config.teaching.learning_rate)
+        rate = self.config.teaching.learning_rate
+        self._adam = torch.optim.Adam(network.parameters(), lr=rate)
 
     @override
     def step(
         self, conditions: Tensor, made: Sequence[LoraAdapter], trained: Sequence[LoraAdapter]
     ) -> None:
+        if self._adam is None:
+            raise FedloraError("a hypernetwork is taught from where it began: call begin first")
         pairs = zip(trained, made, strict=True)
         changes = torch.stack([after.flatten() - before.flatten() for after, before in pairs])
         sizes = changes.norm(dim=1)

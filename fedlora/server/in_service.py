@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fedlora import atomic
 from fedlora.adapter import LoraAdapter, bundle
-from fedlora.adoption.chosen import MIX, Chosen
+from fedlora.adoption.chosen import Chosen
 from fedlora.adoption.contract import Policy
 from fedlora.adoption.given import Given, GivenConfig
 from fedlora.config import RunConfig
@@ -68,10 +68,7 @@ def open_service(config: RunConfig, folder: Path, seed: int, policy: Policy) -> 
     """
     chosen = None
     if isinstance(policy, Chosen):
-        first = method_in_service(config, None)
-        chosen = _chosen(folder) or first
-        if chosen == MIX and not policy.needs_labels:
-            chosen = first
+        chosen = _chosen(folder) or method_in_service(config, None)
     methods = _methods(policy, chosen)
     return Offering(
         {m: load_generator(_folder_of(m, folder)) for m in methods if m != "warm"},

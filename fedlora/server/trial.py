@@ -16,7 +16,7 @@ from fedlora.adoption.label_mix import LabelMix
 from fedlora.config import GeneratorPart, RunConfig
 from fedlora.errors import FedloraError
 from fedlora.generators.bank import rows_of
-from fedlora.generators.contract import TrainingBank
+from fedlora.generators.contract import Taught, TrainingBank
 from fedlora.generators.nearest import Nearest
 from fedlora.server.context import ServerContext
 from fedlora.server.learning import fit
@@ -107,6 +107,12 @@ def _made(
 ) -> Made:
     made: Made = {}
     for method in context.config.rivals if folds else ():
+        if method == "grown" and isinstance(part_of(context.config, method).build(), Taught):
+            context.observer.note(
+                "the bank's own trial leaves grown out: what changes have taught cannot forget a"
+                " task that it is tried on"
+            )
+            continue
         known = grown if method == "grown" and grown else bank
         try:
             made[method] = _tried(context, known, method, folds)

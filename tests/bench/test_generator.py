@@ -225,7 +225,7 @@ def test_fedavg_is_counted_for_one_newcomer_beside_the_bank_on_the_disk():
     first, second = found["points"]
     values = 4 * 8192  # float32
     assert first["payload"] == 0 < values < second["up"] < 1.05 * values
-    assert 4 * values < found["bank"] < 6 * values
+    assert 4 * values < found["bank"] < 8 * values  # task vectors and records beside adapters
 
 
 def test_known_tasks_are_compared_in_points_task_by_task():

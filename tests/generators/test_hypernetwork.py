@@ -9,6 +9,7 @@ from torch import Tensor
 
 from fedlora.adapter import LoraAdapter
 from fedlora.adapter.product import distance, norm
+from fedlora.errors import FedloraError
 from fedlora.generators.hypernetwork import Hypernetwork
 from tests.adapters import random_adapter
 from tests.generators.linear_family import SPEC, linear_family
@@ -154,3 +155,11 @@ def test_a_fit_goes_beyond_the_mean_of_the_bank(held_out: bool, tmp_path: Path) 
     assert all(norm(one) > 0 for one in made)
     error = sum(distance(a, b) for a, b in zip(made, truth, strict=True))
     assert error < 0.6 * sum(distance(center, b) for b in truth)
+
+
+def test_what_never_began_or_was_loaded_is_not_taught(tmp_path: Path) -> None:
+    begun().save(tmp_path)
+    conditions = linear_family().held_out
+    for generator in (Hypernetwork(Hypernetwork.Config()), Hypernetwork.load(tmp_path)):
+        with pytest.raises(FedloraError, match="is taught from where it began"):
+            generator.step(conditions[:1], [random_adapter(SPEC, 0)], [random_adapter(SPEC, 1)])

@@ -170,18 +170,21 @@ def test_a_foreign_task_is_told_so_after_the_run_too(tmp_path: Path, otherwise: 
     [
         {"policy": {"name": "label_mix", "methods": []}},
         {"policy": {"name": "given", "method": "topk"}, "refine": "gated"},
+        {"policy": {"name": "label_mix", "methods": ["nearest"]}},
     ],
 )
 def test_without_labels_the_first_method_serves_and_says_so(
     tmp_path: Path, adoption: dict[str, Any]
 ) -> None:
-    config, _ = finished(tmp_path, adoption=adoption)
+    known = {"baselines": [{"name": "topk"}, {"name": "nearest"}]}
+    config, _ = finished(tmp_path, adoption=adoption, evaluation=known)
     vector = Bank.open(tmp_path / "seed-0" / "bank").training_bank().conditions[0]
     maker = Maker.of_run(config, tmp_path, None)
 
     (made,) = maker.serve(vector).adapters
 
-    place = "serving/topk" if "refine" in adoption else "generator"
+    first = next(iter(config.adoption.policy.build().methods), "generated")
+    place = "generator" if first == "generated" else f"serving/{first}"
     assert made.digest() == generated_by(tmp_path / "seed-0" / place, vector).digest()
     assert maker.warning is not None
     assert f"by {config.adoption.title}" in maker.warning

@@ -17,7 +17,7 @@ from fedlora.adoption.contract import Offer, Score
 from fedlora.adoption.label_mix import LabelMix, LabelMixConfig
 from fedlora.cli.bytes_plan import BytesPlan
 from fedlora.client.client import Client
-from fedlora.config import RunConfig
+from fedlora.config import GeneratorPart, RunConfig
 from fedlora.errors import FedloraError
 from fedlora.generators.bank import rows_of
 from fedlora.generators.contract import TrainingBank
@@ -270,6 +270,19 @@ def test_what_has_grown_is_tried_on_what_it_grew_from(tmp_path: Path) -> None:
     assert hold_trial(here, muddled, BANK) == "grown"
     losses = told(tmp_path)["losses"]
     assert median(losses["grown"].values()) < median(losses["ridge"].values()) - 0.2
+    journal.close()
+
+
+def test_what_deltas_taught_is_not_tried_by_a_fit_that_they_never_made(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.sqlite")
+    here = context(tmp_path, journal, among=["ridge", "mean", "grown"])
+    growth = here.config.growth.model_copy(
+        update={"generator": GeneratorPart.model_validate({"name": "hypernetwork"})}
+    )
+    vars(here)["config"] = here.config.model_copy(update={"growth": growth})
+    assert hold_trial(here, BANK, BANK) == "ridge"
+    assert list(told(tmp_path)["losses"]) == ["ridge", "mean"]
+    assert "leaves grown out" in cast(Noted, here.observer).notes[0]
     journal.close()
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from fedlora.adapter.product import distance
 from fedlora.bench.generator.side import Side
+from fedlora.generators.condition import Standard
 from fedlora.generators.contract import Generator
 
 STEPS = 8
@@ -26,7 +27,8 @@ def walks(side: Side, learned: Mapping[str, Generator], methods: Iterable[str]) 
     detour: how long the way is, in the distance of its ends.
     """
     own = side.bank.conditions
-    apart = torch.cdist(own, own).fill_diagonal_(torch.inf)
+    seen = Standard.of(own)(own)
+    apart = torch.cdist(seen, seen).fill_diagonal_(torch.inf)
     there = torch.linspace(0, 1, STEPS + 1).view(-1, 1)
     asked = torch.cat([own[i].lerp(own[j], there) for i, j in enumerate(apart.argmin(1).tolist())])
     return {method: _walked(side, learned[method], asked) for method in methods}
