@@ -80,6 +80,13 @@ class Machine(Section):
     memory: int
     gpu: str | None
 
+    def like(self, other: "Machine") -> bool:
+        """Whether both are the same, but for what a kernel keeps of the memory at each start."""
+        apart = abs(self.memory - other.memory)
+        return apart < self.memory / 100 and self == other.model_copy(
+            update={"memory": self.memory}
+        )
+
 
 class Part(Section):
     """One part of a bench: the commit of the code that measured it, and its wall time."""
