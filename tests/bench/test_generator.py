@@ -1,5 +1,6 @@
 """The generator bench: equal sides, shares by hand, and claims that follow from the rows."""
 
+import math
 import time
 from dataclasses import replace
 from typing import Any
@@ -13,7 +14,7 @@ from fedlora.adapter.product import distance
 from fedlora.bench.generator import curves, published, quality, ranks, speed, traffic
 from fedlora.bench.generator.bench import PARTS, bench_generator, family_part
 from fedlora.bench.generator.copies import copies, mean_copies, shared_mistakes
-from fedlora.bench.generator.families import COMPOSITION, DENSE, FAMILIES, SPARSE
+from fedlora.bench.generator.families import COMPOSITION, DENSE, FAMILIES, SEEDS, SPARSE
 from fedlora.bench.generator.shares import ahead, closed, has_gap
 from fedlora.bench.generator.side import Side
 from fedlora.bench.generator.ways import (
@@ -56,6 +57,7 @@ def case(*newcomers: dict[str, Any], points: list[dict[str, Any]] | None = None)
         "methods": dict.fromkeys(METHODS, cost),
         "copies": dict.fromkeys(METHODS, like),
         "errors": [{"foretold": 0.2 * n, "real": 0.1 * n} for n in range(1, 5)],
+        "foreign": [place == 0 for place in range(len(newcomers))],
         "walks": {"kriging": {"longest step": 0.2, "detour": 1.5, "walks": 6}},
         "curves": points or [],
         "chosen": {"plain": "topk"},
@@ -86,6 +88,13 @@ def test_every_bank_of_images_has_24_newcomers_or_more_in_range(family):
     names = family.config(5).tasks.build().names()
     assert len(names.held_out) * (1 - outside) >= 24
     assert not set(names.held_out) & set(names.bank)
+
+
+@pytest.mark.parametrize("family", [DENSE, SPARSE, COMPOSITION], ids=lambda family: family.name)
+def test_no_task_of_a_measured_bank_of_images_was_there_while_things_were_chosen(family):
+    before, now = (family.config(seed).tasks.build().names() for seed in (8, SEEDS[0]))
+    assert not {*before.bank, *before.held_out} & {*now.bank, *now.held_out}
+    assert [len(before.bank), len(before.held_out)] == [len(now.bank), len(now.held_out)]
 
 
 def test_a_share_is_a_ratio_of_means_in_which_every_task_counts_by_its_gap():
@@ -181,7 +190,26 @@ def test_a_generator_that_does_not_listen_misses_its_claim():
 def test_what_kriging_foretells_of_its_errors_is_set_beside_them():
     ratio, same, order = claims_of(DENSE, {1: case(newcomer("a"), newcomer("b"))}, "G8")
     assert (ratio.value, ratio.target, same.target) == (pytest.approx(2), 0.5, 2.0)
-    assert order.value == pytest.approx(1)
+    assert order.value == pytest.approx(0.999)
+    assert order.low == pytest.approx(math.tanh(math.atanh(0.999) - 1.96 * math.sqrt(1.06)))
+
+
+def test_a_table_tells_the_best_retrieval_and_two_that_are_named():
+    rows = [newcomer("a", **{"top-12": 0.5, "top-4, flat after grown": 0.4})]
+    found, _ = family_part(DENSE, {1: case(*rows)})
+    told = {row["method"] for row in found if row["table"] == "methods"}
+    named = {"top-k chosen on the bank", "top-1", "top-3", "top-12", "top-4, flat after grown"}
+    assert {name for name in told if name.startswith("top-") and " at " not in name} >= named
+    assert "top-8" not in told
+    assert "top-8 after grown" not in told
+
+
+def test_the_share_that_the_guard_calls_foreign_is_told_by_range():
+    rows = [newcomer("a"), newcomer("b"), newcomer("c") | {"inside": False}]
+    found, _ = family_part(DENSE, {1: case(*rows)})
+    guard = {row["where"]: row for row in found if row["table"] == "guard"}
+    assert (guard["inside"]["newcomers"], guard["inside"]["foreign"]) == (2, 0.5)
+    assert (guard["outside"]["newcomers"], guard["outside"]["foreign"]) == (1, 0.0)
 
 
 def test_the_rows_of_a_family_can_be_written(tmp_path):
@@ -332,6 +360,9 @@ def test_a_tiny_bank_is_lived_with_every_method_policy_and_curve(monkeypatch):
     assert found["walks"]["top-1"] == pytest.approx({"longest step": 1, "detour": 1, "walks": 6})
     assert found["walks"]["kriging"]["longest step"] < found["walks"]["top-3"]["longest step"]
     assert found["walks"]["kriging after grown"]["walks"] == 6
+    assert len(found["foreign"]) == 2
+    first = found["newcomers"][0]
+    assert first["kriging, guarded"] == first["top-1" if found["foreign"][0] else "kriging"]
 
 
 def test_a_tiny_bank_is_trained_at_every_rank_and_generated(monkeypatch):

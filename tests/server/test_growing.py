@@ -91,16 +91,18 @@ def dense(adapter: LoraAdapter) -> Tensor:
     return torch.stack([adapter.delta(layer.name).double() for layer in adapter.spec.layers])
 
 
+@pytest.mark.parametrize("codec", ["none", "int8"])
 @pytest.mark.parametrize("lost", [(), ((1, 2),)])
-def test_what_is_generated_is_the_weighted_sum_of_what_came_back(tmp_path, lost):
-    _, transport, members, warm, generator = grown(tmp_path, lost)
+def test_what_is_generated_is_the_weighted_sum_of_what_came_back(tmp_path, lost, codec):
+    context, transport, members, warm, generator = grown(tmp_path, lost, codec=codec)
+    came = {place: context.as_received(one) for place, one in transport.sent.items()}
     sums = []
     for member in members:
         total = dense(warm)
         for number in (1, 2):
             place = (member.seat.client, number)
             if place not in lost:
-                total = total + dense(transport.sent[place]) - dense(transport.received[place])
+                total = total + dense(came[place]) - dense(transport.received[place])
         sums.append(total)
     asked = torch.stack([member.vector for member in members])[:2] * 0.9
     # The generator's tasks stand in the order of their names.

@@ -9,7 +9,7 @@ from fedlora.bench.generator import calibration, published, ranks, speed, traffi
 from fedlora.bench.generator.cases import Case, Part, live
 from fedlora.bench.generator.claims import family_claims
 from fedlora.bench.generator.families import DENSE, FAMILIES, SEEDS, Family
-from fedlora.bench.generator.tables import curve_rows, method_rows, newcomers
+from fedlora.bench.generator.tables import bank_rows, curve_rows, method_rows, newcomers
 from fedlora.bench.kept import Kept
 from fedlora.bench.lives import Lives
 from fedlora.results import BenchResults
@@ -77,15 +77,6 @@ def family_part(family: Family, cases: Mapping[int, Row]) -> Found:
     rows = newcomers(cases)
     ways = {method for case in cases.values() for method in case["copies"]}
     apart = {way: [case["copies"][way]["nearest"] for case in cases.values()] for way in ways}
-    trials = [
-        {"table": "trials", "family": family.name, "seed": seed, **case["chosen"]}
-        for seed, case in cases.items()
-    ]
-    walked = [
-        {"table": "walks", "family": family.name, "seed": seed, "method": method, **row}
-        for seed, case in cases.items()
-        for method, row in case["walks"].items()
-    ]
     told = [{"table": "newcomers", "family": family.name, **row} for row in rows]
     sure = calibration.rows(family.name, cases)
     claims = family_claims(family, rows, apart)
@@ -95,8 +86,7 @@ def family_part(family: Family, cases: Mapping[int, Row]) -> Found:
         *method_rows(family, cases),
         *curve_rows(family, cases),
         *sure,
-        *trials,
-        *walked,
+        *bank_rows(family, cases),
         *told,
     ], claims
 

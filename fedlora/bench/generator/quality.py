@@ -4,6 +4,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,21 @@ from fedlora.generators.nearest import Nearest
 from fedlora.server.offering import Offering
 from fedlora.server.serving import make_candidates
 
-COUNTS = (1, 2, 3, 4, 6)
-RETRIEVAL = (
-    "top-k chosen on the bank",
-    *(f"top-{k}{metric}" for k in COUNTS for metric in ("", LEARNED)),
-)
+COUNTS = (1, 2, 3, 4, 6, 8, 12, 16)
+METRICS = {"": "plain", LEARNED: "learned"}
+TEMPERATURES = {"": 1.0, ", sharp": 0.3, ", flat": 100.0}
+"""Of the weights of neighbours, which are nearly equal at the last; one neighbour has none."""
+NEIGHBOURS: dict[str, dict[str, Any]] = {
+    f"top-{k}{metric}{spread}": {
+        "name": "topk",
+        "k": k,
+        "temperature": TEMPERATURES[spread],
+        "metric": METRICS[metric],
+    }
+    for k, metric, spread in product(COUNTS, METRICS, TEMPERATURES)
+    if k > 1 or not spread
+}
+RETRIEVAL = ("top-k chosen on the bank", *NEIGHBOURS)
 """The best of these is chosen in hindsight, on the newcomers that it is judged by."""
 
 PARTS: dict[str, dict[str, Any]] = {
@@ -41,15 +52,13 @@ PARTS: dict[str, dict[str, Any]] = {
     "corrected": {"name": "corrected"},
     "cvae": {"name": "cvae"},
     RETRIEVAL[0]: {"name": "topk", "k": None, "metric": None},
-    **{
-        f"top-{k}{where}": {"name": "topk", "k": k, "temperature": 1.0, "metric": metric}
-        for k in COUNTS
-        for where, metric in (("", "plain"), (LEARNED, "learned"))
-    },
+    **NEIGHBOURS,
 }
 COMPOSED = {"compositional": {"name": "compositional"}}
 CHOSEN = "chosen by trial"
 """Whatever wins the bank's own trial: what the library serves with by default."""
+GUARDED = "kriging, guarded"
+"""Where a task is beyond the bank's reach, the nearest task's adapter; as policy `guarded`."""
 AFTER = ("kriging", *RETRIEVAL)
 """Of these, what they are worth on a bank whose clients began from what had grown."""
 LISTENING = ("kriging", "cvae")
@@ -70,7 +79,8 @@ def measure(family: Family, seed: int) -> Row:
 
     newcomers: a row each; more is better.
     methods: seconds and bytes by method. copies: by method. errors: of kriging, foretold and real.
-    walks: by method. curves: rows. chosen: by way, the method that won the trial.
+    walks: by method. foreign: of each newcomer, whether the guard calls it so. curves: rows.
+    chosen: by way, the method that won the trial.
     """
     with tempfile.TemporaryDirectory() as scratch:
         plain = _opened(family, seed, None, Path(scratch))
@@ -81,6 +91,11 @@ def measure(family: Family, seed: int) -> Row:
             made[f"{method}, shuffled"] = plain.sample(learned[method], plain.others())
             made[f"{method}, random"] = plain.sample(learned[method], plain.drawn())
         walked = walks(plain, learned, WALKED)
+        foreign = plain.foreign()
+        made[GUARDED] = [
+            near if beyond else own
+            for own, near, beyond in zip(made["kriging"], made["top-1"], foreign, strict=True)
+        ]
         won, made[CHOSEN] = plain.choose()
         chosen = {"plain": won}
         values = {method: plain.reached(adapters) for method, adapters in made.items()}
@@ -114,6 +129,7 @@ def measure(family: Family, seed: int) -> Row:
         "copies": shown,
         "errors": errors,
         "walks": walked,
+        "foreign": foreign,
         "curves": more,
         "chosen": chosen,
     }

@@ -18,6 +18,7 @@ from fedlora.finetune.local import fresh, put
 from fedlora.finetune.objectives.contract import SCORING_BATCH as BATCH
 from fedlora.finetune.objectives.contract import batches
 from fedlora.generators.contract import Generator, TrainingBank
+from fedlora.generators.nearest import Nearest
 from fedlora.runtime.inprocess import InPacks
 from fedlora.server.collecting import ROUNDS, collect
 from fedlora.server.describing import describe
@@ -113,6 +114,13 @@ class Side:
         objective = place.desk.objective
         found = score(objective, adapter, place.test())
         return -found["nll"] if objective.metric == "nll" else found[objective.metric]
+
+    def foreign(self) -> list[bool]:
+        """Of each newcomer, whether its task lies beyond the bank's reach, as `guarded` says."""
+        prompts = self.client.config.task_vector.prompts
+        known = Nearest.of(self.bank, prompts, self.context.folder / "checkpoints" / "nearest")
+        seen = known.sees(self.vectors, prompts)
+        return [known.neighbours(one, 1)[0][1] > known.facts["reach"] for one in seen]
 
     def mistakes(self, client: int, adapter: LoraAdapter) -> Tensor:
         """Which of a client's test examples an adapter gets wrong, (n,) bool; of classes alone."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fedlora.bench.generator.families import Family
+from fedlora.bench.generator.quality import RETRIEVAL, after
 from fedlora.bench.generator.shares import ahead, closed, has_gap
 from fedlora.bench.generator.ways import LORA, OURS
 from fedlora.evaluation.table import interval
@@ -11,6 +12,7 @@ from fedlora.evaluation.table import interval
 Row = dict[str, Any]
 FACTS = ("seed", "task", "inside")
 """Columns of a newcomer's row that are no method's."""
+TOLD = ("top-1", "top-3")
 COSTS = ("fit seconds", "generation seconds", "vector seconds", "vector bytes", "seconds")
 """Of what is measured on a curve; `seconds` is a newcomer's own work."""
 
@@ -24,11 +26,47 @@ def method_rows(family: Family, cases: Mapping[int, Mapping[str, Any]]) -> list[
     """One row a method and range: its mean and interval over tasks, its worst bank, its cost."""
     rows, found = newcomers(cases), list[Row]()
     methods = [name for name in rows[0] if name not in FACTS]
+    others = [set(names) - {RETRIEVAL[0], *TOLD} for names in _retrieved(family, rows[0])]
     for where, inside in (("inside", True), ("outside", False)):
         part = [row for row in rows if row["inside"] == inside]
         if has_gap(part):
-            found += [_method(family, cases, method, where, part) for method in methods]
+            best = {max(names, key=lambda name: closed(part, name)) for names in others if names}
+            hidden = set().union(*others) - best
+            told = [method for method in methods if method not in hidden]
+            found += [_method(family, cases, method, where, part) for method in told]
     return found
+
+
+def _retrieved(family: Family, row: Row) -> list[list[str]]:
+    """Ways to retrieve from the plain bank, and from each that has grown, as far as they are there.
+
+    Beside the best of each in hindsight a table tells those of `TOLD` alone.
+    """
+    sides = [RETRIEVAL, *([after(m, way) for m in RETRIEVAL] for way in family.growth)]
+    return [[name for name in names if name in row] for names in sides]
+
+
+def bank_rows(family: Family, cases: Mapping[int, Mapping[str, Any]]) -> list[Row]:
+    """Of each bank who won its trial, how what is made changes between tasks, whom the guard stops.
+
+    foreign: the share of newcomers inside and outside the bank's range that the guard calls so.
+    """
+    found: dict[str, list[Row]] = {"trials": [], "walks": [], "guard": []}
+    for seed, case in cases.items():
+        found["trials"].append({"seed": seed, **case["chosen"]})
+        for method, walk in case["walks"].items():
+            found["walks"].append({"seed": seed, "method": method, **walk})
+        called = list(zip(case["newcomers"], case["foreign"], strict=True))
+        for where, inside in (("inside", True), ("outside", False)):
+            there = [foreign for newcomer, foreign in called if newcomer["inside"] == inside]
+            if there:
+                row = {"newcomers": len(there), "foreign": sum(there) / len(there)}
+                found["guard"].append({"seed": seed, "where": where, **row})
+    return [
+        {"table": table, "family": family.name, **row}
+        for table, rows in found.items()
+        for row in rows
+    ]
 
 
 def curve_rows(family: Family, cases: Mapping[int, Mapping[str, Any]]) -> list[Row]:
