@@ -398,13 +398,14 @@ def test_the_published_architecture_is_lived_beside_the_others(monkeypatch):
 
     found = published.measure(7, tiny)
 
-    names = {"base", "warm", "local", *quick, f"{published.ICM}, shuffled"}
+    icm = published.ICM
+    names = {"base", "warm", "local", *quick, f"{icm}, shuffled", f"{icm}, prior's mean"}
     assert found["newcomers"][0].keys() == names | {"task", "inside"}
     assert found["methods"].keys() == {"local", *quick}
     assert all(0 < row["shared mistakes"] <= 1 for row in found["methods"].values())
-    icm, adapter = found["methods"][published.ICM], found["adapter"]
-    assert icm["fit seconds"] > found["methods"]["mean"]["fit seconds"] > 0
-    assert icm["stored"] > found["methods"]["mean"]["stored"] > 5 * adapter
+    cost, mean = found["methods"][icm], found["methods"]["mean"]
+    assert cost["fit seconds"] > mean["fit seconds"] > 0
+    assert cost["stored"] > mean["stored"] > 5 * found["adapter"]
 
 
 def test_mistakes_are_shared_with_the_nearest_of_the_bank(tmp_path):
@@ -423,16 +424,18 @@ def test_mistakes_are_shared_with_the_nearest_of_the_bank(tmp_path):
     assert shared_mistakes(side, [near, bank[3]]) == pytest.approx((expected + 1) / 2)
 
 
-def test_the_published_architecture_has_a_row_a_method_and_two_claims():
-    values = {"cvae": 0.5, published.ICM: 0.3, "mean": 0.35}
+def test_the_published_architecture_has_a_row_a_method_and_claims_of_a_draw_and_of_the_mean():
+    calm = f"{published.ICM}, prior's mean"
+    values = {"cvae": 0.5, published.ICM: 0.3, calm: 0.4, "mean": 0.35}
     rows = [newcomer(task, **values) for task in "ab"]
     costs = {"cvae": {"fit seconds": 2.0, "stored": 30}}
     cases = {seed: {"newcomers": rows, "methods": costs, "adapter": 8} for seed in (1, 2)}
 
-    ahead_of_it, beyond_mean = published.published_claims(DENSE, cases)
+    ahead_of_it, of_its_mean, beyond_mean, _ = published.published_claims(DENSE, cases)
     table = {row["method"]: row for row in published.published_rows(DENSE, cases)}
 
     assert (ahead_of_it.id, ahead_of_it.value, ahead_of_it.met) == ("G2", pytest.approx(0.4), True)
+    assert of_its_mean.value == pytest.approx(0.2)
     assert (beyond_mean.value, beyond_mean.met) == (pytest.approx(-0.1), False)
     assert (table["cvae"]["gap"], table["cvae"]["fit seconds"]) == (pytest.approx(0.8), 2.0)
     assert (table["local"]["stored"], table["local"]["adapter"]) == (None, 8)
