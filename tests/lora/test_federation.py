@@ -147,7 +147,7 @@ def test_the_shipped_configuration_serves_newcomers(tmp_path, more):
         for key, value in values.items()
     ]
     few = ["shards.min_examples=2", "task_vector.samples=8", "warm_start.rounds=1"]
-    quick = ["generator.training.epochs=3", "evaluation.few_labels=8"]
+    quick = ["evaluation.few_labels=8"]
     config = load(ROOT / "configs" / "clip_lora.yaml", [*less, *few, *quick, *more])
     run_folder.create_at(config, tmp_path / "run")
 
