@@ -100,9 +100,12 @@ def _chosen(folder: Path) -> str | None:
 
 
 def _folder_of(method: str, folder: Path) -> Path:
-    """Of the generator that a method is made by; the pipeline has one alone."""
+    """Of the generator that a method is made by; where nothing was kept, as in the pipeline, one.
+
+    Of a run that kept others, what is missing is missed.
+    """
     place = folder / ELSEWHERE.get(method, f"{FOLDER}/{method}")
-    return place if place.is_dir() else folder / "generator"
+    return place if place.is_dir() or (folder / FOLDER).is_dir() else folder / "generator"
 
 
 def _nearest(place: Path) -> Nearest:

@@ -1,6 +1,7 @@
 """Who comes after a run is offered what its own newcomers were, and makes the same of it."""
 
 import json
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -237,6 +238,14 @@ def test_a_mix_that_a_trial_chose_serves_as_if_it_had_been_named(
 
 def spec_of(folder: Path) -> Any:
     return Bank.open(folder / "seed-0" / "bank").spec.to_json()
+
+
+def test_a_method_that_a_run_no_longer_has_is_missed(tmp_path: Path) -> None:
+    policy = {"name": "label_mix", "methods": ["topk"]}
+    config, _ = finished(tmp_path, adoption={"policy": policy})
+    shutil.rmtree(tmp_path / "seed-0" / "serving" / "topk")
+    with pytest.raises(FedloraError, match=r"serving/topk: no generator yet; finish the run"):
+        Standing(config, tmp_path, 0)
 
 
 def test_what_a_trial_chose_serves(tmp_path: Path) -> None:
