@@ -15,8 +15,6 @@ from fedlora.config import GeneratorPart, RunConfig
 from fedlora.errors import FedloraError
 from fedlora.finetune.job import Job
 from fedlora.finetune.local import fresh, put
-from fedlora.finetune.objectives.contract import SCORING_BATCH as BATCH
-from fedlora.finetune.objectives.contract import batches
 from fedlora.generators.contract import Generator, TrainingBank
 from fedlora.generators.nearest import Nearest
 from fedlora.runtime.inprocess import InPacks
@@ -125,11 +123,8 @@ class Side:
     def mistakes(self, client: int, adapter: LoraAdapter) -> Tensor:
         """Which of a client's test examples an adapter gets wrong, (n,) bool; of classes alone."""
         place = self.client.place(client)
-        objective = place.desk.objective
-        put(objective, adapter)
-        with torch.inference_mode():
-            right = [objective.judge(part)["accuracy"] for part in batches(place.test(), BATCH)]
-        return torch.cat(right) == 0
+        put(place.desk.objective, adapter)
+        return place.desk.objective.judged(place.test())["accuracy"] == 0
 
     def alone(self) -> dict[str, list[LoraAdapter]]:
         """What newcomers have without a generator: nothing, the warm start, their own training."""

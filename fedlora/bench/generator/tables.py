@@ -13,6 +13,7 @@ Row = dict[str, Any]
 FACTS = ("seed", "task", "inside")
 """Columns of a newcomer's row that are no method's."""
 TOLD = ("top-1", "top-3")
+"""Ways to retrieve that a table tells, beside the best of each bank in hindsight."""
 COSTS = ("fit seconds", "generation seconds", "vector seconds", "vector bytes", "seconds")
 """Of what is measured on a curve; `seconds` is a newcomer's own work."""
 
@@ -38,10 +39,7 @@ def method_rows(family: Family, cases: Mapping[int, Mapping[str, Any]]) -> list[
 
 
 def _retrieved(family: Family, row: Row) -> list[list[str]]:
-    """Ways to retrieve from the plain bank, and from each that has grown, as far as they are there.
-
-    Beside the best of each in hindsight a table tells those of `TOLD` alone.
-    """
+    """Ways to retrieve that are there, from the plain bank and from each that has grown."""
     sides = [RETRIEVAL, *([after(m, way) for m in RETRIEVAL] for way in family.growth)]
     return [[name for name in names if name in row] for names in sides]
 

@@ -94,12 +94,13 @@ class Objective(ABC):
 
     def score(self, rows: Rows) -> dict[str, float]:
         """Mean loss and metric over all rows, as the model now is."""
+        return {name: float(values.double().mean()) for name, values in self.judged(rows).items()}
+
+    def judged(self, rows: Rows) -> dict[str, Tensor]:
+        """What `judge` says of all rows, a few at a time: loss and metric (n,)."""
         with torch.inference_mode():
             parts = [self.judge(batch) for batch in batches(rows, SCORING_BATCH)]
-        return {
-            name: float(torch.cat([part[name] for part in parts]).double().mean())
-            for name in parts[0]
-        }
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
 def wide(values: Tensor) -> Tensor:
