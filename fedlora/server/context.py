@@ -127,10 +127,6 @@ class ServerContext:
             tensor, self.spec if rank is None else self.spec.with_rank(rank)
         )
 
-    def as_received(self, adapter: LoraAdapter) -> LoraAdapter:
-        """An adapter as a client reads it, after the codec of the way down."""
-        return self.codec.decode(self.codec.encode(adapter), adapter.spec)
-
     def check_task(self, client: int, message: Message) -> None:
         """Refuse an answer that speaks for another task than the client's own."""
         task = self.seats[client].task

@@ -50,7 +50,7 @@ def grow(
     learner = grower(context, warm, clients)
     for number in range(1, config.rounds + 1):
         begun = starts(context, learner.generator, clients)
-        read = {client: context.as_received(start) for client, start in begun.items()}
+        read = {client: context.codec.as_received(start) for client, start in begun.items()}
         learner.learn(read, _trained(context, clients, begun, number))
     learner.generator.save(context.folder / FOLDER)
     return Grown(learner.generator, learner.bank)

@@ -95,7 +95,7 @@ def dense(adapter: LoraAdapter) -> Tensor:
 @pytest.mark.parametrize("lost", [(), ((1, 2),)])
 def test_what_is_generated_is_the_weighted_sum_of_what_came_back(tmp_path, lost, codec):
     context, transport, members, warm, generator = grown(tmp_path, lost, codec=codec)
-    came = {place: context.as_received(one) for place, one in transport.sent.items()}
+    came = {place: context.codec.as_received(one) for place, one in transport.sent.items()}
     sums = []
     for member in members:
         total = dense(warm)

@@ -74,7 +74,3 @@ class StreamContext:
         classes = sum(keeper.classes[task] for task in covered)
         head = ((WEIGHT, (classes, keeper.width)), (BIAS, (classes,)))
         return replace(self.spec, head=head)
-
-    def as_received(self, adapter: LoraAdapter) -> LoraAdapter:
-        """An adapter as it is after the codec, so that both sides hold the same values."""
-        return self.codec.decode(self.codec.encode(adapter), adapter.spec)

@@ -43,7 +43,7 @@ def train(
     Raises:
         FedloraError: too few clients answer.
     """
-    state = State(0, context.as_received(start), len(workers), asked=len(workers))
+    state = State(0, context.codec.as_received(start), len(workers), asked=len(workers))
     aggregator: Aggregator = context.continual.aggregation.build()
     if aggregator.duty(1) != Duty():
         raise FedloraError(

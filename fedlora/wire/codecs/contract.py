@@ -68,6 +68,10 @@ class Codec(ABC):
         """The codec for values (n,) near a reference (n,) that both sides hold."""
         return self
 
+    def as_received(self, adapter: LoraAdapter) -> LoraAdapter:
+        """An adapter as the other side reads it, so that both hold the same values."""
+        return self.decode(self.encode(adapter), adapter.spec)
+
     def encode(self, adapter: LoraAdapter) -> Tensor:
         """The adapter as (m,) uint8.
 
