@@ -46,14 +46,15 @@ class WarmStartConfig(Section):
 class GrowthConfig(Section):
     """Rounds in which every client trains on from what is generated for its own task.
 
+    The default's noise is thirty times that of a generator: single changes, which later rounds can
+    mend, are averaged over many tasks.
+
     rank: of the sum of changes that the server keeps for each client, where adapters are combined.
     """
 
     rounds: int = Field(0, ge=0)
     generator: GeneratorPart = Field(
-        default_factory=lambda: GeneratorPart.model_validate(
-            {"name": "kriging", "noise": 0.3, "stretch": 1.0}
-        ),
+        default_factory=lambda: GeneratorPart.model_validate({"name": "kriging", "noise": 3.0}),
         description="one that combines adapters, or hypernetwork, which their changes teach",
     )
     rank: int = Field(32, ge=1)

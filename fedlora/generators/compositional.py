@@ -14,7 +14,7 @@ from fedlora.generators.condition import main_axes
 from fedlora.generators.contract import Progress, TrainingBank
 from fedlora.generators.effects import Effects
 from fedlora.generators.factors_of_tasks import Factors, Structure
-from fedlora.generators.kriging import NOISES, Kriging, ProcessConfig, stretched
+from fedlora.generators.kriging import NOISES, Kriging, ProcessConfig
 from fedlora.generators.metric import Metric
 
 SMOOTH = (0.0, 1.0, 2.0)
@@ -88,7 +88,7 @@ class Compositional(Kriging):
             return super().weigh(conditions)
         asked = (conditions @ self._axes).double() / self._spread
         apart = torch.cdist(asked, self._centres / self._spread) ** 2
-        return stretched(torch.softmax(-apart / 2, dim=1) @ self._weights, self.config.stretch)
+        return torch.softmax(-apart / 2, dim=1) @ self._weights
 
     @override
     def trained(self) -> dict[str, Tensor]:

@@ -44,7 +44,7 @@ def survey(bank: TrainingBank, arrived: TrainingBank | None, prompts: int = 1) -
     Raises:
         FedloraError: kriging cannot learn from this bank.
     """
-    kriging = Kriging(KrigingConfig(noise=None, stretch=1.0, metric="plain"))
+    kriging = Kriging(KrigingConfig(noise=None, metric="plain"))
     seen = replace(bank, conditions=kriging.sees(bank.conditions, prompts))
     with TemporaryDirectory() as scratch:
         kriging.fit(seen, seed=0, workdir=Path(scratch), progress=lambda _: None)

@@ -27,24 +27,17 @@ class ProcessConfig(Section):
         0.5, gt=0, description="of a task, in root median squared distances between tasks"
     )
     linear: float = Field(1.0, ge=0, description="variance of the linear part; 0 is purely local")
-    stretch: float = Field(
-        1.0, gt=0, description="times by which what is foretold is further from the bank's mean"
-    )
 
 
 class KrigingConfig(ProcessConfig):
     """What is null is chosen on the bank, by leaving out tasks.
 
     That minimises errors of DeltaW, most of which is what an optimiser left there by chance, and
-    so smooths more than is good for what adapters are used for: little noise, and some stretch for
-    what is lost in between, serve tasks better.
+    so smooths more than is good for what adapters are used for: little noise serves tasks better.
     """
 
     noise: float | None = Field(
-        0.03, gt=0, description="of one bank adapter, in variances of the process"
-    )
-    stretch: float = Field(
-        1.25, gt=0, description="times by which what is foretold is further from the bank's mean"
+        0.1, gt=0, description="of one bank adapter, in variances of the process"
     )
     metric: Metric | None = Field("learned", description="by which task vectors are compared")
 
@@ -95,8 +88,7 @@ class Kriging(Blend):
 
         w(z) = K^-1 (k(z) + (1 - 1^T K^-1 k(z)) / (1^T K^-1 1) 1),
 
-    which sums to one, so that far from the bank the local part falls back to the bank's mean 1/t;
-    what is used is 1/t + stretch (w - 1/t).
+    which sums to one, so that far from the bank the local part falls back to the bank's mean.
     z is standardised, or in a metric that the bank has learned. The noise and the metric, where not
     given, minimise the error of DeltaW over tasks foretold from others: each from all others, in
     closed form, where vectors are standardised; a part of the bank at a time where a metric may be
@@ -142,7 +134,7 @@ class Kriging(Blend):
     @override
     def weigh(self, conditions: Tensor) -> Tensor:
         weights, _ = self._process.krige(conditions, self.known, self.facts["noise"])
-        return stretched(weights, self.config.stretch)
+        return weights
 
     def foretold_error(self, conditions: Tensor, joined: Tensor | None = None) -> Tensor:
         """Expected |error|^2 of DeltaW for task vectors (m, c), in mean squared norms of the bank.
@@ -166,16 +158,7 @@ class Kriging(Blend):
         """By the noise: misses (t, t) of the tasks foretold from others, and variances (t,)."""
         if self.metrics(len(products)) == ("plain",):  # no rival has to be judged in parts
             process = Process.of(self.known, self.config)
-
-            def one_by_one(noise: float) -> tuple[Tensor, Tensor]:
-                misses, variances = left_out(process.observed(self.known, noise))
-                own = torch.eye(len(misses), dtype=misses.dtype)
-                others = (own - misses)[~own.bool()].view(len(misses), -1)
-                weights = torch.zeros_like(misses)
-                weights[~own.bool()] = stretched(others, self.config.stretch).flatten()
-                return weights - own, variances
-
-            return one_by_one
+            return lambda noise: left_out(process.observed(self.known, noise))
         folds = [
             (fold, Process.of(fold.known, self.config))
             for fold in foretold(self.conditions, products, metric)
@@ -186,17 +169,10 @@ class Kriging(Blend):
             variances = torch.empty(len(products), dtype=torch.float64)
             for fold, process in folds:
                 weights, variances[fold.held] = process.krige(fold.asked, fold.known, noise)
-                weights = stretched(weights, self.config.stretch)
                 misses[fold.held[:, None], fold.kept] += weights
             return misses, variances
 
         return in_parts
-
-
-def stretched(weights: Tensor, by: float) -> Tensor:
-    """Weights (m, t) that sum to one, so many times as far from equal ones."""
-    equal = weights.mean(1, keepdim=True)
-    return equal + by * (weights - equal)
 
 
 def left_out(covariance: Tensor) -> tuple[Tensor, Tensor]:

@@ -16,10 +16,11 @@ from fedlora.bench.generator.bench import PARTS, bench_generator, family_part
 from fedlora.bench.generator.copies import copies, mean_copies, shared_mistakes
 from fedlora.bench.generator.families import COMPOSITION, DENSE, FAMILIES, SEEDS, SPARSE
 from fedlora.bench.generator.shares import ahead, closed, has_gap
-from fedlora.bench.generator.side import Side
+from fedlora.bench.generator.side import SHORT, Side
 from fedlora.bench.generator.ways import (
     GROWN,
     LORA,
+    LORA_LONGER,
     MIX,
     MIXED,
     OURS,
@@ -281,10 +282,10 @@ def test_every_method_on_known_tasks_has_its_own_column_of_means():
     assert ranks.rank_rows(rows) == [pytest.approx(expected)]
 
 
-def test_few_labels_train_as_many_steps_as_the_whole_shard():
-    assert way(MIX, 32, steps=40, batch_size=16).refine_epochs == 20
-    assert way(MIX, 8, steps=40, batch_size=16).refine_epochs == 40
-    assert way(MIX, 128, steps=40, batch_size=16).labels == 128
+def test_few_labels_are_trained_on_as_often_as_the_whole_shard_and_once_three_times_as_often():
+    assert way(MIX, 32, epochs=15).refine_epochs == 15
+    assert way(LORA_LONGER, 32, epochs=15).refine_epochs == 45
+    assert way(MIX, 128, epochs=15).labels == 128
 
 
 def test_a_part_of_another_name_is_answered_with_the_nearest(tmp_path):
@@ -399,7 +400,7 @@ def test_the_published_architecture_is_lived_beside_the_others(monkeypatch):
     found = published.measure(7, tiny)
 
     icm = published.ICM
-    names = {"base", "warm", "local", *quick, f"{icm}, shuffled", f"{icm}, prior's mean"}
+    names = {"base", "warm", "local", SHORT, *quick, f"{icm}, shuffled", f"{icm}, prior's mean"}
     assert found["newcomers"][0].keys() == names | {"task", "inside"}
     assert found["methods"].keys() == {"local", *quick}
     assert all(0 < row["shared mistakes"] <= 1 for row in found["methods"].values())

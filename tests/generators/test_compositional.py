@@ -22,7 +22,7 @@ from tests.generators.pairs_family import pairs_family
 
 NAMES = ["turn=10,blur=no", "turn=20,blur=yes", "turn=100,blur=no", "turn=20,blur=no"]
 ADDITIVE, TENSOR = Structure(False, 0.0), Structure(True, 0.0)
-PLAIN = KrigingConfig(noise=None, stretch=1.0, metric="plain")
+PLAIN = KrigingConfig(noise=None, metric="plain")
 
 
 def fitted(generator: Blend, bank: TrainingBank) -> Blend:

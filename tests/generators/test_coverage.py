@@ -17,7 +17,7 @@ BANK = FAMILY.bank
 
 @pytest.fixture(scope="module")
 def kriging() -> Kriging:
-    return fitted(KrigingConfig(noise=None, stretch=1.0, metric="plain"))
+    return fitted(KrigingConfig(noise=None, metric="plain"))
 
 
 def fitted(config: KrigingConfig, rows: list[int] | None = None) -> Kriging:
@@ -33,9 +33,7 @@ def test_a_task_of_the_bank_is_missed_as_by_a_bank_without_it(kriging: Kriging) 
     process = Process.of(kriging.known, kriging.config)
     misses, _ = left_out(process.observed(kriging.known, kriging.facts["noise"]))
     weights = -misses[3, rest]
-    (made,) = fitted(KrigingConfig(noise=None, stretch=1.0, metric="plain"), rest).combine(
-        weights.unsqueeze(0)
-    )
+    (made,) = fitted(KrigingConfig(noise=None, metric="plain"), rest).combine(weights.unsqueeze(0))
     size = sum(norm(adapter) ** 2 for adapter in BANK.adapters) / 12
     # the combination is cut to the bank's rank
     missed = spots[BANK.tasks[3]].missed

@@ -32,7 +32,7 @@ BANK = replace(FAMILY.bank, conditions=misled(FAMILY.bank.conditions, 0))
 ASKED = misled(FAMILY.held_out, 1)
 
 
-OPEN: dict[type[Blend], dict[str, Any]] = {TopK: {}, Kriging: {"noise": None, "stretch": 1.0}}
+OPEN: dict[type[Blend], dict[str, Any]] = {TopK: {}, Kriging: {"noise": None}}
 
 
 def fitted(kind: type[Blend], metric: str | None) -> Blend:

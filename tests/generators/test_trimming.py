@@ -42,7 +42,7 @@ def with_part(part, config, folder: Path):
 
 
 @pytest.mark.parametrize(("part", "config"), [
-    (Ridge, RidgeConfig()), (Kriging, KrigingConfig(noise=None, stretch=1.0)),
+    (Ridge, RidgeConfig()), (Kriging, KrigingConfig(noise=None)),
 ])  # fmt: skip
 def test_those_who_lie_are_the_worst_foretold(part, config, tmp_path: Path):
     foretell = with_part(part, config, tmp_path)

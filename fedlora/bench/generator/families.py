@@ -14,7 +14,6 @@ FIRST = 2
 """Rounds of plain averaging before growth."""
 
 KRIGING = GrowthConfig().generator.model_dump()
-COMPOSITIONAL = {"name": "compositional", "noise": 0.3}
 HYPERNETWORK = {"name": "hypernetwork"}
 
 
@@ -27,11 +26,12 @@ class Family:
     base: what is adapted: backbone and lora.
     rounds: of training that all sides get before clients fine-tune.
     round: how a client trains in one.
-    finetune: how it trains alone, newcomers included.
+    finetune: how it trains alone, newcomers included: until more is worth little.
     vector: the section `task_vector`.
     target: the share of the gap that generated adapters are to close.
     growth: by what rounds can be generated for.
     labels: that newcomers may have, in turn; at 32 all policies are compared, else two.
+    composed: whether tasks combine factors.
     curves: whether quality is measured against the bank's size and the samples of a vector too.
     seeds: of its banks.
     """
@@ -47,6 +47,7 @@ class Family:
     target: float = 0.7
     growth: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"grown": KRIGING})
     labels: tuple[int, ...] = (32,)
+    composed: bool = False
     curves: bool = False
     seeds: tuple[int, ...] = SEEDS
 
@@ -81,9 +82,9 @@ class Family:
 
 IMAGES: dict[str, Any] = {
     "base": {"backbone": {"name": "tiny_vit"}, "lora": {"rank": 4, "alpha": 8}},
-    "rounds": 8,
+    "rounds": 20,
     "round": {"epochs": 1, "batch_size": 16, "learning_rate": 1e-2},
-    "finetune": {"epochs": 3, "batch_size": 16, "learning_rate": 5e-3},
+    "finetune": {"epochs": 15, "batch_size": 16, "learning_rate": 1e-2},
     "vector": {"samples": 96, "features": ["early"]},
 }
 DENSE = Family(
@@ -159,7 +160,8 @@ COMPOSITION = Family(
             ],
         ]
     },
-    growth={"grown": KRIGING, "composed": COMPOSITIONAL, "hypernetwork": HYPERNETWORK},
+    growth={"grown": KRIGING, "hypernetwork": HYPERNETWORK},
+    composed=True,
     **IMAGES,
 )
 """Rotations by corruptions: a neighbour shares one of two factors at most."""
@@ -178,9 +180,9 @@ TEXT = Family(
         "backbone": {"name": "minilm", "max_length": 24},
         "lora": {"rank": 4, "alpha": 8, "layers": [4, 5]},
     },
-    rounds=3,
-    round={"epochs": 1, "batch_size": 16, "learning_rate": 2e-3},
-    finetune={"epochs": 3, "batch_size": 16, "learning_rate": 2e-3},
+    rounds=8,
+    round={"epochs": 1, "batch_size": 16, "learning_rate": 5e-3},
+    finetune={"epochs": 10, "batch_size": 16, "learning_rate": 5e-3},
     vector={"samples": 64, "features": ["pooled", "moments"]},
 )
 """MiniLM tells four classes of clothes apart, others in every task."""

@@ -42,11 +42,9 @@ PARTS: dict[str, dict[str, Any]] = {
     "ridge": {"name": "ridge"},
     "kriging": {"name": "kriging"},
     f"kriging{PLAIN}": {"name": "kriging", "metric": "plain"},
-    "kriging, not stretched": {"name": "kriging", "stretch": 1.0},
     "kriging chosen on the bank": {
         "name": "kriging",
         "noise": None,
-        "stretch": 1.0,
         "metric": None,
     },
     "corrected": {"name": "corrected"},
@@ -71,7 +69,7 @@ Row = dict[str, Any]
 
 def rivals(family: Family) -> dict[str, dict[str, Any]]:
     """Generators by name, each a section, that learn from the banks of a family."""
-    return PARTS | (COMPOSED if "composed" in family.growth else {})
+    return PARTS | (COMPOSED if family.composed else {})
 
 
 def measure(family: Family, seed: int) -> Row:
@@ -184,10 +182,10 @@ def _adopted(
         nearest=Nearest.of(side.bank, prompts, context.folder / "checkpoints" / "nearest"),
         candidates=candidates,
     )
-    batch = side.client.config.finetune.batch_size
+    epochs = side.client.config.finetune.epochs
     return {
         f"{after(policy, way) if way else policy} at {count}": ways.adopt(
-            side, offering, ways.way(policy, count, side.steps(), batch)
+            side, offering, ways.way(policy, count, epochs)
         )
         for count in labels
         for policy in ways.policies_at(count, grown=way is not None)

@@ -28,6 +28,9 @@ from fedlora.server.observer import Silent
 from fedlora.server.trial import hold_trial, part_of
 from fedlora.server.warm_start import warm_start
 
+FEW_EPOCHS = 3
+SHORT = f"local, {FEW_EPOCHS} epochs"
+
 
 class Side:
     """The server and all clients of one bank, in this process.
@@ -130,19 +133,20 @@ class Side:
         """What newcomers have without a generator: nothing, the warm start, their own training."""
         zero = fresh(self.client.desk(self.newcomers[0].seat.client).objective, self.seed)
         count = len(self.newcomers)
-        jobs = [self._job(newcomer.seat.client) for newcomer in self.newcomers]
-        trained = [done.result().adapters[-1] for done in self.client.trainer.train(jobs)]
-        return {"base": [zero] * count, "warm": [self.warm] * count, "local": trained}
+        return {
+            "base": [zero] * count,
+            "warm": [self.warm] * count,
+            "local": self.trained(self.client.config.finetune.epochs),
+            SHORT: self.trained(FEW_EPOCHS),
+        }
 
-    def steps(self) -> int:
-        """That a newcomer trains on the whole of its own data."""
-        settings = self.client.config.finetune
-        examples = self.client.desk(self.newcomers[0].seat.client).examples
-        return settings.epochs * math.ceil(examples / settings.batch_size)
+    def trained(self, epochs: int) -> list[LoraAdapter]:
+        """What newcomers make of the warm start on the whole of their own data."""
+        jobs = [self._job(newcomer.seat.client, epochs) for newcomer in self.newcomers]
+        return [done.result().adapters[-1] for done in self.client.trainer.train(jobs)]
 
-    def _job(self, client: int) -> Job:
+    def _job(self, client: int, epochs: int) -> Job:
         place = self.client.place(client)
+        settings = place.config.finetune.model_copy(update={"epochs": epochs})
         seed = seeding.derive(self.seed, "local", client)
-        return Job(
-            place.desk.objective, self.warm, place.shard(), None, place.config.finetune, seed
-        )
+        return Job(place.desk.objective, self.warm, place.shard(), None, settings, seed)

@@ -1,6 +1,5 @@
 """What newcomers do with a few labels: the policies of the library, as clients live them."""
 
-import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,12 +13,14 @@ from fedlora.server.offering import Offering
 from fedlora.wire.ledger import Entry
 from fedlora.wire.message import encode
 
-MIX, MIXED, REFINED, RETRIEVED, LORA = (
+LONGER = 3
+MIX, MIXED, REFINED, RETRIEVED, LORA, LORA_LONGER = (
     "label mix, gated",
     "label mix",
     "label mix, refined",
     "top-3, gated",
     "trained from the warm start",
+    f"trained from the warm start, {LONGER} times as long",
 )
 POLICIES: dict[str, dict[str, Any]] = {
     MIX: {"policy": {"name": "label_mix"}, "refine": "gated"},
@@ -27,11 +28,12 @@ POLICIES: dict[str, dict[str, Any]] = {
     REFINED: {"policy": {"name": "label_mix"}, "refine": "always"},
     RETRIEVED: {"policy": {"name": "given", "method": "topk"}, "refine": "gated"},
     LORA: {"policy": {"name": "given", "method": "warm"}, "refine": "always"},
+    LORA_LONGER: {"policy": {"name": "given", "method": "warm"}, "refine": "always"},
 }
 GROWN = "grown"
 """The way of growth on whose bank newcomers mix."""
 OURS = f"{MIX} after {GROWN}"
-RIVALS = (LORA, RETRIEVED, MIX)
+RIVALS = (LORA, LORA_LONGER, RETRIEVED, MIX)
 """Without growth, after as many rounds of averaging."""
 FEW, MANY = 32, 128
 """Labels at which claims are made; all policies are lived at the first."""
@@ -65,11 +67,11 @@ class Adopted:
     refined: float
 
 
-def way(policy: str, labels: int, steps: int, batch_size: int) -> AdoptionConfig:
-    """A policy with some labels; who trains on them takes as many steps as on a whole shard."""
-    epochs = math.ceil(steps / math.ceil(labels / batch_size))
+def way(policy: str, labels: int, epochs: int) -> AdoptionConfig:
+    """A policy with some labels, on which who trains takes as many epochs as on a whole shard."""
+    taken = LONGER * epochs if policy == LORA_LONGER else epochs
     return AdoptionConfig.model_validate(
-        {**POLICIES[policy], "labels": labels, "refine_epochs": epochs}
+        {**POLICIES[policy], "labels": labels, "refine_epochs": taken}
     )
 
 
