@@ -6,6 +6,7 @@ import pytest
 
 from fedlora import config as configuration
 from fedlora import run_folder
+from fedlora.config import AdoptionConfig
 from fedlora.errors import FedloraError
 from tests.conftest import small_config
 
@@ -242,3 +243,13 @@ def test_yaml_that_would_hurt_is_one_line(tmp_path: Path, text: str, monkeypatch
     assert "evil.yaml" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert [file.name for file in tmp_path.iterdir()] == ["evil.yaml"]
+
+
+def test_who_has_labels_and_names_no_policy_uses_them() -> None:
+    own = AdoptionConfig.model_validate({"labels": 32})
+    assert own.policy.build().mix is not None
+    assert own.refine == "gated"
+    named = AdoptionConfig.model_validate({"labels": 32, "policy": {"name": "given"}})
+    assert named.refine == "never"
+    assert AdoptionConfig.model_validate({"labels": 32, "refine": "always"}).refine == "always"
+    assert AdoptionConfig().policy.build().mix is None

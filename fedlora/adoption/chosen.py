@@ -14,7 +14,7 @@ from fedlora.section import Section
 CHOSEN = "chosen"
 """The name under which a hand holds the method that won."""
 MIX = LabelMix.__module__.rpartition(".")[2]
-"""Of what can be tried, the one that is no method: a mix by the newcomer's labels."""
+"""What a mix by the newcomer's labels is called where it is tried beside methods."""
 
 
 class ChosenConfig(Section):
@@ -23,8 +23,10 @@ class ChosenConfig(Section):
     among: tuple[str, ...] | None = Field(
         None,
         min_length=1,
-        description="methods of the table, and label_mix where newcomers have labels; all methods"
-        " that the run learns when absent",
+        description="methods of the table; all that the run learns when absent",
+    )
+    mix: bool = Field(
+        False, description="whether label_mix is tried beside them, which newcomers need labels for"
     )
     folds: int = Field(
         4, ge=2, description="fits of every method, each without a share of the tasks tried"
@@ -43,14 +45,14 @@ class Chosen(Policy):
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
-        self.mix = LabelMix(LabelMixConfig()) if MIX in (config.among or ()) else None
+        self.mix = LabelMix(LabelMixConfig()) if config.mix else None
         self.needs_labels = self.needs_neighbours = self.mix is not None
 
     @property
     @override
     def methods(self) -> tuple[str, ...]:
-        named = [name for name in self.config.among or () if name != MIX]
-        return tuple(dict.fromkeys([*named, *(self.mix.methods if self.mix else ())]))
+        mixed = self.mix.methods if self.mix else ()
+        return tuple(dict.fromkeys([*self.config.among, *mixed])) if self.config.among else ()
 
     @property
     @override

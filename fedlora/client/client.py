@@ -171,9 +171,10 @@ class Client:
             return answer
         if action == "describe":
             return siege.described(answer, place, self.desk)
+        metric = place.desk.objective.metric
         if action == "vouch":
-            return siege.vouched(answer, place.desk.objective.metric)
-        return siege.tried(answer) if action == "try" else answer
+            return siege.vouched(answer, metric)
+        return siege.tried(answer, metric) if action == "try" else answer
 
     def _lesson(self, action: str, place: Workplace, message: Message) -> tuple[list[Job], Answer]:
         if self.siege and place.desk.seat.client in self.siege.clients:

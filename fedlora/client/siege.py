@@ -78,15 +78,14 @@ class Siege:
         }
         return replace(honest, meta={**honest.meta, "values": {**values, "base": said["base"]}})
 
-    def tried(self, honest: Message) -> Message:
+    def tried(self, honest: Message, metric: str) -> Message:
         """An attacker's word on what methods make for its task: the best as bad as the worst is
         good.
         """
         said = honest.meta["values"]
         assert isinstance(said, Mapping)
-        order = sorted(
-            (name for name in said if name != "base"), key=lambda name: _loss(said[name])
-        )
+        names = [name for name in said if name != "base"]
+        order = sorted(names, key=lambda name: _value(said[name], metric))
         turned = dict(zip(order, [said[name] for name in reversed(order)], strict=True))
         return replace(honest, meta={**honest.meta, "values": {**turned, "base": said["base"]}})
 
@@ -138,8 +137,8 @@ class Siege:
         return found.client
 
 
-def _loss(scores: JSON) -> float:
+def _value(scores: JSON, metric: str) -> float:
     assert isinstance(scores, Mapping)
-    loss = scores["loss"]
-    assert isinstance(loss, float)
-    return loss
+    value = scores[metric]
+    assert isinstance(value, float)
+    return value

@@ -54,7 +54,9 @@ class GrowthConfig(Section):
 
     rounds: int = Field(0, ge=0)
     generator: GeneratorPart = Field(
-        default_factory=lambda: GeneratorPart.model_validate({"name": "kriging", "noise": 3.0}),
+        default_factory=lambda: GeneratorPart.model_validate(
+            {"name": "kriging", "noise": 3.0, "neighbours": None}
+        ),
         description="one that combines adapters, or hypernetwork, which their changes teach",
     )
     rank: int = Field(32, ge=1)

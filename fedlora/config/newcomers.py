@@ -1,8 +1,8 @@
 """What a newcomer is given, and what it is compared with."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from fedlora.config.parts import GeneratorPart, PolicyPart, default
 from fedlora.section import Section
@@ -11,7 +11,11 @@ BASELINES = ("mean", "nearest", "topk", "ridge")
 
 
 class AdoptionConfig(Section):
-    """What a newcomer is given, and what it makes of it with labels of its own."""
+    """What a newcomer is given, and what it makes of it with labels of its own.
+
+    Where `labels` says how many it has, and no policy is named, a mix by them is tried on the bank
+    beside the methods, and what serves is refined with them where that helps.
+    """
 
     policy: PolicyPart = default(PolicyPart, "chosen")
     labels: int | None = Field(
@@ -22,6 +26,13 @@ class AdoptionConfig(Section):
     )
     refine_epochs: int = Field(10, ge=1)
     contribute: bool = Field(False, description="send the refined adapter to the bank")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _use_labels(cls, raw: Any) -> Any:
+        if not isinstance(raw, dict) or raw.get("labels") is None or "policy" in raw:
+            return raw
+        return {"policy": {"name": "chosen", "mix": True}, "refine": "gated", **raw}
 
     @property
     def title(self) -> str:

@@ -27,6 +27,9 @@ class ProcessConfig(Section):
         0.5, gt=0, description="of a task, in root median squared distances between tasks"
     )
     linear: float = Field(1.0, ge=0, description="variance of the linear part; 0 is purely local")
+    neighbours: int | None = Field(
+        128, ge=2, description="tasks that an answer is made of, the nearest; all when null"
+    )
 
 
 class KrigingConfig(ProcessConfig):
@@ -49,6 +52,7 @@ class Process:
     reach: float
     size: float
     linear: float
+    neighbours: int | None = None
 
     @classmethod
     def of(cls, known: Tensor, config: ProcessConfig) -> Self:
@@ -56,7 +60,7 @@ class Process:
         pairs = torch.pdist(known.double()) ** 2
         usual = float(pairs.median()) or float(pairs.max()) or 1.0
         size = float((known.double() ** 2).sum(1).mean()) or 1.0
-        return cls(config.reach**2 * usual, size, config.linear)
+        return cls(config.reach**2 * usual, size, config.linear, config.neighbours)
 
     def observed(self, known: Tensor, noise: float) -> Tensor:
         """Covariances (t, t) of observations at known (t, d), noise included."""
@@ -64,8 +68,22 @@ class Process:
         return self._kernel(known, known) + noise * torch.eye(len(known), dtype=torch.float64)
 
     def krige(self, asked: Tensor, known: Tensor, noise: float) -> tuple[Tensor, Tensor]:
-        """Weights (m, t) of known (t, d) for asked (m, d), and variances (m,) of an observation."""
+        """Weights (m, t) of known (t, d) for asked (m, d), and variances (m,) of an observation.
+
+        From the `neighbours` nearest alone where there are more, others weighing nothing (a moving
+        neighbourhood, Chiles and Delfiner 2012, section 3.6).
+        """
         asked, known = asked.double(), known.double()
+        if not self.neighbours or self.neighbours >= len(known):
+            return self._from_all(asked, known, noise)
+        near = torch.cdist(asked, known).topk(self.neighbours, largest=False).indices
+        weights, variances = asked.new_zeros(len(asked), len(known)), asked.new_zeros(len(asked))
+        for row, places in enumerate(near.sort(1).values):
+            found, variance = self._from_all(asked[row : row + 1], known[places], noise)
+            weights[row, places], variances[row] = found[0], variance[0]
+        return weights, variances
+
+    def _from_all(self, asked: Tensor, known: Tensor, noise: float) -> tuple[Tensor, Tensor]:
         system = bordered(self.observed(known, noise))
         towards = self._kernel(asked, known)
         right = torch.cat([towards, torch.ones_like(towards[:, :1])], dim=1)
@@ -150,7 +168,8 @@ class Kriging(Blend):
 
     @property
     def _process(self) -> Process:
-        return Process(self.facts["reach"], self.facts["size"], self.config.linear)
+        config = self.config
+        return Process(self.facts["reach"], self.facts["size"], config.linear, config.neighbours)
 
     def _foreseen(
         self, metric: Metric, products: Tensor

@@ -21,14 +21,14 @@ def _choice(seed: SeedFolder, many: bool) -> str:
     told = [f"“{method(name).label}” {decimal(apart[name], 3)}" for name in sorted(apart)]
     of = f" of seed {seed.seed}" if many else ""
     return (
-        f"The bank’s own trial{of} chose “{method(served).label}” to serve newcomers. Losses on the"
+        f"The bank’s own trial{of} chose “{method(served).label}” to serve newcomers. Errors on the"
         f" examples of tasks left out, beside the mean of all tried on the same task, over"
         f" the middle half of tasks: {', '.join(told)}."
     )
 
 
 def _apart(trial: Mapping[str, Any]) -> dict[str, float]:
-    """What each method lost more than all did in the mean, over the middle half of tasks."""
+    """How much more each method erred than all in the mean, over the middle half of tasks."""
     told = trial.get("apart")
     values = {str(n): finite(v) for n, v in told.items()} if isinstance(told, dict) else {}
     return {name: value for name, value in values.items() if value is not None}

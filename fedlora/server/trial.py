@@ -20,21 +20,20 @@ from fedlora.generators.contract import Taught, TrainingBank
 from fedlora.generators.nearest import Nearest
 from fedlora.server.context import ServerContext
 from fedlora.server.learning import fit
+from fedlora.server.serving import value_of
 from fedlora.wire.message import JSON, Message
 
 PHASE = "trial"
 FILE = "trial.json"
-MOST = 1e6
-"""Nats of a loss that is believed."""
-
 Made = dict[str, dict[str, LoraAdapter]]
 """By method and task: what is made for a task by who has learned from others."""
 Offers = dict[str, Offer]
 """By task: what its clients would mix by their labels, were it a newcomer's."""
 Owners = dict[int, str]
 """Tasks by client."""
-Losses = dict[str, dict[str, float]]
-"""By method and task: loss on its clients' own examples, less that of the base model."""
+Errors = dict[str, dict[str, float]]
+"""By method and task: what is wrong on its clients' own examples, less what is by the base model:
+1 - accuracy or mean average precision, or nats a token."""
 
 
 def hold_trial(
@@ -70,10 +69,10 @@ def hold_trial(
         folds = _folds(context, policy, owners)
         made = _made(context, bank, grown, folds)
         mixed = _offers(context, bank, policy.mix, folds, made) if policy.mix else {}
-        losses = _losses(context, owners, made, mixed) if made else {}
-        apart = _apart(losses)
+        errors = _errors(context, owners, made, mixed) if made else {}
+        apart = _apart(errors)
         winner = _winner(context, apart)
-        held = {"chosen": winner, "apart": apart, "losses": losses}
+        held = {"chosen": winner, "apart": apart, "errors": errors}
         context.journal.conclude(PHASE, 0, json.dumps(held, indent=1).encode())
     told = (context.journal.outcome(PHASE, 0) or b"").decode()
     atomic.write_text(context.folder / FILE, told)
@@ -147,13 +146,13 @@ def _hand(own: Mapping[str, LoraAdapter], near: list[Neighbour]) -> Hand:
     return Hand(lambda name, _: own[name], lambda _: near)
 
 
-def _apart(losses: Losses) -> dict[str, float]:
-    """By method, its losses less the mean of all methods', over the middle half of tasks."""
-    tasks = list(next(iter(losses.values()), {}))
-    usual = {task: fmean(own[task] for own in losses.values()) for task in tasks}
+def _apart(errors: Errors) -> dict[str, float]:
+    """By method, its errors less the mean of all methods', over the middle half of tasks."""
+    tasks = list(next(iter(errors.values()), {}))
+    usual = {task: fmean(own[task] for own in errors.values()) for task in tasks}
     return {
         method: _midmean([own[task] - usual[task] for task in tasks])
-        for method, own in losses.items()
+        for method, own in errors.items()
     }
 
 
@@ -164,7 +163,7 @@ def _midmean(values: Sequence[float]) -> float:
 
 
 def _winner(context: ServerContext, apart: Mapping[str, float]) -> str:
-    """Whose losses are least; the generator, if it may serve, where nothing could be tried."""
+    """Whose errors are least; the generator, if it may serve, where nothing could be tried."""
     if not apart:
         tried = context.config.tried
         winner = "generated" if "generated" in tried else tried[0]
@@ -172,8 +171,8 @@ def _winner(context: ServerContext, apart: Mapping[str, float]) -> str:
             context.observer.note(f"the bank is too small to choose by; {winner} serves")
         return winner
     winner = min(apart, key=lambda method: apart[method])
-    told = ", ".join(f"{method} {loss:+.3f}" for method, loss in apart.items())
-    context.observer.note(f"the bank's own trial chose {winner}; losses beside the mean: {told}")
+    told = ", ".join(f"{method} {error:+.3f}" for method, error in apart.items())
+    context.observer.note(f"the bank's own trial chose {winner}; errors beside the mean: {told}")
     return winner
 
 
@@ -201,9 +200,10 @@ def _vectors(bank: TrainingBank, tasks: Sequence[str]) -> Tensor:
     return torch.stack([bank.conditions[own].mean(0) for own in rows])
 
 
-def _losses(context: ServerContext, owners: Owners, made: Made, mixed: Offers) -> Losses:
+def _errors(context: ServerContext, owners: Owners, made: Made, mixed: Offers) -> Errors:
     """What the bank's clients say of the adapters for their tasks."""
     ways = (*made, MIX) if mixed else tuple(made)
+    metric = context.profile.metric if context.profile else "accuracy"
     asked = {
         client: _question(context, client, task, made, mixed.get(task))
         for client, task in owners.items()
@@ -211,13 +211,13 @@ def _losses(context: ServerContext, owners: Owners, made: Made, mixed: Offers) -
 
     def check(client: int, answer: Message) -> None:
         context.check_task(client, answer)
-        _gains(answer, ways)
+        _beyond_base(answer, ways, metric)
 
     answers = context.asker.ask(PHASE, 0, asked, check)
-    said = {client: _gains(answer, ways) for client, answer in answers.items()}
+    said = {client: _beyond_base(answer, ways, metric) for client, answer in answers.items()}
     by_task: dict[str, list[Mapping[str, float]]] = {}
-    for client, gains in said.items():
-        by_task.setdefault(owners[client], []).append(gains)
+    for client, errors in said.items():
+        by_task.setdefault(owners[client], []).append(errors)
     return {
         method: {task: median(one[method] for one in told) for task, told in by_task.items()}
         for method in ways
@@ -238,24 +238,18 @@ def _question(
     return context.message("adapter", "try", sent, **more)
 
 
-def _gains(answer: Message, ways: Sequence[str]) -> dict[str, float]:
-    """By way to serve, its loss less that of the base model.
+def _beyond_base(answer: Message, ways: Sequence[str], metric: str) -> dict[str, float]:
+    """By way to serve, its error less that of the base model.
 
     Raises:
-        FedloraError: a loss is missing, or none.
+        FedloraError: a score is missing, or none.
     """
     values = answer.meta.get("values")
     if not isinstance(values, dict) or set(values) != {"base", *ways}:
         raise FedloraError("answer without a score for each adapter that was to be tried")
-    losses = {name: _loss(values[name]) for name in values}
-    return {way: losses[way] - losses["base"] for way in ways}
-
-
-def _loss(scores: object) -> float:
-    loss = scores.get("loss") if isinstance(scores, dict) else None
-    if isinstance(loss, bool) or not isinstance(loss, int | float) or not abs(loss) <= MOST:
-        raise FedloraError(f"answer whose loss is {loss!a:.40}")
-    return float(loss)
+    sign = 1.0 if metric == "nll" else -1.0
+    errors = {name: sign * value_of(values[name], metric) for name in values}
+    return {way: errors[way] - errors["base"] for way in ways}
 
 
 def part_of(config: RunConfig, method: str) -> GeneratorPart:

@@ -18,6 +18,7 @@ from fedlora.bench.generator.families import COMPOSITION, DENSE, FAMILIES, SEEDS
 from fedlora.bench.generator.shares import ahead, closed, has_gap
 from fedlora.bench.generator.side import SHORT, Side
 from fedlora.bench.generator.ways import (
+    BEST,
     GROWN,
     LORA,
     LORA_LONGER,
@@ -46,7 +47,7 @@ METHODS = [*MADE, *TRIED, *(f"{method}, shuffled" for method in MADE), *ADOPTED]
 
 
 def newcomer(task: str = "a", **values: float) -> dict[str, Any]:
-    reached = dict.fromkeys(METHODS, 0.2) | {"base": 0.1, "local": 0.6} | values
+    reached = dict.fromkeys(METHODS, 0.2) | {"base": 0.1, "warm": 0.2, "local": 0.6} | values
     return {"task": task, "inside": True, **reached}
 
 
@@ -172,7 +173,8 @@ def test_labels_are_judged_against_every_rival_and_against_the_whole_shard():
     claims = claims_of(DENSE, {1: case(newcomer("a", **values), newcomer("b", **values))}, "G4")
 
     found = {claim.what.partition(": ")[2]: claim.value for claim in claims}
-    assert len(claims) == 2 * len((*RIVALS, EQUAL)) + 3
+    assert len(claims) == 2 * len((*RIVALS, EQUAL)) + 2 * 2 + 1 + 2
+    assert found[f"{OURS} beyond no labels, {TRIED[1]}"] == pytest.approx(0.8)  # at 128
     assert (claims[0].value, claims[0].target) == (pytest.approx(0.4), 0.0)
     assert (claims[1].value, claims[1].target) == (pytest.approx(0.4), -0.01)
     assert found[f"{OURS} beyond {EQUAL}"] == pytest.approx(0.6)
@@ -196,10 +198,10 @@ def test_what_kriging_foretells_of_its_errors_is_set_beside_them():
 
 
 def test_a_table_tells_the_best_retrieval_and_two_that_are_named():
-    rows = [newcomer("a", **{"top-12": 0.5, "top-4, flat after grown": 0.4})]
+    rows = [newcomer("a", **{"top-16": 0.5, "top-4, sharp after grown": 0.4})]
     found, _ = family_part(DENSE, {1: case(*rows)})
     told = {row["method"] for row in found if row["table"] == "methods"}
-    named = {"top-k chosen on the bank", "top-1", "top-3", "top-12", "top-4, flat after grown"}
+    named = {"top-k chosen on the bank", "top-1", "top-3", "top-16", "top-4, sharp after grown"}
     assert {name for name in told if name.startswith("top-") and " at " not in name} >= named
     assert "top-8" not in told
     assert "top-8 after grown" not in told
@@ -250,7 +252,7 @@ def test_fedavg_that_never_gets_there_is_a_lower_bound():
 def test_fedavg_is_counted_for_one_newcomer_beside_the_bank_on_the_disk():
     splits = {"train": 16, "validation": 2, "test": 16}
     tiny = replace(DENSE, tasks={**DENSE.tasks, "bank": 4, "held_out": 2, "splits": splits})
-    found = traffic.measure(7, replace(tiny, rounds=1), rounds=1)
+    found = traffic.measure(7, replace(tiny, rounds=1))
     first, second = found["points"]
     values = 4 * 8192  # float32
     assert first["payload"] == 0 < values < second["up"] < 1.05 * values
@@ -282,10 +284,12 @@ def test_every_method_on_known_tasks_has_its_own_column_of_means():
     assert ranks.rank_rows(rows) == [pytest.approx(expected)]
 
 
-def test_few_labels_are_trained_on_as_often_as_the_whole_shard_and_once_three_times_as_often():
-    assert way(MIX, 32, epochs=15).refine_epochs == 15
-    assert way(LORA_LONGER, 32, epochs=15).refine_epochs == 45
-    assert way(MIX, 128, epochs=15).labels == 128
+def test_few_labels_are_trained_on_as_often_as_the_whole_shard_and_once_for_as_many_steps():
+    whole = {"epochs": 15, "examples": 96, "batch_size": 16}
+    assert way(MIX, 32, **whole).refine_epochs == 15
+    assert way(LORA_LONGER, 32, **whole).refine_epochs == 45
+    assert way(LORA_LONGER, 8, **whole).refine_epochs == 90
+    assert way(MIX, 128, **whole).labels == 128
 
 
 def test_a_part_of_another_name_is_answered_with_the_nearest(tmp_path):
@@ -313,7 +317,6 @@ def test_claims_of_speed_are_in_the_units_that_they_say():
 
 
 def test_a_tiny_bank_is_lived_with_every_method_policy_and_curve(monkeypatch):
-    monkeypatch.setattr(curves, "SIZES", (3, 6))
     monkeypatch.setattr(curves, "SAMPLES", (8, 16))
     monkeypatch.setattr(curves, "FEATURES", (("pooled",), ("gradient", "inputs")))
     monkeypatch.setattr(quality, "AFTER", ("kriging", "top-3"))
@@ -332,6 +335,7 @@ def test_a_tiny_bank_is_lived_with_every_method_policy_and_curve(monkeypatch):
         rounds=3,
         finetune={**DENSE.finetune, "epochs": 1},
         labels=(8, 32),
+        sizes=(3, 6),
     )
 
     found = quality.measure(tiny, 7)
@@ -340,10 +344,12 @@ def test_a_tiny_bank_is_lived_with_every_method_policy_and_curve(monkeypatch):
     expected = {"base", "warm", "local", *kept, "grown", "grown, shuffled", "top-3 after grown"}
     expected |= {"cvae, shuffled", "cvae, random"}
     adopted = {f"{policy} at 32" for policy in (*RIVALS, OURS, f"{MIXED} after grown")}
-    adopted |= {f"{LORA} at 8", f"{OURS} at 8", f"{EQUAL} at 32"}
+    adopted |= {f"{LORA} at 8", f"{OURS} at 8", f"{EQUAL} at 32", f"{BEST} at 32"}
     assert found["newcomers"][0].keys() >= expected | adopted | set(TRIED[:2])
-    assert set(found["chosen"]) == {"plain", "grown"}
-    mixed, given = found["methods"][f"{OURS} at 8"], found["methods"]["kriging"]
+    ways = ("plain", "grown")
+    assert set(found["chosen"]) == {*ways, *(f"{way}, 32 labels" for way in ways)}
+    mixed = found["methods"][f"{quality.after(MIX, GROWN)} at 8"]
+    given = found["methods"]["kriging"]
     assert mixed["down"] > 6 * given["down"] > 0
     assert mixed["up"] == given["up"]
     assert {(row["curve"], row["at"]) for row in found["curves"]} == {

@@ -95,3 +95,22 @@ def test_what_it_foretells_of_its_error_fits_the_bank() -> None:
     sizes = sum(norm(a) ** 2 for a in FAMILY.bank.adapters) / 16
     foretold = generator.foretold_error(FAMILY.held_out)
     assert 0.5 < float(foretold.mean()) / (sum(errors) / 16 / sizes) < 2
+
+
+def test_an_answer_is_made_of_the_nearest_tasks_alone() -> None:
+    whole, few = fitted(metric="plain"), fitted(metric="plain", neighbours=5)
+    asked = few.view(FAMILY.held_out[:3])
+    weights = few.weigh(asked)
+    near = torch.cdist(asked, few.known).topk(5, largest=False).indices.sort(1).values
+    assert torch.equal(weights.nonzero()[:, 1].view(3, 5), near)
+    assert torch.allclose(weights.sum(1), torch.ones(3, dtype=torch.float64))
+    same = few.weigh(asked[:1])
+    assert torch.equal(same[0], weights[0])
+    assert torch.all(few.foretold_error(FAMILY.held_out) >= whole.foretold_error(FAMILY.held_out))
+
+
+def test_as_many_neighbours_as_tasks_are_all_of_them() -> None:
+    asked = FAMILY.held_out
+    weights = [(g := fitted(neighbours=n)).weigh(g.view(asked)) for n in (None, 16, 128)]
+    assert torch.equal(weights[0], weights[1])
+    assert torch.equal(weights[0], weights[2])

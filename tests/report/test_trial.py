@@ -24,7 +24,7 @@ def run(folder: Path, *trials: object) -> RunFolder:
 
 def test_who_serves_is_said_with_the_error_of_every_method(tmp_path: Path) -> None:
     apart = {"topk": -0.4, "generated": 0.55}
-    (said,) = choices(run(tmp_path, {"chosen": "topk", "apart": apart, "losses": {}}))
+    (said,) = choices(run(tmp_path, {"chosen": "topk", "apart": apart, "errors": {}}))
     assert "chose “Top-k mixture”" in said
     assert "“Generated” 0.550, “Top-k mixture” −0.400" in said
 

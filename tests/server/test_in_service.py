@@ -209,7 +209,7 @@ def test_a_mix_that_a_trial_chose_serves_as_if_it_had_been_named(
 ) -> None:
     monkeypatch.setattr(trial, "_winner", lambda *_: "label_mix")
     policies = {
-        "tried": {"name": "chosen", "among": ["nearest", "label_mix"], "folds": 2},
+        "tried": {"name": "chosen", "among": ["nearest"], "mix": True, "folds": 2},
         "named": {"name": "label_mix"},
     }
     heard: dict[str, Heard] = {}
@@ -225,8 +225,8 @@ def test_a_mix_that_a_trial_chose_serves_as_if_it_had_been_named(
     said = {way: decode(one.said["adopt"], 1 << 30) for way, one in heard.items()}
     assert told["tried"].tensors.keys() == told["named"].tensors.keys()
     assert said["tried"].meta["value"] == said["named"].meta["value"]
-    losses = json.loads((folder / "seed-0" / "trial.json").read_text())["losses"]
-    assert list(losses) == ["nearest", "generated", "label_mix"]
+    errors = json.loads((folder / "seed-0" / "trial.json").read_text())["errors"]
+    assert list(errors) == ["nearest", "generated", "label_mix"]
 
     vector = Bank.open(folder / "seed-0" / "bank").training_bank().conditions[0]
     asked = encode(Message("task_vector", {"vector": vector}, {"spec": spec_of(folder)}))

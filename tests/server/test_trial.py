@@ -48,7 +48,7 @@ class Noted(Silent):
 
 
 class Judge:
-    """Clients whose loss is how far an adapter lies from the one that they trained."""
+    """Clients who are as accurate as an adapter lies near to the one that they trained."""
 
     def __init__(self, liars: Sequence[int] = (), bank: TrainingBank = BANK) -> None:
         self.liars, self.bank, self.asked = liars, bank, dict[int, Message]()
@@ -70,12 +70,14 @@ class Judge:
             for name, tensor in message.tensors.items()
         }
         if client in self.liars:
-            away = {name: 1e5 if name == "ridge" else 0.0 for name in away}
+            away = {name: 1.0 if name == "ridge" else 0.0 for name in away}
         if "distances" in message.meta:
             mixed = LabelMix(LabelMixConfig()).choose(self._offer(message, own), Own(own))
-            away = {name: loss for name, loss in away.items() if not name.startswith("near")}
+            away = {name: far for name, far in away.items() if not name.startswith("near")}
             away["label_mix"] = distance(mixed, own) / norm(own)
-        values = {name: {"loss": loss} for name, loss in {**away, "base": 1.0}.items()}
+        values = {
+            name: {"accuracy": max(1 - far, 0.0)} for name, far in {**away, "base": 1.0}.items()
+        }
         return Message("control", {}, {"task": self.bank.tasks[client], "values": values})
 
     def _offer(self, message: Message, own: LoraAdapter) -> Offer:
@@ -126,6 +128,7 @@ def context(
     made = SimpleNamespace(
         config=config,
         seed=0,
+        profile=None,
         folder=folder,
         journal=journal,
         observer=Noted(),
@@ -150,9 +153,9 @@ def test_each_task_is_tried_without_it_and_the_best_method_serves(tmp_path: Path
 
     assert hold_trial(here, BANK) == "ridge"
 
-    found = told(tmp_path)["losses"]
+    found = told(tmp_path)["errors"]
     assert list(found) == AMONG
-    assert all(set(losses) == set(BANK.tasks) for losses in found.values())
+    assert all(set(errors) == set(BANK.tasks) for errors in found.values())
     assert {message.meta["action"] for message in judge.asked.values()} == {"try"}
     for task in ("task-00", "task-05"):
         rows = [row for row, name in enumerate(BANK.tasks) if name == task]
@@ -185,20 +188,20 @@ def test_one_liar_does_not_decide_its_task(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.sqlite")
     judge = Judge(everywhere, bank)
     assert hold_trial(context(tmp_path, journal, judge), bank) == "ridge"
-    assert all(loss < 1 for loss in told(tmp_path)["losses"]["ridge"].values())
+    assert all(error < 1 for error in told(tmp_path)["errors"]["ridge"].values())
     journal.close()
 
 
-@pytest.mark.parametrize("loss", [None, "x", float("nan"), float("inf"), True])
-def test_a_loss_that_is_none_is_refused(tmp_path: Path, loss: object) -> None:
+@pytest.mark.parametrize("value", [None, "x", float("nan"), float("inf"), -0.1, 1.1, True])
+def test_an_accuracy_that_is_none_is_refused(tmp_path: Path, value: object) -> None:
     class Careless(Judge):
         def _answer(self, client: int, message: Message) -> Message:
             answer = super()._answer(client, message)
-            values = {**answer.meta["values"], "ridge": {"loss": loss}}
+            values = {**answer.meta["values"], "ridge": {"accuracy": value}}
             return replace(answer, meta={**answer.meta, "values": values})
 
     journal = Journal(tmp_path / "journal.sqlite")
-    with pytest.raises(FedloraError, match="answer whose loss is"):
+    with pytest.raises(FedloraError, match="answer whose accuracy is"):
         hold_trial(context(tmp_path, journal, Careless()), BANK)
     journal.close()
 
@@ -206,7 +209,7 @@ def test_a_loss_that_is_none_is_refused(tmp_path: Path, loss: object) -> None:
 def test_folds_leave_every_task_out_once(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.sqlite")
     hold_trial(context(tmp_path, journal, folds=3), BANK)
-    assert all(set(e) == set(BANK.tasks) for e in told(tmp_path)["losses"].values())
+    assert all(set(e) == set(BANK.tasks) for e in told(tmp_path)["errors"].values())
     journal.close()
 
 
@@ -228,7 +231,7 @@ def test_a_method_that_cannot_learn_from_a_part_is_left_out(tmp_path: Path) -> N
     two = rows_of(BANK, range(4))
 
     assert hold_trial(here, two) in ("mean", "nearest")
-    assert list(told(tmp_path)["losses"]) == ["mean", "nearest"]
+    assert list(told(tmp_path)["errors"]) == ["mean", "nearest"]
     assert "leaves ridge out" in here.observer.notes[0]
     journal.close()
 
@@ -257,7 +260,7 @@ def test_a_large_bank_asks_a_few_of_its_clients(tmp_path: Path) -> None:
     assert hold_trial(context(tmp_path, journal, judge, clients=5), BANK) == "ridge"
     assert len(judge.asked) == 5
     tasks = {BANK.tasks[client] for client in judge.asked}
-    assert {frozenset(own) for own in told(tmp_path)["losses"].values()} == {frozenset(tasks)}
+    assert {frozenset(own) for own in told(tmp_path)["errors"].values()} == {frozenset(tasks)}
     journal.close()
 
 
@@ -268,8 +271,8 @@ def test_what_has_grown_is_tried_on_what_it_grew_from(tmp_path: Path) -> None:
     assert here.config.growth.generator.name == "kriging"
     muddled = replace(BANK, conditions=BANK.conditions.roll(6, 0))
     assert hold_trial(here, muddled, BANK) == "grown"
-    losses = told(tmp_path)["losses"]
-    assert median(losses["grown"].values()) < median(losses["ridge"].values()) - 0.2
+    errors = told(tmp_path)["errors"]
+    assert median(errors["grown"].values()) < median(errors["ridge"].values()) - 0.2
     journal.close()
 
 
@@ -281,19 +284,19 @@ def test_what_deltas_taught_is_not_tried_by_a_fit_that_they_never_made(tmp_path:
     )
     vars(here)["config"] = here.config.model_copy(update={"growth": growth})
     assert hold_trial(here, BANK, BANK) == "ridge"
-    assert list(told(tmp_path)["losses"]) == ["ridge", "mean"]
+    assert list(told(tmp_path)["errors"]) == ["ridge", "mean"]
     assert "leaves grown out" in cast(Noted, here.observer).notes[0]
     journal.close()
 
 
 def test_a_mix_by_labels_is_tried_on_tasks_that_its_parts_have_not_seen(tmp_path: Path) -> None:
     journal, judge = Journal(tmp_path / "journal.sqlite"), Judge()
-    here = context(tmp_path, journal, judge, among=["mean", "label_mix"], folds=8)
+    here = context(tmp_path, journal, judge, among=["mean"], mix=True, folds=8)
 
     served = hold_trial(here, BANK)
 
-    losses = told(tmp_path)["losses"]
-    assert list(losses) == ["mean", "generated", "label_mix"]
+    errors = told(tmp_path)["errors"]
+    assert list(errors) == ["mean", "generated", "label_mix"]
     assert served == "label_mix"
     for client, message in judge.asked.items():
         own = BANK.adapters[client].spec
@@ -315,8 +318,8 @@ def test_a_mix_by_labels_is_tried_on_tasks_that_its_parts_have_not_seen(tmp_path
 
 def test_one_method_and_a_mix_of_it_are_a_choice(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.sqlite")
-    hold_trial(context(tmp_path, journal, among=["label_mix"]), BANK)
-    assert list(told(tmp_path)["losses"]) == ["generated", "label_mix"]
+    hold_trial(context(tmp_path, journal, among=["generated"], mix=True), BANK)
+    assert list(told(tmp_path)["errors"]) == ["generated", "label_mix"]
     journal.close()
 
 

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 from fedlora.bench.claims import Sense, interval_claim
-from fedlora.bench.generator.families import Family
+from fedlora.bench.generator.families import FEW, Family
 from fedlora.bench.generator.quality import CHOSEN, RETRIEVAL, after
 from fedlora.bench.generator.shares import Row, ahead, closed, has_gap
-from fedlora.bench.generator.ways import FEW, GROWN, MANY, OURS, equals_at, policies_at
+from fedlora.bench.generator.ways import GROWN, MANY, OURS, equals_at, rivals_at
 from fedlora.results import Claim
 
 MARGIN = 0.05
@@ -36,7 +36,7 @@ def family_claims(
     if not has_gap(inside):
         return []
     same = {
-        name: [after(m, way) for m in RETRIEVAL]
+        name: [named for m in RETRIEVAL if (named := after(m, way)) in rows[0]]
         for way in family.growth
         for name in (way, after("kriging", way), after(CHOSEN, way))
     }
@@ -82,12 +82,15 @@ def _with_labels(family: Family, rows: Sequence[Row]) -> list[Claim]:
     claims = []
     for count in (count for count in (FEW, MANY) if count in family.labels):
         what, own = f"{family.name}, {count} labels: {OURS} beyond", f"{OURS} at {count}"
-        others = [*policies_at(count, grown=False), *(after(r, GROWN) for r in equals_at(count))]
+        others = [*rivals_at(count), *(after(r, GROWN) for r in equals_at(count))]
         for rival in others:
             more = ahead(rows, own, f"{rival} at {count}")
             claims += [
                 of_gap("G4", f"{what} {rival}", more, ">=", target, True) for target in (0.0, -HARM)
             ]
+        blind = after(CHOSEN, GROWN)
+        more = ahead(rows, own, blind)
+        claims.append(of_gap("G4", f"{what} no labels, {blind}", more, ">=", -HARM, True))
         if count == MANY:
             size = family.tasks["splits"]["train"]
             whole = f"{what} local training on the whole shard of {size}"

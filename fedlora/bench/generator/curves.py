@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from fedlora import seeding
+from fedlora.bench.generator.families import Family
 from fedlora.bench.generator.side import Side
 from fedlora.client.client import Client
 from fedlora.config import RunConfig
@@ -18,7 +19,6 @@ from fedlora.finetune.task_vector import task_vector
 from fedlora.generators.bank import rows_of
 from fedlora.generators.contract import TrainingBank
 
-SIZES = (8, 16, 32, 48)
 SAMPLES = (8, 32, 128, 512)
 FEATURES: tuple[tuple[TaskFeature, ...], ...] = (
     ("pooled",),
@@ -39,7 +39,7 @@ METHODS: dict[str, dict[str, Any]] = {
 Row = dict[str, Any]
 
 
-def measure(side: Side) -> list[Row]:
+def measure(side: Side, family: Family) -> list[Row]:
     """Every method on every newcomer, on parts of the bank and with other task vectors.
 
     The smaller banks are the first of its tasks in an order that the seed draws; their adapters,
@@ -47,11 +47,12 @@ def measure(side: Side) -> list[Row]:
     """
     bank, rows = side.bank, list[Row]()
     order = torch.randperm(len(bank.adapters), generator=seeding.generator(side.seed, "sizes"))
-    for size in SIZES:
+    for size in family.sizes if "bank" in family.curves else ():
         part = rows_of(bank, order[:size].tolist())
         rows += _measured(side, part, side.vectors, {"curve": "bank", "at": len(part.adapters)})
     newcomers = [newcomer.seat.client for newcomer in side.newcomers]
-    for point, vectors in _vectors(side.client.config, side.seed):
+    vectored = _vectors(side.client.config, side.seed) if "vector" in family.curves else ()
+    for point, vectors in vectored:
         part = replace(bank, conditions=vectors[list(bank.clients or ())])
         rows += _measured(side, part, vectors[newcomers], point)
     return rows

@@ -10,6 +10,9 @@ SEEDS = (211, 212, 213)
 """Of banks that are measured. What is chosen is chosen on seeds below `MEASURED`."""
 MEASURED = 100
 
+FEW = 32
+"""Labels by which the bank's own trial mixes; claims are made at as many."""
+
 FIRST = 2
 """Rounds of plain averaging before growth."""
 
@@ -32,7 +35,7 @@ class Family:
     growth: by what rounds can be generated for.
     labels: that newcomers may have, in turn; at 32 all policies are compared, else two.
     composed: whether tasks combine factors.
-    curves: whether quality is measured against the bank's size and the samples of a vector too.
+    curves: on which quality is measured too: of `bank`, at the sizes, and of `vector`.
     seeds: of its banks.
     """
 
@@ -48,7 +51,8 @@ class Family:
     growth: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"grown": KRIGING})
     labels: tuple[int, ...] = (32,)
     composed: bool = False
-    curves: bool = False
+    curves: tuple[str, ...] = ()
+    sizes: tuple[int, ...] = (8, 16, 32, 48)
     seeds: tuple[int, ...] = SEEDS
 
     def config(self, seed: int, way: str | None = None, **sections: Any) -> RunConfig:
@@ -66,6 +70,7 @@ class Family:
             "finetune": self.finetune,
             "task_vector": self.vector,
             "generator": {"name": "kriging"},
+            "adoption": {"labels": FEW} if self.labels else {},
             "runtime": {"training": "batched", "group": 12},
         }
         if way is not None:
@@ -107,7 +112,7 @@ DENSE = Family(
     },
     target=0.95,
     labels=(8, 32, 128),
-    curves=True,
+    curves=("bank", "vector"),
     **IMAGES,
 )
 """A grid of rotation and shear, most of which is in the bank."""
@@ -133,6 +138,8 @@ SPARSE = Family(
             "inversion": [False, True],
         }
     },
+    curves=("bank",),
+    sizes=(24, 48, 96),
     **IMAGES,
 )
 """A grid of three factors, less than half of which is in the bank."""

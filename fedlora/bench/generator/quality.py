@@ -3,16 +3,17 @@
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 from fedlora.adapter import LoraAdapter
+from fedlora.adoption.chosen import MIX
 from fedlora.bench.generator import calibration, curves, ways
 from fedlora.bench.generator.copies import copies, mean_copies
 from fedlora.bench.generator.curves import LEARNED, PLAIN
-from fedlora.bench.generator.families import Family
+from fedlora.bench.generator.families import FEW, Family
 from fedlora.bench.generator.side import Side
 from fedlora.bench.generator.walks import walks
 from fedlora.generators.contract import Generator, TrainingBank
@@ -20,10 +21,10 @@ from fedlora.generators.nearest import Nearest
 from fedlora.server.offering import Offering
 from fedlora.server.serving import make_candidates
 
-COUNTS = (1, 2, 3, 4, 6, 8, 12, 16)
+COUNTS = (1, 2, 3, 4, 6, 8, 16)
 METRICS = {"": "plain", LEARNED: "learned"}
-TEMPERATURES = {"": 1.0, ", sharp": 0.3, ", flat": 100.0}
-"""Of the weights of neighbours, which are nearly equal at the last; one neighbour has none."""
+TEMPERATURES = {"": 1.0, ", sharp": 0.3}
+"""Of the weights of neighbours; one neighbour has none."""
 NEIGHBOURS: dict[str, dict[str, Any]] = {
     f"top-{k}{metric}{spread}": {
         "name": "topk",
@@ -57,6 +58,7 @@ CHOSEN = "chosen by trial"
 """Whatever wins the bank's own trial: what the library serves with by default."""
 GUARDED = "kriging, guarded"
 """Where a task is beyond the bank's reach, the nearest task's adapter; as policy `guarded`."""
+LEARNED_AGAIN = ("kriging", "top-1", "top-3")
 AFTER = ("kriging", *RETRIEVAL)
 """Of these, what they are worth on a bank whose clients began from what had grown."""
 LISTENING = ("kriging", "cvae")
@@ -94,13 +96,14 @@ def measure(family: Family, seed: int) -> Row:
             near if beyond else own
             for own, near, beyond in zip(made["kriging"], made["top-1"], foreign, strict=True)
         ]
-        won, made[CHOSEN] = plain.choose()
-        chosen = {"plain": won}
+        won, best = plain.tried()
+        made[CHOSEN] = plain.sample(plain.fitted(best))
+        chosen = {"plain": best, f"plain, {FEW} labels": won}
         values = {method: plain.reached(adapters) for method, adapters in made.items()}
         shown = mean_copies(copies(plain.bank.adapters, made, made["local"]))
         errors = calibration.errors(plain, learned["kriging"], made["kriging"], made["local"])
-        more = curves.measure(plain) if family.curves else []
-        adopted = _adopted(plain, learned, family.labels, None)
+        more = curves.measure(plain, family)
+        adopted = _adopted(plain, learned, family.labels, None, won)
         for way in family.growth:
             side = _opened(family, seed, way, Path(scratch))
             assert side.grown is not None
@@ -108,17 +111,20 @@ def measure(family: Family, seed: int) -> Row:
             own = {way: side.sample(side.grown), f"{way}, shuffled": other}
             begun = list(side.begun.values())
             shown |= mean_copies(copies(begun, own, made["local"]))
-            learned = side.learn({name: PARTS[name] for name in AFTER})
+            again = AFTER if way == ways.GROWN else LEARNED_AGAIN
+            learned = side.learn({name: PARTS[name] for name in again})
             more_made = _after(side, learned, way)
             walked |= {
                 after(method, way): row for method, row in walks(side, learned, AFTER[:1]).items()
             }
-            chosen[way], more_made[after(CHOSEN, way)] = side.choose()
+            won, best = side.tried()
+            more_made[after(CHOSEN, way)] = side.sample(side.fitted(best))
+            chosen |= {way: best, f"{way}, {FEW} labels": won}
             costs |= {name: dict(ways.plain_bytes(side)) for name in (way, *more_made)}
             shown |= mean_copies(copies(side.bank.adapters, more_made, made["local"]))
             values |= {m: side.reached(adapters) for m, adapters in (own | more_made).items()}
             if way == ways.GROWN:
-                adopted |= _adopted(side, learned, family.labels, way)
+                adopted |= _adopted(side, learned, family.labels, way, won)
         values |= {name: found.values for name, found in adopted.items()}
         costs |= {name: _cost(found) for name, found in adopted.items()}
     return {
@@ -167,10 +173,16 @@ def after(method: str, way: str) -> str:
 
 
 def _adopted(
-    side: Side, learned: Mapping[str, Generator], labels: tuple[int, ...], way: str | None
+    side: Side,
+    learned: Mapping[str, Generator],
+    labels: tuple[int, ...],
+    way: str | None,
+    won: str,
 ) -> dict[str, ways.Adopted]:
     """Every policy at every number of labels, by "POLICY at N" or "POLICY after WAY at N"."""
     served = {"generated": learned["kriging"], "topk": learned["top-3"]}
+    if won not in served and won != MIX:
+        served[won] = side.fitted(won)
     candidates = make_candidates(side.context, served, side.warm, side.newcomers)
     context = side.context
     prompts = context.config.task_vector.prompts
@@ -181,11 +193,17 @@ def _adopted(
         rank=context.config.lora.rank,
         nearest=Nearest.of(side.bank, prompts, context.folder / "checkpoints" / "nearest"),
         candidates=candidates,
+        chosen=won,
     )
-    epochs = side.client.config.finetune.epochs
+    drawn = {"generated": learned["cvae"].drawing()} if "cvae" in learned else served
+    drawing = replace(offering, learned=drawn, candidates={})
+    whole = side.client.config.finetune
+    examples = side.client.desk(side.newcomers[0].seat.client).examples
     return {
         f"{after(policy, way) if way else policy} at {count}": ways.adopt(
-            side, offering, ways.way(policy, count, epochs)
+            side,
+            drawing if policy == ways.BEST else offering,
+            ways.way(policy, count, whole.epochs, examples, whole.batch_size),
         )
         for count in labels
         for policy in ways.policies_at(count, grown=way is not None)

@@ -1,5 +1,6 @@
 """One federation up to the point where newcomers come, and what they reach then."""
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from fedlora import seeding
 from fedlora.adapter import LoraAdapter
+from fedlora.adoption.chosen import MIX
 from fedlora.client.client import Client
 from fedlora.client.trial import score
 from fedlora.config import GeneratorPart, RunConfig
@@ -25,6 +27,7 @@ from fedlora.server.growing import grow, starts
 from fedlora.server.journal import Journal
 from fedlora.server.learning import fit
 from fedlora.server.observer import Silent
+from fedlora.server.trial import FILE as TRIAL
 from fedlora.server.trial import hold_trial, part_of
 from fedlora.server.warm_start import warm_start
 
@@ -93,14 +96,20 @@ class Side:
         noise = torch.randn(len(self.vectors), len(known), generator=drawn)
         return known.mean(0) + noise @ (known - known.mean(0)) / math.sqrt(len(known) - 1)
 
-    def choose(self) -> tuple[str, list[LoraAdapter]]:
-        """The method that wins the bank's own trial, and what it makes for each newcomer."""
-        method = hold_trial(self.context, self.bank, self.sums)
-        assert method is not None
+    def tried(self) -> tuple[str, str]:
+        """What wins the bank's own trial, and the best of the methods, which need no labels."""
+        won = hold_trial(self.context, self.bank, self.sums)
+        assert won is not None
+        apart = json.loads((self.context.folder / TRIAL).read_text())["apart"]
+        methods = {way: error for way, error in apart.items() if way != MIX}
+        return won, min(methods, key=lambda way: methods[way]) if methods else won
+
+    def fitted(self, method: str) -> Generator:
+        """What makes the adapters of a method that the run learns."""
         if method == "grown" and self.grown is not None:
-            return method, self.sample(self.grown)
+            return self.grown
         part = part_of(self.context.config, method)
-        return method, self.sample(fit(self.context, part, self.bank, place=method))
+        return fit(self.context, part, self.bank, place=method)
 
     def reached(self, adapters: Sequence[LoraAdapter]) -> list[float]:
         """Of one adapter for each newcomer: test accuracy, or minus the nats a token."""

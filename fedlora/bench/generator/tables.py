@@ -6,7 +6,7 @@ from typing import Any
 from fedlora.bench.generator.families import Family
 from fedlora.bench.generator.quality import RETRIEVAL, after
 from fedlora.bench.generator.shares import ahead, closed, has_gap
-from fedlora.bench.generator.ways import LORA, OURS
+from fedlora.bench.generator.ways import GROWN, LORA, LORA_LONGER, OURS
 from fedlora.evaluation.table import interval
 
 Row = dict[str, Any]
@@ -77,12 +77,12 @@ def curve_rows(family: Family, cases: Mapping[int, Mapping[str, Any]]) -> list[R
 def _label_rows(family: Family, cases: Mapping[int, Mapping[str, Any]]) -> list[Row]:
     """Mixing and training by the number of labels; without any it is what kriging makes."""
     inside = [row for row in newcomers(cases) if row["inside"]]
-    points = [("kriging", 0, "kriging")]
-    points += [(p, n, f"{p} at {n}") for n in family.labels for p in (OURS, LORA)]
+    points = [(OURS, 0, after("kriging", GROWN)), (LORA, 0, "warm")]
+    points += [(p, n, f"{p} at {n}") for n in family.labels for p in (OURS, LORA, LORA_LONGER)]
     return [
         _point(family, "labels", name, at)
         | share_of(inside, method)
-        | means_of([case["methods"][method] for case in cases.values()], COSTS)
+        | means_of([case["methods"].get(method, {}) for case in cases.values()], COSTS)
         for name, at, method in points
     ]
 

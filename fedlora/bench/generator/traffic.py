@@ -14,8 +14,6 @@ from fedlora.bench.generator.side import Side
 from fedlora.bench.generator.ways import GROWN
 from fedlora.results import Claim
 
-ROUNDS = 10
-"""Of FedAvg, in all of which the newcomers take part."""
 SERVED = ("kriging", after("kriging", GROWN))
 """Without labels, as FedAvg's adapter is."""
 STORED = ("kriging", "cvae")
@@ -23,13 +21,13 @@ STORED = ("kriging", "cvae")
 Row = dict[str, Any]
 
 
-def measure(seed: int, family: Family = DENSE, rounds: int = ROUNDS) -> Row:
-    """FedAvg of the bank's clients and the newcomers; the points are those of one newcomer.
+def measure(seed: int, family: Family = DENSE) -> Row:
+    """FedAvg of the bank's clients and the newcomers, for as many rounds as the family has.
 
-    Each point is what newcomers are served with before a round. bank: bytes on the disk of the
-    bank that the clients fill without growth.
+    points: those of one newcomer, each what it is served with before a round. bank: bytes on the
+    disk of the bank that the clients fill without growth.
     """
-    score = {"rounds": rounds + 1, "train": family.round, "score": True}
+    score = {"rounds": family.rounds + 1, "train": family.round, "score": True}
     points = curve(family.config(seed, warm_start=score), seed, newcomers=True)
     count = family.tasks["held_out"]
     shared = ("up", "down", "payload")

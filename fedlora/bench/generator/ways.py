@@ -1,11 +1,13 @@
 """What newcomers do with a few labels: the policies of the library, as clients live them."""
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+from fedlora.bench.generator.families import FEW
 from fedlora.bench.generator.side import Side
 from fedlora.client.adopting import settle
 from fedlora.config import AdoptionConfig
@@ -13,37 +15,49 @@ from fedlora.server.offering import Offering
 from fedlora.wire.ledger import Entry
 from fedlora.wire.message import encode
 
-LONGER = 3
-MIX, MIXED, REFINED, RETRIEVED, LORA, LORA_LONGER = (
+DEFAULT, MIX, MIXED, REFINED, RETRIEVED, LORA, LORA_LONGER, BEST, TWO = (
+    "default policy",
     "label mix, gated",
     "label mix",
     "label mix, refined",
     "top-3, gated",
     "trained from the warm start",
-    f"trained from the warm start, {LONGER} times as long",
+    "trained from the warm start, as many steps as on a whole shard",
+    "best of 8 drawn by cvae",
+    "generated and top-3, mixed",
 )
 POLICIES: dict[str, dict[str, Any]] = {
+    DEFAULT: {},
     MIX: {"policy": {"name": "label_mix"}, "refine": "gated"},
     MIXED: {"policy": {"name": "label_mix"}},
     REFINED: {"policy": {"name": "label_mix"}, "refine": "always"},
     RETRIEVED: {"policy": {"name": "given", "method": "topk"}, "refine": "gated"},
     LORA: {"policy": {"name": "given", "method": "warm"}, "refine": "always"},
     LORA_LONGER: {"policy": {"name": "given", "method": "warm"}, "refine": "always"},
+    BEST: {"policy": {"name": "best_of", "samples": 8}},
+    TWO: {"policy": {"name": "label_mix", "candidates": 0, "methods": ["generated", "topk"]}},
 }
+"""What the library does with labels where nothing else is said, and what can be said."""
 GROWN = "grown"
-"""The way of growth on whose bank newcomers mix."""
-OURS = f"{MIX} after {GROWN}"
+"""The way of growth on whose bank newcomers adopt by our policies."""
+OURS = f"{DEFAULT} after {GROWN}"
 RIVALS = (LORA, LORA_LONGER, RETRIEVED, MIX)
 """Without growth, after as many rounds of averaging."""
-FEW, MANY = 32, 128
-"""Labels at which claims are made; all policies are lived at the first."""
+MANY = 128
+"""Labels at which claims are made, as at `FEW`, with which all policies are lived."""
 
 
 def policies_at(labels: int, grown: bool) -> tuple[str, ...]:
     """Those that are lived with so many labels, on a side that has grown or has not."""
     if grown:
-        return (MIX, MIXED, REFINED, *equals_at(labels)) if labels == FEW else (MIX,)
-    return RIVALS if labels == FEW else (LORA,)
+        ours = (DEFAULT, MIX)
+        return (*ours, MIXED, REFINED, TWO, *equals_at(labels)) if labels == FEW else ours
+    return (*RIVALS, BEST) if labels == FEW else (LORA, LORA_LONGER)
+
+
+def rivals_at(labels: int) -> tuple[str, ...]:
+    """Those without growth that ours is to beat, or not to lose against."""
+    return RIVALS if labels == FEW else (LORA, LORA_LONGER)
 
 
 def equals_at(labels: int) -> tuple[str, ...]:
@@ -67,11 +81,16 @@ class Adopted:
     refined: float
 
 
-def way(policy: str, labels: int, epochs: int) -> AdoptionConfig:
-    """A policy with some labels, on which who trains takes as many epochs as on a whole shard."""
-    taken = LONGER * epochs if policy == LORA_LONGER else epochs
+def way(policy: str, labels: int, epochs: int, examples: int, batch_size: int) -> AdoptionConfig:
+    """A policy with some labels, on which who trains takes as many epochs as on a whole shard.
+
+    epochs, examples, batch_size: of training on the whole; `LORA_LONGER` takes as many steps.
+    """
+    if policy == LORA_LONGER:
+        steps = epochs * math.ceil(examples / batch_size)
+        epochs = math.ceil(steps / math.ceil(labels / batch_size))
     return AdoptionConfig.model_validate(
-        {**POLICIES[policy], "labels": labels, "refine_epochs": taken}
+        {**POLICIES[policy], "labels": labels, "refine_epochs": epochs}
     )
 
 
