@@ -12,8 +12,9 @@ from pathlib import Path
 from fedlora.client.client import Client
 from fedlora.client.trial import score
 from fedlora.config import RunConfig, from_dict
-from fedlora.finetune.local import fresh
+from fedlora.finetune.local import fresh, train
 from fedlora.finetune.task_vector import task_vector
+from fedlora.generators.nearest import Nearest
 from fedlora.generators.saved import load_generator
 from fedlora.pipeline.learn import train_generator
 from fedlora.pipeline.train import train_adapters
@@ -59,17 +60,26 @@ def main() -> None:
         generator = load_generator(workshop.generator_folder)
         print(f"generator: {learned.generator_bytes:,} bytes in {learned.seconds:.0f} s")
 
-        # Newcomers: the base model describes the task, the generator answers.
+        # Newcomers: the base model describes the task, the generator answers. Beside it what the
+        # nearest task's adapter reaches, and one that is trained from zero on the newcomer's data.
+        nearest = Nearest.of(bank.training_bank(), 1, Path(folder) / "nearest")
         client = Client(config, workshop.seed)
-        print(f"{'task':<32} {'base':>6} {'made':>6}")
+        print(f"{'task':<32} {'base':>6} {'near':>6} {'made':>6} {'own':>6}")
         for seat in client.seats:
             if seat.role == "newcomer":
                 desk = client.desk(seat.client)
                 vector = task_vector(desk.objective, desk.train, config.task_vector)
-                (made,) = generator.sample(vector.unsqueeze(0), seed=workshop.seed)
-                base = score(desk.objective, fresh(desk.objective, 0), desk.test)["accuracy"]
-                reached = score(desk.objective, made, desk.test)["accuracy"]
-                print(f"{seat.task:<32} {base:>6.3f} {reached:>6.3f}")
+                zero = fresh(desk.objective, workshop.seed)
+                adapters = [
+                    zero,
+                    *nearest.sample(vector.unsqueeze(0), seed=workshop.seed),
+                    *generator.sample(vector.unsqueeze(0), seed=workshop.seed),
+                    *train(
+                        desk.objective, zero, desk.train, None, config.finetune, workshop.seed
+                    ).adapters[-1:],
+                ]
+                reached = [score(desk.objective, one, desk.test)["accuracy"] for one in adapters]
+                print(f"{seat.task:<32} " + " ".join(f"{value:>6.3f}" for value in reached))
 
 
 if __name__ == "__main__":

@@ -48,10 +48,12 @@ class Offer:
 
     adapters: by name, in an order that both sides see.
     distances: by name, from the newcomer's task to one of the bank; in units of `Neighbour`.
+    error: what a generator foretells of what it made, as `Reach` has it; None where none does.
     """
 
     adapters: Mapping[str, LoraAdapter]
     distances: Mapping[str, float] = field(default_factory=dict)
+    error: float | None = None
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from fedlora.results import BenchResults, write_results
 from fedlora.server.observer import Observer
 
 TASKS = 4
+"""Of the twenty classes, the first."""
 COMMAND = "make bench-detection"
 
 
@@ -50,8 +51,8 @@ def bench_detection(
 ) -> BenchResults:
     """Measure claim G3 on detection and write it.
 
-    Every class of item is a task; each rank has a generator of its own, learned from the last
-    checkpoints of every task. The tasks are those of the bank, as in ICM-LoRA.
+    Each of the first classes of items is a task; each rank has a generator of its own, learned
+    from the last checkpoints of every task. The tasks are those of the bank, as in ICM-LoRA.
 
     Args:
         out: the results file.

@@ -90,11 +90,11 @@ def generate(
 
 
 def _row(folder: Path, adapter: "LoraAdapter", served: "Served") -> dict[str, Any]:
-    guarded = {"distance": served.distance, "foreign": served.foreign}
+    told = {"distance": served.distance, "foreign": served.foreign, "error": served.error}
     return {
         "folder": str(folder),
         "rank": max(layer.rank for layer in adapter.spec.layers),
         "values": adapter.spec.size,
         "digest": adapter.digest(),
-        **({} if served.distance is None else guarded),
+        **({} if served.distance is None else told),
     }

@@ -1,5 +1,7 @@
 """A newcomer settles on an adapter out of what it was offered."""
 
+import math
+
 from fedlora.adapter import LoraAdapter
 from fedlora.adoption.contract import Offer, Policy
 from fedlora.adoption.gate import refine_if_it_helps
@@ -28,7 +30,10 @@ def offered(place: Workplace, policy: Policy, message: Message) -> Offer:
         for name, value in distances.items()
     ):
         raise FedloraError("message lacks the distances of its offer")
-    return Offer({name: place.read(message, name) for name in names}, distances)
+    error = message.meta.get("error")
+    if error is not None and not (isinstance(error, float) and 0 <= error < math.inf):
+        raise FedloraError(f"message foretells an error of {error!a:.40}")
+    return Offer({name: place.read(message, name) for name in names}, distances, error)
 
 
 def settle(place: Workplace, adoption: AdoptionConfig, offer: Offer) -> tuple[LoraAdapter, bool]:

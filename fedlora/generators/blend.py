@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,6 +20,20 @@ from fedlora.generators import store
 from fedlora.generators.bank import check_bank, task_shares
 from fedlora.generators.condition import Projection, Standard, View
 from fedlora.generators.contract import Generator, Progress, TrainingBank
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How well a bank knows a task.
+
+    distance: squared distance of its task vector to the nearest of the bank's, as the generator
+        compares them; 1 is what is usual between a task of the bank and its nearest.
+    error: expected |error|^2 of DeltaW, in mean squared norms of the bank's adapters; None where a
+        generator foretells none.
+    """
+
+    distance: float
+    error: float | None = None
 
 
 class Blend(Generator):
@@ -76,6 +91,12 @@ class Blend(Generator):
         self, conditions: Tensor, *, seed: int, rank: int | None = None
     ) -> list[LoraAdapter]:
         return self.combine(self.weigh(self.view(conditions)), rank)
+
+    def reach(self, condition: Tensor) -> Reach:
+        """How well the bank knows the task of a condition (c,)."""
+        _, usual = usual_distances(self.known)
+        apart = distances(self.view(condition[None]), self.known)
+        return Reach(float(apart.min()) / usual)
 
     def combine(self, weights: Tensor, rank: int | None = None) -> list[LoraAdapter]:
         """The bank's tasks added up, one adapter for each row of weights (m, t).

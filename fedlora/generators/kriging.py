@@ -1,7 +1,7 @@
 """The default generator: a Gaussian process from task vectors to DeltaW, and how sure it is."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from fedlora.errors import FedloraError
-from fedlora.generators.blend import Blend
+from fedlora.generators.blend import Blend, Reach
 from fedlora.generators.metric import Metric, candidates, foretold, learned
 from fedlora.section import Section
 
@@ -109,8 +109,8 @@ class Kriging(Blend):
     which sums to one, so that far from the bank the local part falls back to the bank's mean.
     z is standardised, or in a metric that the bank has learned. The noise and the metric, where not
     given, minimise the error of DeltaW over tasks foretold from others: each from all others, in
-    closed form, where vectors are standardised; a part of the bank at a time where a metric may be
-    learned, which must not have seen them.
+    closed form, where vectors are standardised and all tasks answer; a part of the bank at a time
+    where a metric may be learned, which must not have seen them, or the nearest answer.
     """
 
     Config: ClassVar[type[ProcessConfig]] = KrigingConfig
@@ -154,6 +154,11 @@ class Kriging(Blend):
         weights, _ = self._process.krige(conditions, self.known, self.facts["noise"])
         return weights
 
+    @override
+    def reach(self, condition: Tensor) -> Reach:
+        error = float(self.foretold_error(condition[None]))
+        return replace(super().reach(condition), error=error)
+
     def foretold_error(self, conditions: Tensor, joined: Tensor | None = None) -> Tensor:
         """Expected |error|^2 of DeltaW for task vectors (m, c), in mean squared norms of the bank.
 
@@ -175,7 +180,8 @@ class Kriging(Blend):
         self, metric: Metric, products: Tensor
     ) -> Callable[[float], tuple[Tensor, Tensor]]:
         """By the noise: misses (t, t) of the tasks foretold from others, and variances (t,)."""
-        if self.metrics(len(products)) == ("plain",):  # no rival has to be judged in parts
+        few = not self.config.neighbours or len(products) <= self.config.neighbours
+        if few and self.metrics(len(products)) == ("plain",):  # no rival is judged in parts
             process = Process.of(self.known, self.config)
             return lambda noise: left_out(process.observed(self.known, noise))
         folds = [

@@ -74,6 +74,16 @@ def warm_start(
     Returns:
         None where there are no rounds.
     """
+    if bench.client.config.growth.rounds:
+        raise FedloraError(
+            "growth.rounds: adapters grow together in a federation alone; use fedlora run, or leave"
+            " growth out"
+        )
+    if bench.client.config.privacy is not None:
+        raise FedloraError(
+            "privacy: nothing leaves this machine here, so that nothing is protected; use fedlora"
+            " run, or leave privacy out"
+        )
     config = bench.client.config.warm_start
     if config.clients_per_round is not None:
         raise FedloraError(

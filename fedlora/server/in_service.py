@@ -58,10 +58,13 @@ def keep_in_service(config: RunConfig, folder: Path, offering: Offering) -> None
         atomic.write_bytes(place / WARM, bundle.to_bytes({"warm": offering.warm}))
 
 
-def open_service(config: RunConfig, folder: Path, seed: int, policy: Policy) -> Offering:
+def open_service(
+    config: RunConfig, folder: Path, seed: int, policy: Policy, *, one: bool = False
+) -> Offering:
     """What a policy makes offers of, from the folder of a seed or of the pipeline.
 
-    seed: of the run.
+    seed: of the run. one: whether one generator stands for every method that was not kept, as in
+    the pipeline.
 
     Raises:
         FedloraError: the run is not finished, or what it kept is damaged.
@@ -71,7 +74,7 @@ def open_service(config: RunConfig, folder: Path, seed: int, policy: Policy) -> 
         chosen = _chosen(folder) or method_in_service(config, None)
     methods = _methods(policy, chosen)
     return Offering(
-        {m: load_generator(_folder_of(m, folder)) for m in methods if m != "warm"},
+        {m: load_generator(_folder_of(m, folder, one)) for m in methods if m != "warm"},
         seed=seed,
         prompts=config.task_vector.prompts,
         rank=config.lora.rank,
@@ -99,13 +102,10 @@ def _chosen(folder: Path) -> str | None:
         raise FedloraError(f"{trial}: damaged ({error}); resume the run") from None
 
 
-def _folder_of(method: str, folder: Path) -> Path:
-    """Of the generator that a method is made by; where nothing was kept, as in the pipeline, one.
-
-    Of a run that kept others, what is missing is missed.
-    """
+def _folder_of(method: str, folder: Path, one: bool) -> Path:
+    """Of the generator that a method is made by."""
     place = folder / ELSEWHERE.get(method, f"{FOLDER}/{method}")
-    return place if place.is_dir() or (folder / FOLDER).is_dir() else folder / "generator"
+    return folder / "generator" if one and not place.is_dir() else place
 
 
 def _nearest(place: Path) -> Nearest:

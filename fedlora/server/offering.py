@@ -1,7 +1,7 @@
 """What can be offered to newcomers, in a run and after it: methods' adapters, and the bank's."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from torch import Tensor
@@ -13,6 +13,7 @@ from fedlora.adoption.chosen import CHOSEN
 from fedlora.adoption.contract import Hand, Neighbour, Offer, Policy
 from fedlora.config import RunConfig
 from fedlora.errors import FedloraError
+from fedlora.generators.blend import Blend
 from fedlora.generators.contract import Generator, TrainingBank
 from fedlora.generators.nearest import Nearest
 from fedlora.spans import span
@@ -78,7 +79,23 @@ class Offering:
             found = self._known.neighbours(asked, count)
             return [Neighbour(self._at_rank(adapter), apart) for adapter, apart in found]
 
-        return policy.offer(Hand(method, nearest, lambda: self._known.facts["reach"], self.chosen))
+        hand = Hand(method, nearest, lambda: self._known.facts["reach"], self.chosen)
+        return self._with_reach(policy.offer(hand), vector)
+
+    def _with_reach(self, offer: Offer, vector: Tensor) -> Offer:
+        """The offer of one method's adapter, and how well the bank knows the task, if that says so.
+
+        A policy that compares tasks itself has told their distances.
+        """
+        name = next(iter(offer.adapters))
+        method = self.chosen if name == CHOSEN and self.chosen is not None else name
+        generator = self.learned.get(method)
+        if len(offer.adapters) > 1 or not isinstance(generator, Blend):
+            return offer
+        known = generator.reach(generator.sees(vector[None], self.prompts)[0])
+        return replace(
+            offer, distances={name: known.distance, **offer.distances}, error=known.error
+        )
 
     @property
     def _known(self) -> Nearest:

@@ -94,6 +94,7 @@ def _adopt(
             "adopt",
             offer.adapters,
             distances=offer.distances,
+            error=offer.error,
             adoption=number - 1 if number else None,
         )
     return context.asker.ask("adopt", number, asked, check)

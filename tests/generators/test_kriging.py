@@ -114,3 +114,15 @@ def test_as_many_neighbours_as_tasks_are_all_of_them() -> None:
     weights = [(g := fitted(neighbours=n)).weigh(g.view(asked)) for n in (None, 16, 128)]
     assert torch.equal(weights[0], weights[1])
     assert torch.equal(weights[0], weights[2])
+
+
+def test_it_says_how_well_the_bank_knows_a_task() -> None:
+    generator = fitted()
+    own, new = generator.reach(FAMILY.bank.conditions[0]), generator.reach(FAMILY.held_out[0])
+    far = generator.reach(FAMILY.held_out[0] + 100)
+    assert own.distance == pytest.approx(0, abs=1e-6)
+    assert 0 < new.distance < far.distance
+    assert own.error is not None
+    assert new.error is not None
+    assert far.error is not None
+    assert own.error < new.error < far.error

@@ -91,6 +91,6 @@ def test_the_pipeline_makes_an_adapter_for_every_newcomer(monkeypatch, tmp_path,
 
     bank, _, columns, *newcomers = capsys.readouterr().out.splitlines()
     assert bank == "bank: 8 adapters of 4 tasks"
-    assert columns.split() == ["task", "base", "made"]
+    assert columns.split() == ["task", "base", "near", "made", "own"]
     assert len(newcomers) == 2
-    assert all(0 <= float(value) <= 1 for line in newcomers for value in line.split()[-2:])
+    assert all(0 <= float(value) <= 1 for line in newcomers for value in line.split()[-4:])

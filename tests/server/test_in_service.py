@@ -240,6 +240,20 @@ def spec_of(folder: Path) -> Any:
     return Bank.open(folder / "seed-0" / "bank").spec.to_json()
 
 
+def test_in_the_pipeline_one_generator_stands_for_every_method(tmp_path: Path) -> None:
+    policy = {"name": "chosen", "among": ["topk", "generated"], "mix": True}
+    (tmp_path / "run").mkdir()
+    config, _ = finished(tmp_path / "run", adoption={"policy": policy, "labels": 8})
+    alone = tmp_path / "alone"
+    shutil.copytree(tmp_path / "run" / "seed-0" / "generator", alone / "generator")
+    shutil.copytree(tmp_path / "run" / "seed-0" / "serving" / "nearest", alone / "serving/nearest")
+    blind = policy_in_service(config, labels=False)
+    with pytest.raises(FedloraError, match=r"serving/topk: no generator yet"):
+        open_service(config, alone, 0, blind)
+    (generator,) = open_service(config, alone, 0, blind, one=True).learned.values()
+    assert generator.name() == config.generator.name
+
+
 def test_a_method_that_a_run_no_longer_has_is_missed(tmp_path: Path) -> None:
     policy = {"name": "label_mix", "methods": ["topk"]}
     config, _ = finished(tmp_path, adoption={"policy": policy})

@@ -37,15 +37,17 @@ class Served:
 
     adapters: as many as were asked for, but one where the task is foreign.
     maker: the generator's name.
-    distance: squared, from the task to its nearest in the bank, where the run keeps what tells; 1
-        is usual among the bank's.
+    distance: squared, from the task to its nearest in the bank, where what serves can tell; 1 is
+        usual among the bank's.
     foreign: whether that is too far.
+    error: what the generator foretells of its first adapter, as `Reach` has it.
     """
 
     adapters: Sequence[LoraAdapter]
     maker: str
     distance: float | None = None
     foreign: bool = False
+    error: float | None = None
 
     @property
     def remark(self) -> str:
@@ -91,8 +93,9 @@ class Maker:
         """
         policy = policy_in_service(config, labels=False)
         own = config.seeds[0] if seed is None else seed
-        offering = open_service(config, folder_of_seed(folder, config, seed), own, policy)
-        if is_workshop(folder):
+        alone, place = is_workshop(folder), folder_of_seed(folder, config, seed)
+        offering = open_service(config, place, own, policy, one=alone)
+        if alone:
             offering = replace(offering, rank=None)
         base = open_slot(config.backbone, config.lora, config.runtime.device).base
         return cls(offering, policy, _unlabelled(config), base.reference, base.task_type)
@@ -114,7 +117,8 @@ class Maker:
             offers = [varied.make(self.policy, vector, draw=draw) for draw in range(samples)]
         makers = (generator.name() for generator in offering.learned.values())
         maker = next(makers, "the warm start")
-        return Served([only(offer) for offer in offers], maker, distance, foreign)
+        error = offers[0].error
+        return Served([only(offer) for offer in offers], maker, distance, foreign, error)
 
 
 @dataclass(frozen=True, eq=False)

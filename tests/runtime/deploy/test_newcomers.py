@@ -41,7 +41,11 @@ def test_a_newcomer_sends_its_vector_and_leaves_with_what_serves(met):
     (made,) = generator.sample(sent.tensors["vector"][None], seed=0)
     assert torch.allclose(adapter.flatten(), made.flatten())
     told = [f"{worth[method]:.3f}" for method in ("adopted", "base")]
-    assert f"accuracy {told[0]}, {told[1]} without it" in (out / "README.md").read_text()
+    card = " ".join((out / "README.md").read_text().split())
+    assert f"accuracy {told[0]}, {told[1]} without it" in card
+    known = generator.reach(sent.tensors["vector"])
+    assert f"The task lies {known.distance:.1f} times as far" in card
+    assert f"expected a squared error of {known.error:.2f}" in card
 
 
 def test_data_with_nothing_to_judge_on_is_refused_before_anything_is_sent(tmp_path):
@@ -88,6 +92,8 @@ def test_an_offer_that_is_not_the_runs_own_is_refused(met):
         (change(sent, distances={"another": 1.0}), "lacks the distances"),
         (change(sent, distances={"chosen": -1.0}), "lacks the distances"),
         (change(sent, distances={"chosen": "far"}), "lacks the distances"),
+        (change(sent, error=-0.5), "foretells an error of -0.5"),
+        (change(sent, error="small"), "foretells an error of 'small'"),
     ):
         with pytest.raises(FedloraError, match=words):
             newcomer.handle(0, bad)
