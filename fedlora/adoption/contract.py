@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
@@ -79,8 +79,8 @@ class Trial(Protocol):
         """An adapter on the examples, or on these rows of them."""
         ...
 
-    def refine(self, adapter: LoraAdapter, rows: Tensor | None = None) -> LoraAdapter:
-        """The adapter after local training on the examples, or on these rows of them."""
+    def refine(self, adapter: LoraAdapter, parts: Sequence[Tensor]) -> list[LoraAdapter]:
+        """What becomes of the adapter by local training on each of some parts of the examples."""
         ...
 
 

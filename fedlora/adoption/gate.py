@@ -27,12 +27,11 @@ def refine_if_it_helps(adapter: LoraAdapter, trial: Trial, seed: int) -> LoraAda
     folds = order.tensor_split(FOLDS)
     sizes = [len(held) for held in folds]
     before = _mean([trial.score(adapter, held) for held in folds], sizes)
-    after = _mean(
-        [trial.score(trial.refine(adapter, _others(folds, held)), held) for held in folds], sizes
-    )
+    refined = trial.refine(adapter, [_others(folds, held) for held in folds])
+    after = _mean([trial.score(one, held) for one, held in zip(refined, folds, strict=True)], sizes)
     gained = after.value - before.value
     helps = after.loss < before.loss if abs(gained) < _EQUAL else gained > 0
-    return trial.refine(adapter) if helps else adapter
+    return trial.refine(adapter, [torch.arange(trial.examples)])[0] if helps else adapter
 
 
 def _others(folds: Sequence[Tensor], held: Tensor) -> Tensor:

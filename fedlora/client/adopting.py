@@ -2,6 +2,8 @@
 
 import math
 
+import torch
+
 from fedlora.adapter import LoraAdapter
 from fedlora.adoption.contract import Offer, Policy
 from fedlora.adoption.gate import refine_if_it_helps
@@ -46,7 +48,7 @@ def settle(place: Workplace, adoption: AdoptionConfig, offer: Offer) -> tuple[Lo
     chosen = adoption.policy.build().choose(offer, trial)
     used = chosen
     if adoption.refine == "always":
-        used = trial.refine(chosen)
+        (used,) = trial.refine(chosen, [torch.arange(trial.examples)])
     elif adoption.refine == "gated":
         used = refine_if_it_helps(chosen, trial, place.purpose("gate"))
     return used, used is not chosen

@@ -202,7 +202,9 @@ class Client:
 
     def _place(self, desk: Desk) -> Workplace:
         codecs = self.codec, self.codec_up
-        return Workplace(self.config, self.seed, desk, *codecs, self.states, self.scores)
+        return Workplace(
+            self.config, self.seed, desk, *codecs, self.states, self.scores, self.trainer
+        )
 
     def _roster(self) -> Message:
         """The names of the run's tasks, for a server that reads no data."""

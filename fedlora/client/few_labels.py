@@ -1,5 +1,6 @@
 """A newcomer's labelled examples, put at the disposal of an adoption policy."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from torch import Tensor
@@ -9,7 +10,7 @@ from fedlora.adoption.contract import Score
 from fedlora.client.trial import score
 from fedlora.client.workplace import Workplace
 from fedlora.config import AdoptionConfig
-from fedlora.finetune.local import train
+from fedlora.finetune.job import Job
 from fedlora.finetune.objectives import Rows
 from fedlora.finetune.objectives.contract import take
 from fedlora.spans import span
@@ -41,18 +42,15 @@ class FewLabels:
         sign = -1.0 if objective.metric == "nll" else 1.0
         return Score(sign * found[objective.metric], found["loss"])
 
-    def refine(self, adapter: LoraAdapter, rows: Tensor | None = None) -> LoraAdapter:
-        """The adapter after `adoption.refine_epochs` on the examples, or on these rows of them."""
+    def refine(self, adapter: LoraAdapter, parts: Sequence[Tensor]) -> list[LoraAdapter]:
+        """What becomes of the adapter by `adoption.refine_epochs` on each part of the examples."""
+        objective, seed = self._place.desk.objective, self._place.purpose("refine")
+        jobs = [
+            Job(objective, adapter, take(self._rows, part), None, self._settings, seed)
+            for part in parts
+        ]
         with span("training"):
-            trained = train(
-                self._place.desk.objective,
-                adapter,
-                self._chosen(rows),
-                None,
-                self._settings,
-                self._place.purpose("refine"),
-            )
-        return trained.adapters[-1]
+            return [done.result().adapters[-1] for done in self._place.trainer.train(jobs)]
 
     def _chosen(self, rows: Tensor | None) -> Rows:
         return self._rows if rows is None else take(self._rows, rows)

@@ -15,6 +15,7 @@ from fedlora.client.workplace import Workplace, state_cache
 from fedlora.config import RunConfig
 from fedlora.errors import FedloraError
 from fedlora.finetune.local import fresh, spec_of
+from fedlora.finetune.trainer import Trainer
 from fedlora.roster import Seat
 from fedlora.wire.message import JSON, Message, decode, encode
 
@@ -126,7 +127,8 @@ class Newcomer:
         desk = Desk(seat, task.objective, task.describing, {}, task.judging)
         codecs = config.codec.build(), (config.codec_up or config.codec).build()
         states = state_cache(config, task.objective.slot)
-        return Workplace(config, self._seed, desk, *codecs, states, {})
+        trainer = Trainer(config.runtime.training, config.runtime.group)
+        return Workplace(config, self._seed, desk, *codecs, states, {}, trainer)
 
     def _spec(self) -> AdapterSpec:
         return spec_of(self._task.objective)

@@ -19,6 +19,7 @@ from fedlora.finetune.local import spec_of
 from fedlora.finetune.lower_blocks import BELOW
 from fedlora.finetune.objectives import Rows
 from fedlora.finetune.state_store import StateStore
+from fedlora.finetune.trainer import Trainer
 from fedlora.spans import span
 from fedlora.wire.codecs.contract import Codec
 from fedlora.wire.message import Message
@@ -33,6 +34,7 @@ class Workplace:
 
     scores: the last adapter that was judged on a task's test rows, by its digest, and its scores:
         clients of the task who are served the same one need no pass of their own.
+    trainer: trains several jobs of one client, at once where the run does so.
     """
 
     config: RunConfig
@@ -42,6 +44,7 @@ class Workplace:
     codec_up: Codec
     states: ActivationCache
     scores: dict[str, tuple[str, dict[str, float]]]
+    trainer: Trainer
 
     @span("serialisation")
     def read(self, message: Message, name: str) -> LoraAdapter:

@@ -37,7 +37,7 @@ class Scored:
     def score(self, found, rows=None):
         return Score(0.0, abs(norm(found) - self.wanted))
 
-    def refine(self, found, rows=None):
+    def refine(self, found, parts):
         raise AssertionError("a policy chooses; whether to refine is the gate's")
 
 

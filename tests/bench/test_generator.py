@@ -347,8 +347,8 @@ def test_a_tiny_bank_is_lived_with_every_method_policy_and_curve(monkeypatch):
     adopted |= {f"{LORA} at 8", f"{OURS} at 8", f"{EQUAL} at 32", f"{BEST} at 32"}
     assert found["newcomers"][0].keys() >= expected | adopted | set(TRIED[:2])
     ways = ("plain", "grown")
-    assert set(found["chosen"]) == {*ways, *(f"{way}, 32 labels" for way in ways)}
-    mixed = found["methods"][f"{quality.after(MIX, GROWN)} at 8"]
+    assert set(found["chosen"]) == {*ways, *(f"{way} with labels" for way in ways)}
+    mixed = found["methods"][f"{quality.after(MIX, GROWN)} at 32"]
     given = found["methods"]["kriging"]
     assert mixed["down"] > 6 * given["down"] > 0
     assert mixed["up"] == given["up"]

@@ -99,7 +99,7 @@ class Own:
     def score(self, adapter: LoraAdapter, rows: torch.Tensor | None = None) -> Score:
         return Score(0.0, distance(adapter, self.own) / norm(self.own))
 
-    def refine(self, adapter: LoraAdapter, rows: torch.Tensor | None = None) -> LoraAdapter:
+    def refine(self, adapter: LoraAdapter, parts: Sequence[torch.Tensor]) -> list[LoraAdapter]:
         raise AssertionError("a trial tries what is served, and trains nothing")
 
 

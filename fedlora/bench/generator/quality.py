@@ -13,7 +13,7 @@ from fedlora.adoption.chosen import MIX
 from fedlora.bench.generator import calibration, curves, ways
 from fedlora.bench.generator.copies import copies, mean_copies
 from fedlora.bench.generator.curves import LEARNED, PLAIN
-from fedlora.bench.generator.families import FEW, Family
+from fedlora.bench.generator.families import Family
 from fedlora.bench.generator.side import Side
 from fedlora.bench.generator.walks import walks
 from fedlora.generators.contract import Generator, TrainingBank
@@ -98,7 +98,7 @@ def measure(family: Family, seed: int) -> Row:
         ]
         won, best = plain.tried()
         made[CHOSEN] = plain.sample(plain.fitted(best))
-        chosen = {"plain": best, f"plain, {FEW} labels": won}
+        chosen = {"plain": best, "plain with labels": won}
         values = {method: plain.reached(adapters) for method, adapters in made.items()}
         shown = mean_copies(copies(plain.bank.adapters, made, made["local"]))
         errors = calibration.errors(plain, learned["kriging"], made["kriging"], made["local"])
@@ -119,7 +119,7 @@ def measure(family: Family, seed: int) -> Row:
             }
             won, best = side.tried()
             more_made[after(CHOSEN, way)] = side.sample(side.fitted(best))
-            chosen |= {way: best, f"{way}, {FEW} labels": won}
+            chosen |= {way: best, f"{way} with labels": won}
             costs |= {name: dict(ways.plain_bytes(side)) for name in (way, *more_made)}
             shown |= mean_copies(copies(side.bank.adapters, more_made, made["local"]))
             values |= {m: side.reached(adapters) for m, adapters in (own | more_made).items()}

@@ -50,8 +50,8 @@ MANY = 128
 def policies_at(labels: int, grown: bool) -> tuple[str, ...]:
     """Those that are lived with so many labels, on a side that has grown or has not."""
     if grown:
-        ours = (DEFAULT, MIX)
-        return (*ours, MIXED, REFINED, TWO, *equals_at(labels)) if labels == FEW else ours
+        more = (MIX, MIXED, REFINED, TWO, *equals_at(labels)) if labels == FEW else ()
+        return (DEFAULT, *more)
     return (*RIVALS, BEST) if labels == FEW else (LORA, LORA_LONGER)
 
 
