@@ -31,7 +31,7 @@ class ChosenConfig(Section):
     folds: int = Field(
         4, ge=2, description="fits of every method, each without a share of the tasks tried"
     )
-    clients: int = Field(64, ge=2, description="of the bank that try them, at most; drawn by seed")
+    clients: int = Field(24, ge=2, description="of the bank that try them, at most; drawn by seed")
 
 
 class Chosen(Policy):
