@@ -25,8 +25,8 @@ small = ["tasks.held_out=8", "evaluation.few_labels=32"]
 # return into one common start. In the other, what a client returns counts for tasks like its own:
 # from the third round on, each client trains what was generated for its task.
 ways = {
-    "averaged": ["warm_start.rounds=8", "growth.rounds=0"],
-    "grown": ["warm_start.rounds=2", "growth.rounds=6"],
+    "averaged": ["warm_start.rounds=26", "growth.rounds=0"],
+    "grown": ["warm_start.rounds=2", "growth.rounds=24"],
 }
 
 # The table of each: `generated` is kriging over the fine-tuned bank, `grown` what the rounds

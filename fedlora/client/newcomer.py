@@ -110,12 +110,16 @@ class Newcomer:
                 " tasks usually do from each other, so that what was offered was not made for it:"
                 " it was the nearest task's adapter, or the warm start of all."
             )
-        elif offer.error is not None:
+        elif offer.distances:
             apart = min(offer.distances.values())
             facts += (
                 f" The task lies {apart:.1f} times as far from the bank as its tasks usually do"
-                f" from each other; the server expected a squared error of {offer.error:.2f} of"
-                " an adapter's usual squared norm."
+                " from each other."
+            )
+        if offer.error is not None:
+            facts += (
+                f" The server expected a squared error of {offer.error:.2f} of an adapter's usual"
+                " squared norm."
             )
         peft_folder.save(used, self._out, base.reference, base.task_type, facts)
         values: dict[str, JSON] = {"base": {**without}, "adopted": {**with_it}}

@@ -46,8 +46,8 @@ class WarmStartConfig(Section):
 class GrowthConfig(Section):
     """Rounds in which every client trains on from what is generated for its own task.
 
-    The default's noise is thirty times that of a generator: single changes, which later rounds can
-    mend, are averaged over many tasks.
+    The default's noise is a hundred times that of a generator: single changes, which later rounds
+    can mend, are averaged over many tasks.
 
     rank: of the sum of changes that the server keeps for each client, where adapters are combined.
     """
@@ -55,7 +55,7 @@ class GrowthConfig(Section):
     rounds: int = Field(0, ge=0)
     generator: GeneratorPart = Field(
         default_factory=lambda: GeneratorPart.model_validate(
-            {"name": "kriging", "noise": 3.0, "neighbours": None}
+            {"name": "kriging", "noise": 10.0, "neighbours": None}
         ),
         description="one that combines adapters, or hypernetwork, which their changes teach",
     )

@@ -58,7 +58,7 @@ def test_growth_runs_beside_averaging(monkeypatch, tmp_path, capsys):
     load = fedlora.load
 
     def tiny(file, overrides):
-        fewer = ["growth.rounds=1"] if "growth.rounds=6" in overrides else []
+        fewer = ["growth.rounds=1"] if "growth.rounds=24" in overrides else []
         return load(file, [*overrides, *TINY, *fewer])
 
     monkeypatch.setattr(fedlora, "load", tiny)

@@ -30,6 +30,7 @@ class Family:
     rounds: of training that all sides get before clients fine-tune.
     round: how a client trains in one.
     finetune: how it trains alone, newcomers included: until more is worth little.
+    after: laid over that for the bank's clients where rounds have grown, which leave less to do.
     vector: the section `task_vector`.
     target: the share of the gap that generated adapters are to close.
     growth: by what rounds can be generated for.
@@ -46,6 +47,7 @@ class Family:
     round: Mapping[str, Any]
     finetune: Mapping[str, Any]
     vector: Mapping[str, Any]
+    after: Mapping[str, Any] = field(default_factory=dict)
     fresh: Mapping[str, Any] = field(default_factory=dict)
     target: float = 0.7
     growth: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"grown": KRIGING})
@@ -75,6 +77,7 @@ class Family:
         }
         if way is not None:
             raw["warm_start"] = {"rounds": FIRST, "train": self.round}
+            raw["finetune"] = {**self.finetune, **self.after}
             raw["growth"] = {
                 "rounds": self.rounds - FIRST,
                 "train": self.round,
@@ -87,9 +90,10 @@ class Family:
 
 IMAGES: dict[str, Any] = {
     "base": {"backbone": {"name": "tiny_vit"}, "lora": {"rank": 4, "alpha": 8}},
-    "rounds": 20,
+    "rounds": 40,
     "round": {"epochs": 1, "batch_size": 16, "learning_rate": 1e-2},
     "finetune": {"epochs": 15, "batch_size": 16, "learning_rate": 1e-2},
+    "after": {"epochs": 3, "learning_rate": 5e-3},
     "vector": {"samples": 96, "features": ["early"]},
 }
 DENSE = Family(

@@ -103,7 +103,7 @@ def measure(family: Family, seed: int) -> Row:
         shown = mean_copies(copies(plain.bank.adapters, made, made["local"]))
         errors = calibration.errors(plain, learned["kriging"], made["kriging"], made["local"])
         more = curves.measure(plain, family)
-        adopted = _adopted(plain, learned, family.labels, None, won)
+        adopted = _adopted(plain, learned, family, None, won)
         for way in family.growth:
             side = _opened(family, seed, way, Path(scratch))
             assert side.grown is not None
@@ -124,7 +124,7 @@ def measure(family: Family, seed: int) -> Row:
             shown |= mean_copies(copies(side.bank.adapters, more_made, made["local"]))
             values |= {m: side.reached(adapters) for m, adapters in (own | more_made).items()}
             if way == ways.GROWN:
-                adopted |= _adopted(side, learned, family.labels, way, won)
+                adopted |= _adopted(side, learned, family, way, won)
         values |= {name: found.values for name, found in adopted.items()}
         costs |= {name: _cost(found) for name, found in adopted.items()}
     return {
@@ -175,7 +175,7 @@ def after(method: str, way: str) -> str:
 def _adopted(
     side: Side,
     learned: Mapping[str, Generator],
-    labels: tuple[int, ...],
+    family: Family,
     way: str | None,
     won: str,
 ) -> dict[str, ways.Adopted]:
@@ -197,15 +197,15 @@ def _adopted(
     )
     drawn = {"generated": learned["cvae"].drawing()} if "cvae" in learned else served
     drawing = replace(offering, learned=drawn, candidates={})
-    whole = side.client.config.finetune
+    epochs, batch = family.finetune["epochs"], family.finetune["batch_size"]
     examples = side.client.desk(side.newcomers[0].seat.client).examples
     return {
         f"{after(policy, way) if way else policy} at {count}": ways.adopt(
             side,
             drawing if policy == ways.BEST else offering,
-            ways.way(policy, count, whole.epochs, examples, whole.batch_size),
+            ways.way(policy, count, epochs, examples, batch),
         )
-        for count in labels
+        for count in family.labels
         for policy in ways.policies_at(count, grown=way is not None)
     }
 
