@@ -85,7 +85,7 @@ class Siege:
         said = honest.meta["values"]
         assert isinstance(said, Mapping)
         names = [name for name in said if name != "base"]
-        order = sorted(names, key=lambda name: _value(said[name], metric))
+        order = sorted(names, key=lambda name: _worth(said[name], metric))
         turned = dict(zip(order, [said[name] for name in reversed(order)], strict=True))
         return replace(honest, meta={**honest.meta, "values": {**turned, "base": said["base"]}})
 
@@ -137,8 +137,10 @@ class Siege:
         return found.client
 
 
-def _value(scores: JSON, metric: str) -> float:
+def _worth(scores: JSON, metric: str) -> tuple[float, float]:
+    """What adapters are sorted by: the metric, and where that is the same the loss."""
     assert isinstance(scores, Mapping)
-    value = scores[metric]
+    value, loss = scores[metric], scores["loss"]
     assert isinstance(value, float)
-    return value
+    assert isinstance(loss, float)
+    return value, -loss

@@ -71,6 +71,7 @@ class Blend(Generator):
         """See task vectors, the bank's own included, like this from now on."""
         self.view = view
         self.known = view(self.conditions)
+        self._usual: float | None = None  # distance between tasks, once it is needed
 
     @override
     def fit(self, bank: TrainingBank, *, seed: int, workdir: Path, progress: Progress) -> None:
@@ -94,9 +95,10 @@ class Blend(Generator):
 
     def reach(self, condition: Tensor) -> Reach:
         """How well the bank knows the task of a condition (c,)."""
-        _, usual = usual_distances(self.known)
+        if self._usual is None:
+            _, self._usual = usual_distances(self.known)
         apart = distances(self.view(condition[None]), self.known)
-        return Reach(float(apart.min()) / usual)
+        return Reach(float(apart.min()) / self._usual)
 
     def combine(self, weights: Tensor, rank: int | None = None) -> list[LoraAdapter]:
         """The bank's tasks added up, one adapter for each row of weights (m, t).

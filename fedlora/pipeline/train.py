@@ -52,10 +52,21 @@ def train_adapters(
         observer: told of every adapter.
 
     Raises:
-        FedloraError: no rank, an unknown task, missing data, or a bank of another base model.
+        FedloraError: no rank, an unknown task, missing data, a bank of another base model, or a
+            section that only a federation can follow.
     """
     if not ranks or min(ranks) < 1:
         raise FedloraError(f"--ranks: {list(ranks)}: name ranks of at least 1, such as 1,2,4,8")
+    if workshop.config.growth.rounds:
+        raise FedloraError(
+            "growth.rounds: adapters grow together in a federation alone; use fedlora run, or leave"
+            " growth out"
+        )
+    if workshop.config.privacy is not None:
+        raise FedloraError(
+            "privacy: nothing leaves this machine here, so that nothing is protected; use fedlora"
+            " run, or leave privacy out"
+        )
     for rank in ranks:
         client = Client(workshop.config.with_rank(rank), workshop.seed)
         bench = Bench(client, _chosen(client.seats, tasks))
@@ -74,16 +85,6 @@ def warm_start(
     Returns:
         None where there are no rounds.
     """
-    if bench.client.config.growth.rounds:
-        raise FedloraError(
-            "growth.rounds: adapters grow together in a federation alone; use fedlora run, or leave"
-            " growth out"
-        )
-    if bench.client.config.privacy is not None:
-        raise FedloraError(
-            "privacy: nothing leaves this machine here, so that nothing is protected; use fedlora"
-            " run, or leave privacy out"
-        )
     config = bench.client.config.warm_start
     if config.clients_per_round is not None:
         raise FedloraError(

@@ -61,7 +61,7 @@ class Offering:
         made = self.candidates.get(client, {}) if client is not None else {}
 
         def method(name: str, sample: int) -> LoraAdapter:
-            name = self.chosen if name == CHOSEN and self.chosen is not None else name
+            name = self._meant(name)
             number = sample + draw
             if name in made and not (number and name in self.learned):
                 return made[name]
@@ -88,14 +88,17 @@ class Offering:
         A policy that compares tasks itself has told their distances.
         """
         name = next(iter(offer.adapters))
-        method = self.chosen if name == CHOSEN and self.chosen is not None else name
-        generator = self.learned.get(method)
+        generator = self.learned.get(self._meant(name))
         if len(offer.adapters) > 1 or not isinstance(generator, Blend):
             return offer
         known = generator.reach(generator.sees(vector[None], self.prompts)[0])
         return replace(
             offer, distances={name: known.distance, **offer.distances}, error=known.error
         )
+
+    def _meant(self, name: str) -> str:
+        """The method that a name stands for."""
+        return self.chosen if name == CHOSEN and self.chosen is not None else name
 
     @property
     def _known(self) -> Nearest:

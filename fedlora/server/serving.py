@@ -1,6 +1,6 @@
 """Phase five: newcomers describe their tasks, and each gets an adapter in one message."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -116,6 +116,20 @@ def _keep(
 def _value(context: ServerContext, answer: Message) -> float:
     metric = context.profile.metric if context.profile else ""
     return value_of(answer.meta.get("value"), metric)
+
+
+def gains_of(answer: Message, names: Iterable[str], metric: str) -> dict[str, float]:
+    """By name, how much better than the base model a client says that an adapter is.
+
+    Raises:
+        FedloraError: a score is missing, one is not asked for, or one cannot be so.
+    """
+    values, asked = answer.meta.get("values"), list(names)
+    if not isinstance(values, dict) or set(values) != {"base", *asked}:
+        raise FedloraError("answer without a score for each adapter that was to be tried")
+    sign = -1.0 if metric == "nll" else 1.0
+    base = value_of(values["base"], metric)
+    return {name: sign * (value_of(values[name], metric) - base) for name in asked}
 
 
 def value_of(scores: object, metric: str) -> float:

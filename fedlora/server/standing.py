@@ -70,8 +70,11 @@ class Standing:
             check_place(spec, adapter.spec)
             screen(adapter, adapter.spec, self._config.rounds.max_norm)
             tensors[f"adapter.{name}"] = self._codec.encode(adapter)
-        told: dict[str, JSON] = {"distances": offer.distances, "error": offer.error}
-        meta: dict[str, JSON] = {"action": "take", **told}
+        meta: dict[str, JSON] = {
+            "action": "take",
+            "distances": offer.distances,
+            "error": offer.error,
+        }
         return encode(Message("adapter", tensors, meta))
 
     def worth(self, answer: bytes) -> dict[str, float]:

@@ -20,11 +20,12 @@ from fedlora.generators.contract import Taught, TrainingBank
 from fedlora.generators.nearest import Nearest
 from fedlora.server.context import ServerContext
 from fedlora.server.learning import fit
-from fedlora.server.serving import value_of
+from fedlora.server.serving import gains_of
 from fedlora.wire.message import JSON, Message
 
 PHASE = "trial"
 FILE = "trial.json"
+
 Made = dict[str, dict[str, LoraAdapter]]
 """By method and task: what is made for a task by who has learned from others."""
 Offers = dict[str, Offer]
@@ -211,15 +212,15 @@ def _errors(context: ServerContext, owners: Owners, made: Made, mixed: Offers) -
 
     def check(client: int, answer: Message) -> None:
         context.check_task(client, answer)
-        _beyond_base(answer, ways, metric)
+        gains_of(answer, ways, metric)
 
     answers = context.asker.ask(PHASE, 0, asked, check)
-    said = {client: _beyond_base(answer, ways, metric) for client, answer in answers.items()}
+    said = {client: gains_of(answer, ways, metric) for client, answer in answers.items()}
     by_task: dict[str, list[Mapping[str, float]]] = {}
-    for client, errors in said.items():
-        by_task.setdefault(owners[client], []).append(errors)
+    for client, gains in said.items():
+        by_task.setdefault(owners[client], []).append(gains)
     return {
-        method: {task: median(one[method] for one in told) for task, told in by_task.items()}
+        method: {task: -median(one[method] for one in told) for task, told in by_task.items()}
         for method in ways
     }
 
@@ -236,20 +237,6 @@ def _question(
         more["distances"] = dict(mixed.distances)
     sent = {name: resize(adapter, spec) for name, adapter in adapters.items()}
     return context.message("adapter", "try", sent, **more)
-
-
-def _beyond_base(answer: Message, ways: Sequence[str], metric: str) -> dict[str, float]:
-    """By way to serve, its error less that of the base model.
-
-    Raises:
-        FedloraError: a score is missing, or none.
-    """
-    values = answer.meta.get("values")
-    if not isinstance(values, dict) or set(values) != {"base", *ways}:
-        raise FedloraError("answer without a score for each adapter that was to be tried")
-    sign = 1.0 if metric == "nll" else -1.0
-    errors = {name: sign * value_of(values[name], metric) for name in values}
-    return {way: errors[way] - errors["base"] for way in ways}
 
 
 def part_of(config: RunConfig, method: str) -> GeneratorPart:

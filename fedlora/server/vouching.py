@@ -7,12 +7,11 @@ from statistics import median_high
 import torch
 
 from fedlora.adapter.resize import resize
-from fedlora.errors import FedloraError
 from fedlora.server.admitting import Samples
 from fedlora.server.context import ServerContext
 from fedlora.server.describing import Described
 from fedlora.server.likeness import nearest
-from fedlora.server.serving import value_of
+from fedlora.server.serving import gains_of
 from fedlora.server.vetting import robust_z
 from fedlora.wire.message import Message
 
@@ -141,15 +140,10 @@ def _answers(
     However few of those answer that are asked in the place of others, the run goes on.
     """
     metric = context.profile.metric if context.profile else "accuracy"
-    sign = -1.0 if metric == "nll" else 1.0
 
     def gains(peer: int, answer: Message) -> dict[int, float]:
-        values = answer.meta.get("values")
         names = [name.removeprefix("adapter.") for name in asked[peer].tensors]
-        if not isinstance(values, dict) or set(values) != {"base", *names}:
-            raise FedloraError("answer without a score for each adapter that was to be tried")
-        base = value_of(values["base"], metric)
-        return {int(name): sign * (value_of(values[name], metric) - base) for name in names}
+        return {int(name): gain for name, gain in gains_of(answer, names, metric).items()}
 
     def check(peer: int, answer: Message) -> None:
         context.check_task(peer, answer)

@@ -268,11 +268,13 @@ def test_what_has_grown_is_tried_on_what_it_grew_from(tmp_path: Path) -> None:
     """The adapters of the bank say nothing here, the sums of changes all."""
     journal = Journal(tmp_path / "journal.sqlite")
     here = context(tmp_path, journal, among=["ridge", "grown"])
-    assert here.config.growth.generator.name == "kriging"
+    plain = GeneratorPart.model_validate({"name": "kriging", "noise": 0.3})
+    growth = here.config.growth.model_copy(update={"generator": plain})
+    vars(here)["config"] = here.config.model_copy(update={"growth": growth})
     muddled = replace(BANK, conditions=BANK.conditions.roll(6, 0))
     assert hold_trial(here, muddled, BANK) == "grown"
     errors = told(tmp_path)["errors"]
-    assert median(errors["grown"].values()) < median(errors["ridge"].values()) - 0.1
+    assert median(errors["grown"].values()) < median(errors["ridge"].values()) - 0.2
     journal.close()
 
 

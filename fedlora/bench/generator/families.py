@@ -34,7 +34,7 @@ class Family:
     vector: the section `task_vector`.
     target: the share of the gap that generated adapters are to close.
     growth: by what rounds can be generated for.
-    labels: that newcomers may have, in turn; at 32 all policies are compared, else two.
+    labels: that newcomers may have, in turn; at 32 all policies are compared.
     composed: whether tasks combine factors.
     curves: on which quality is measured too: of `bank`, at the sizes, and of `vector`.
     seeds: of its banks.

@@ -43,11 +43,7 @@ PARTS: dict[str, dict[str, Any]] = {
     "ridge": {"name": "ridge"},
     "kriging": {"name": "kriging"},
     f"kriging{PLAIN}": {"name": "kriging", "metric": "plain"},
-    "kriging chosen on the bank": {
-        "name": "kriging",
-        "noise": None,
-        "metric": None,
-    },
+    "kriging chosen on the bank": {"name": "kriging", "noise": None, "metric": None},
     "corrected": {"name": "corrected"},
     "cvae": {"name": "cvae"},
     RETRIEVAL[0]: {"name": "topk", "k": None, "metric": None},
@@ -58,9 +54,10 @@ CHOSEN = "chosen by trial"
 """Whatever wins the bank's own trial: what the library serves with by default."""
 GUARDED = "kriging, guarded"
 """Where a task is beyond the bank's reach, the nearest task's adapter; as policy `guarded`."""
-LEARNED_AGAIN = ("kriging", "top-1", "top-3")
 AFTER = ("kriging", *RETRIEVAL)
 """Of these, what they are worth on a bank whose clients began from what had grown."""
+LEARNED_AGAIN = ("kriging", "top-1", "top-3")
+"""Of these alone, where something else than kriging grew."""
 LISTENING = ("kriging", "cvae")
 """Of these, what they make of another newcomer's task vector, and of one drawn at random."""
 WALKED = (*LISTENING, "top-1", "top-3")
