@@ -222,9 +222,13 @@ COLD = [
         slices={"inprocess": 500},
         spread=True,
     )
-    for clients in (1000, 10000)
+    for clients in (6000, 10000)
 ]
-"""One round of a process that has loaded nothing yet."""
+"""One round of a process that has loaded nothing yet.
+
+With the fewer clients the room that a process has for their data is full already, so that what the
+others add to its memory is theirs alone.
+"""
 
 STARTS = [
     replace(
