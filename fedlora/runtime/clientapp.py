@@ -14,7 +14,7 @@ from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from fedlora import spans
-from fedlora.runtime import pack
+from fedlora.runtime import finished, pack
 from fedlora.runtime.answering import answer_pack, other_version
 from fedlora.runtime.log_observer import MARK
 from fedlora.wire.exchange import Reply
@@ -40,7 +40,7 @@ def client_app(respond: Respond = answer_pack) -> ClientApp:
     def answer(message: Message, _: Context) -> Message:
         asked = pack.read_requests(message.content)
         began = time.perf_counter()
-        replies = respond(asked)
+        replies = finished.answer(asked, respond)
         spans.flush()
         replied = pack.ReplyPack(tuple(replies), time.perf_counter() - began)
         return Message(pack.write_replies(replied), reply_to=message)

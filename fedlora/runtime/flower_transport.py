@@ -114,7 +114,8 @@ class FlowerTransport:
 
     def _push(self, flight: Flight, deadline: float) -> str | None:
         """Send a pack, which expires at the deadline; its name, or None where nobody takes it."""
-        asked = pack.RequestPack(self._config, self._seed, flight.requests, self._origin)
+        about = self._config, self._seed
+        asked = pack.RequestPack(*about, flight.requests, self._origin, self._together)
         ttl = max(deadline - time.monotonic(), 1.0)
         message = Message(pack.write_requests(asked), flight.node, ANSWER, ttl=ttl)
         return next(iter(self._grid.push_messages([message])), None)

@@ -42,12 +42,14 @@ class RequestPack:
 
     config: the resolved configuration as JSON, so that every node works to the server's.
     origin: of the run and of its server, for the node to check before it does anything.
+    together: how many requests, from the first on, are answered at once.
     """
 
     config: str
     seed: int
     requests: tuple[Request, ...]
     origin: Origin = NOWHERE
+    together: int = 1
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,8 @@ class ReplyPack:
 
 def write_requests(pack: RequestPack) -> RecordDict:
     """The content of the message that carries the pack to a node."""
-    about = {"config": pack.config, "seed": pack.seed, **asdict(pack.origin)}
+    told = {"config": pack.config, "seed": pack.seed, "together": pack.together}
+    about = {**told, **asdict(pack.origin)}
     clients = [request.client for request in pack.requests]
     return _content(clients, [request.frame for request in pack.requests], about)
 
@@ -75,7 +78,8 @@ def read_requests(content: RecordDict) -> RequestPack:
     pairs = zip(about["clients"], _frames(content), strict=True)
     requests = tuple(Request(client, frame) for client, frame in pairs)
     origin = Origin(about["run"], about["version"], about["base"], about["standing"])
-    return RequestPack(about["config"], about["seed"], requests, origin)
+    together = max(about["together"], 1)
+    return RequestPack(about["config"], about["seed"], requests, origin, together)
 
 
 def write_replies(pack: ReplyPack) -> RecordDict:

@@ -2,9 +2,13 @@
 
 import logging
 import math
+import secrets
+import shutil
 import socket
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -12,7 +16,7 @@ from flwr.clientapp import ClientApp
 
 from fedlora.config import RunConfig, RuntimeConfig
 from fedlora.errors import FedloraError
-from fedlora.runtime import clientapp, environment
+from fedlora.runtime import clientapp, environment, finished
 from fedlora.runtime.carriers import Carriers
 from fedlora.runtime.flower_transport import PACK_SECONDS, FlowerTransport
 from fedlora.runtime.ray_backend import NodesBackend
@@ -50,18 +54,20 @@ def _cluster(runtime: RuntimeConfig) -> Iterator[None]:
     """Ray itself: the cluster at `runtime.address`, or one of our own for as long as it takes."""
     cores = math.ceil(runtime.nodes * runtime.cpus_per_node)
     _reach(runtime.address)
+    kept = Path(tempfile.gettempdir()) / f"fedlora-{secrets.token_hex(8)}"  # on each machine
     ray.init(
         address=runtime.address or "local",
         num_cpus=None if runtime.address else cores,
         include_dashboard=None if runtime.address else False,
         log_to_driver=False,
         logging_level=logging.ERROR,
-        runtime_env={"env_vars": environment.for_workers()},
+        runtime_env={"env_vars": {**environment.for_workers(), finished.FOLDER: str(kept)}},
     )
     try:
         yield
     finally:
         ray.shutdown()
+        shutil.rmtree(kept, ignore_errors=True)
 
 
 def _reach(address: str | None) -> None:

@@ -43,6 +43,9 @@ def start(config: str, seed: int) -> Answer:
             case ["die_once", marker] if not Path(marker).exists():
                 Path(marker).touch()
                 os._exit(1)
+            case ["count", file]:
+                with Path(file).open("a") as lines:
+                    lines.write("once\n")
             case ["sleep", seconds]:
                 time.sleep(float(seconds))
         return f"{client} {seed} {len(config)} {frame.decode()}".encode()

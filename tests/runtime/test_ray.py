@@ -60,6 +60,16 @@ def test_only_the_client_that_fails_loses_its_answer(serve, tmp_path):
     assert all(reply.frame for reply in died_once.values())
 
 
+def test_who_was_finished_in_a_lost_pack_is_not_asked_again(serve, tmp_path):
+    counted = [f"count {tmp_path / str(number)}" for number in range(30)]
+    dying = [f"die_once {tmp_path / 'marker'}"]
+    answers, story = collect([[*counted[:28], *dying, *counted[28:]]])
+    serve(small_config(), 3, story)
+
+    assert all(reply.frame for reply in answers[0].values())
+    assert {(tmp_path / str(number)).read_text() for number in range(30)} == {"once\n"}
+
+
 def test_a_client_that_never_answers_does_not_hold_up_the_next_round(serve):
     answers = []
 
