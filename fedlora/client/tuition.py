@@ -22,6 +22,7 @@ from fedlora.errors import FedloraError
 from fedlora.finetune.guide import Guide, kept_ranks
 from fedlora.finetune.job import Job
 from fedlora.finetune.local import fresh, mean_gradient
+from fedlora.spans import span
 from fedlora.wire import parcel
 from fedlora.wire.codecs.none import Uncoded, UncodedConfig
 from fedlora.wire.message import JSON, Message
@@ -152,7 +153,8 @@ def begin(place: Workplace, message: Message) -> Tuition:
     if duty.controls:
         common = _control(place, message, start)
         batch = place.config.warm_start.train.batch_size
-        own = mean_gradient(place.desk.objective, start, place.shard(), batch, fold)
+        with span("training"):
+            own = mean_gradient(place.desk.objective, start, place.shard(), batch, fold)
     return Tuition(place, round, duty, memory, since, known, start, fold, (common, own))
 
 

@@ -116,5 +116,6 @@ class Workplace:
 
 def state_cache(config: RunConfig, slot: AdapterSlot) -> ActivationCache:
     """Room for states below the adapters, as the run grants it."""
-    room = (config.runtime.activation_cache << 20, config.runtime.activation_disk << 20)
-    return ActivationCache(slot, StateStore(*room, cache.folder() / STATES))
+    runtime = config.runtime
+    room = (runtime.activation_cache << 20, runtime.activation_disk << 20)
+    return ActivationCache(slot, StateStore(*room, cache.folder() / STATES, runtime.together))

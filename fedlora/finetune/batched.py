@@ -166,6 +166,8 @@ def _check(jobs: Sequence[Job]) -> None:
             (x.name, x.d_in, x.d_out) for x in spec.layers
         ]:
             raise FedloraError("adapter of another base model or of other layers than the slot's")
+        if job.guide is not None or job.protection is not None:
+            raise FedloraError("guided and private jobs train alone; give them to local.train")
         if set(job.rows) != set(jobs[0].rows):
             raise FedloraError("clients trained at once need rows of the same columns")
         head = {name: tuple(parameter.shape) for name, parameter in job.objective.head().items()}

@@ -14,20 +14,23 @@ class StateStore:
     """Tensors by name, within a budget of bytes in memory and another on disk.
 
     What has no room in memory goes to disk, and what has none there is gone, the newest first:
-    rounds meet all shards in the same order, so that the oldest are the next to be asked for.
+    rounds meet all shards in the same order, so that the oldest are the next to be asked for. What
+    is gone lives on while it is in use, which is as much again at most.
 
     Args:
         memory, disk: bytes at most.
         folder: on the disk; its files have no names, so that none outlives the process.
+        at_once: how many tensors are in use together; each may take that share of the budget.
 
     Attributes:
         in_memory, on_disk: bytes that are kept.
     """
 
-    def __init__(self, memory: int, disk: int, folder: Path) -> None:
+    def __init__(self, memory: int, disk: int, folder: Path, at_once: int = 1) -> None:
         self.memory = memory
         self.disk = disk
         self._folder = folder
+        self._at_once = at_once
         self._quick: dict[object, Tensor] = {}
         self._slow: dict[object, Tensor] = {}
         self.in_memory = self.on_disk = 0
@@ -35,7 +38,7 @@ class StateStore:
     @property
     def most(self) -> int:
         """Bytes of the largest tensor that may be kept."""
-        return max(self.memory, self.disk)
+        return max(self.memory, self.disk) // self._at_once
 
     def find(self, name: object) -> Tensor | None:
         """The tensor of a name, None if it is not here; what lies on disk is on the CPU."""
@@ -44,10 +47,10 @@ class StateStore:
 
     def empty(self, shape: torch.Size, dtype: torch.dtype, device: torch.device) -> Tensor | None:
         """Room for a tensor that is about to be computed; None if there is not enough."""
-        size = shape.numel() * dtype.itemsize
-        if size <= self.memory:
+        if self._quickly(shape.numel() * dtype.itemsize):
             return torch.empty(shape, dtype=dtype, device=device)
-        return self._file(shape, dtype) if size <= self.disk else None
+        fits = shape.numel() * dtype.itemsize <= self.disk // self._at_once
+        return self._file(shape, dtype) if fits else None
 
     def keep(self, name: object, values: Tensor) -> None:
         """Keep a tensor that lies where `empty` put it, if there is room beside the others."""
@@ -56,13 +59,17 @@ class StateStore:
             self.in_memory += values.nbytes
         elif self.on_disk + values.nbytes <= self.disk:
             there = values
-            if values.nbytes <= self.memory:  # it was made in memory
+            if self._quickly(values.nbytes):  # it was made in memory
                 file = self._file(values.shape, values.dtype)
                 if file is None:
                     return
                 there = file.copy_(values)
             self._slow[name] = there
             self.on_disk += values.nbytes
+
+    def _quickly(self, size: int) -> bool:
+        """Whether a tensor of so many bytes is made in memory."""
+        return size <= self.memory // self._at_once
 
     def _file(self, shape: torch.Size, dtype: torch.dtype) -> Tensor | None:
         """A tensor whose pages are those of a file; None where the disk is full."""

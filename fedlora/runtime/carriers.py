@@ -16,6 +16,9 @@ from fedlora.runtime.pulling import answers
 PATIENCE = 120.0
 """Seconds for the nodes of a run to connect and to say whom they carry."""
 
+START_OTHERS = "start the others, each with the share of the clients that it was made for"
+"""Where nodes are SuperNodes."""
+
 _AGAIN = 30.0
 """Seconds after which a node that has not answered is asked again: it may have been killed."""
 _BRIEFLY = 5.0
@@ -63,6 +66,7 @@ class Carriers:
     grid: where the nodes are.
     check: called while waiting; raises when no answer can come any more.
     say: is told of nodes that take no part.
+    remedy: what helps where too few nodes come.
     known: the shares of nodes as the server knows them, by node, and how many shares there are;
         None where what a node says of itself is believed.
     """
@@ -72,11 +76,13 @@ class Carriers:
         grid: Grid,
         check: Callable[[], None] = _hope,
         say: Callable[[str], None] = lambda _: None,
+        remedy: str = START_OTHERS,
         known: Callable[[], tuple[Mapping[int, int], int] | None] = _unknown,
     ) -> None:
         self.grid = grid
         self.check = check
         self._say = say
+        self._remedy = remedy
         self._known = known
         self._loads: dict[int, _Load] = {}
         self._strangers: set[int] = set()
@@ -99,10 +105,10 @@ class Carriers:
                 told = here
             time.sleep(_PAUSE)
         if here < count:
-            refused = " or mend those that take no part," if self._strangers else ""
+            refused = "mend those that take no part, or " if self._strangers else ""
             raise FedloraError(
-                f"runtime.nodes: {count} expected, {here} answered within {PATIENCE:.0f} s; start"
-                f" the others,{refused} each with the share of the clients that it was made for"
+                f"runtime.nodes: {count} expected, {here} answered within {PATIENCE:.0f} s;"
+                f" {refused}{self._remedy}"
             )
 
     def refresh(self) -> None:

@@ -44,6 +44,8 @@ def answer(asked: RequestPack, respond: Callable[[RequestPack], Sequence[Reply]]
     for file in files:
         with suppress(OSError):
             file.unlink()
+    with suppress(OSError):
+        Path(named).rmdir()  # on a machine that the run's end does not reach; not if in use
     return replies
 
 

@@ -23,6 +23,9 @@ from fedlora.runtime.ray_backend import NodesBackend
 from fedlora.runtime.ray_engine import engine
 from fedlora.runtime.serving import Serve, Story
 
+FREE = "free CPUs or GPUs on Ray's machines, or lower runtime.nodes"
+"""What helps where other programs have taken a cluster's."""
+
 
 @contextmanager
 def serving(runtime: RuntimeConfig, app: ClientApp = clientapp.app) -> Iterator[Serve]:
@@ -41,7 +44,7 @@ def serving(runtime: RuntimeConfig, app: ClientApp = clientapp.app) -> Iterator[
                 check()
                 backend.check()
 
-            carriers = Carriers(grid, alive)
+            carriers = Carriers(grid, alive, remedy=FREE)
 
             def serve(config: RunConfig, seed: int, story: Story) -> None:
                 story(FlowerTransport(carriers, config, seed, PACK_SECONDS))
@@ -80,7 +83,7 @@ def _reach(address: str | None) -> None:
     except OSError as error:
         raise FedloraError(
             f"runtime.address: no Ray cluster at '{address}' ({error});"
-            " start one with `ray start --head`, or leave the address out"
+            " start one with `RAY_worker_niceness=0 ray start --head`, or leave the address out"
         ) from error
 
 

@@ -19,7 +19,7 @@ class Federation:
     """The folder.
 
     settings: reference, modality, layers, rank, alpha, learning_rate, weight_decay, clip_norm,
-        batch_size, and `clients`: those that take part in a round.
+        batch_size, `clients`: those that take part in a round, and the device.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -27,6 +27,7 @@ class Federation:
         self.settings = json.loads((folder / "federation.json").read_text())
         self.clients = int(self.settings["clients"])
         self.warm_up = int(self.settings["warm_up"])
+        self.device = self.settings["device"]
 
     @cached_property
     def _columns(self) -> Rows:
@@ -34,7 +35,7 @@ class Federation:
 
     def rows(self, client: int) -> Rows:
         """One client's training rows, in the order in which it sees them."""
-        return {name: column[client] for name, column in self._columns.items()}
+        return {name: column[client].to(self.device) for name, column in self._columns.items()}
 
     def start(self) -> Rows:
         """The adapter that every client starts from, by the names of a PeftModel's state."""
@@ -48,6 +49,6 @@ class Federation:
     def write(self, replies: dict[int, Rows]) -> None:
         """Keep what each client replied in the last round, for comparison."""
         names = sorted(self.start())
-        flat = [torch.cat([replies[k][n].flatten() for n in names]) for k in sorted(replies)]
+        flat = [torch.cat([replies[k][n].flatten() for n in names]).cpu() for k in sorted(replies)]
         clients = torch.tensor(sorted(replies))
         save_file({"clients": clients, "values": torch.stack(flat)}, self.folder / "replies")

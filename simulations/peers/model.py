@@ -38,6 +38,7 @@ class Learner(nn.Module):
             weight, bias = federation.head()
             self.register_buffer("head_weight", weight, persistent=False)
             self.register_buffer("head_bias", bias, persistent=False)
+        self.to(federation.device)
         self.train()
 
     def train(self, mode: bool = True) -> "Learner":

@@ -47,7 +47,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("cli")
     (root / "small.yaml").write_text(dump(small_config()))
     done = subprocess.run(
-        [*COMMAND, "run", root / "small.yaml", "--out", root / "runs", "--json"],
+        [*COMMAND, "run", root / "small.yaml", "--out", root / "runs", "--json", "--profile"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -58,6 +58,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_ends_with_a_table_and_a_page(run: Path):
     assert (run / "report" / "index.html").stat().st_size > 10_000
     assert json.loads((run / "results.json").read_text())["finished"]
+
+
+def test_a_profiled_run_draws_where_its_time_went(run: Path):
+    [times] = json.loads((run / "profile" / "times.json").read_text())
+    assert times["seconds"]["training"] > 0
+    assert "Where the time went" in (run / "report" / "index.html").read_text()
     again = fedlora("run", "--resume", run)
     assert again.returncode == 0
     assert "report:" in again.stdout

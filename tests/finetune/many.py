@@ -30,10 +30,12 @@ TEXTS = ("minilm", "smollm2_tiny", "gpt2")
 
 
 @lru_cache
-def slot(name: str, dtype: torch.dtype = torch.float64, **lora: object) -> AdapterSlot:
+def slot(
+    name: str, dtype: torch.dtype = torch.float64, device: str = "cpu", **lora: object
+) -> AdapterSlot:
     """One of the models, wrapped; equal calls get the same one."""
     settings = LoraSection.model_validate({"rank": 4, "alpha": 8} | lora)
-    return AdapterSlot(_base(name, dtype), settings, torch.device("cpu"))
+    return AdapterSlot(_base(name, dtype), settings, torch.device(device))
 
 
 def objective(where: AdapterSlot, number: int = 0, head: bool = False) -> Objective:
@@ -62,9 +64,11 @@ def examples(task: Objective, count: int, seed: int) -> Rows:
     return {"input_ids": ids, "attention_mask": mask, "target": mask, "labels": labels}
 
 
-def clients(name: str, dtype: torch.dtype, head: bool = False, **lora: object) -> list[Job]:
+def clients(
+    name: str, dtype: torch.dtype, head: bool = False, device: str = "cpu", **lora: object
+) -> list[Job]:
     """Four that differ in examples and in every setting of their training."""
-    where = slot(name, dtype, **lora)
+    where = slot(name, dtype, device, **lora)
     settings = [
         TrainSection(epochs=2, batch_size=4, learning_rate=3e-3, clip_norm=0.05),
         TrainSection(epochs=3, batch_size=2, learning_rate=1e-2, weight_decay=0.1),

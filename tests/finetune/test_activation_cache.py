@@ -113,6 +113,16 @@ def test_the_budget_is_kept_and_what_left_comes_back_the_same():
     assert BELOW not in ActivationCache(task.slot, room(0)).extend(0, task, shards[0])
 
 
+def test_a_group_holds_no_more_beside_the_store_than_the_store_itself():
+    """What a store has dropped lives on as long as the group that trains on it."""
+    task = objective(slot("clip", torch.float64, layers=(2,)))
+    rows = examples(task, 10, 0)
+    size = ActivationCache(task.slot, room(PLENTY)).extend(0, task, rows)[BELOW].nbytes
+    for budget, recorded in ((4 * size, True), (4 * size - 4, False)):
+        store = StateStore(budget, budget, Path("nowhere"), at_once=4)
+        assert (BELOW in ActivationCache(task.slot, store).extend(0, task, rows)) == recorded
+
+
 @pytest.mark.parametrize("memory", [0, 1.5])
 def test_what_memory_has_no_room_for_lies_on_disk_and_leaves_nothing_there(
     memory: float, tmp_path: Path

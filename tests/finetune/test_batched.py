@@ -9,10 +9,12 @@ from torch import Tensor
 from fedlora.config import TrainSection
 from fedlora.errors import FedloraError
 from fedlora.finetune.batched import train_many
+from fedlora.finetune.guide import Guide
 from fedlora.finetune.job import Job, Trained
 from fedlora.finetune.local import train
 from fedlora.finetune.objectives import objective_for
 from fedlora.finetune.objectives.multiple_choice import TOKENS
+from fedlora.finetune.private import Protection
 from fedlora.finetune.stack import AdapterStack
 from tests.finetune.many import IMAGES, TEXTS, clients, examples, objective, slot, start
 
@@ -71,6 +73,21 @@ def test_in_single_precision_they_differ_by_rounding(name: str):
     alone, ours = [train(*job) for job in jobs], train_many(jobs)
     assert apart(ours, alone) < 1e-3
     # Adam divides by the gradient's size, so a value whose gradient is all rounding moves freely.
+    assert turned(ours, alone, jobs) < 1e-2
+
+
+@pytest.mark.parametrize("name", ["tiny_vit", "minilm"])
+def test_on_a_base_model_in_half_precision_they_differ_by_its_rounding(name: str):
+    jobs = clients(name, torch.bfloat16)
+    alone, ours = [train(*job) for job in jobs], train_many(jobs)
+    assert turned(ours, alone, jobs) < 0.2
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("name", [*IMAGES, *TEXTS])
+def test_a_card_trains_at_once_what_it_trains_alone(name: str):
+    jobs = clients(name, torch.float32, device="cuda")
+    alone, ours = [train(*job) for job in jobs], train_many(jobs)
     assert turned(ours, alone, jobs) < 1e-2
 
 
@@ -184,6 +201,10 @@ def test_jobs_that_cannot_share_a_pass_are_refused():
     other = replace(jobs[0].start, spec=replace(jobs[0].start.spec, base="0" * 64))
     with pytest.raises(FedloraError, match="another base model"):
         train_many([jobs[0]._replace(start=other)])
+    private = jobs[0]._replace(protection=Protection(1.0, 1.0, repeats=True))
+    for job in (private, jobs[0]._replace(guide=Guide())):
+        with pytest.raises(FedloraError, match="train alone"):
+            train_many([job])
     assert train_many([]) == []
 
 

@@ -54,6 +54,14 @@ def test_an_unknown_attack_and_a_folder_that_is_no_run_are_refused(monkeypatch, 
     assert "not a run folder" in capsys.readouterr().err
 
 
+def test_the_scale_of_a_round_is_measured(monkeypatch, tmp_path, capsys):
+    small = ["tasks.held_out=1", "tasks.splits.test=8", "runtime.training=batched"]
+    run_elsewhere("scale", monkeypatch, tmp_path, "--clients", "5", "10", "--set", *small)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+
+    assert {"5", "10"} <= {line[1] for line in lines if len(line) > 2}
+
+
 def test_growth_runs_beside_averaging(monkeypatch, tmp_path, capsys):
     load = fedlora.load
 

@@ -18,6 +18,9 @@ from fedlora.bench.sim.workloads import Workload
 from fedlora.errors import FedloraError
 from fedlora.server.observer import Observer
 
+VALUE = 4
+"""Bytes of one, as float32."""
+
 ROUNDS = 5
 """Timed rounds of every side that is warm: medians are of five."""
 
@@ -161,6 +164,7 @@ def _compare(found: dict[str, Measured], reference: str, folder: Path) -> None:
         differences = apart(_replies(folder, side), expected, start)
         measured.difference = max(differences)
         measured.compared = len(differences)
+        measured.adapter = VALUE * start.numel()
         measured.beyond = sum(difference > measured.tolerance for difference in differences)
 
 

@@ -24,6 +24,7 @@ class Measured:
     tolerance: the largest difference that is accepted.
     compared: clients whose numbers the reference has as well.
     beyond: those of them that differ by more than the tolerance.
+    adapter: bytes of a client's adapter.
     """
 
     clients: int
@@ -38,6 +39,7 @@ class Measured:
     warm: list[tuple[int, Cost]] = field(default_factory=list)
     compared: int = 0
     beyond: int = 0
+    adapter: int = 0
 
     @property
     def seconds(self) -> float:
@@ -62,9 +64,22 @@ class Measured:
     @property
     def whole_cpu_rate(self) -> float:
         """Clients a second of processor time over all rounds, those before the timed ones too."""
-        before = sum(clients for clients, _ in self.warm)
-        took = sum(cost.cpu for _, cost in self.warm) + sum(cost.cpu for cost in self.rounds)
-        return (before + self.clients * len(self.rounds)) / took if took else 0.0
+        took = sum(cost.cpu for cost in self._all)
+        return self._trained / took if took else 0.0
+
+    @property
+    def whole_rate(self) -> float:
+        """Clients a second over all rounds, those before the timed ones too."""
+        took = sum(cost.seconds for cost in self._all)
+        return self._trained / took if took else 0.0
+
+    @property
+    def _all(self) -> list[Cost]:
+        return [*(cost for _, cost in self.warm), *self.rounds]
+
+    @property
+    def _trained(self) -> int:
+        return sum(clients for clients, _ in self.warm) + self.clients * len(self.rounds)
 
     @property
     def first_cpu_rate(self) -> float:

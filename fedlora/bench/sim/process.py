@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +13,9 @@ import psutil
 
 from fedlora.bench.resident import Watch, tree
 from fedlora.errors import FedloraError
+
+PATIENCE = 1200.0
+"""Seconds after which a side that says nothing is ended."""
 
 
 class Cost(NamedTuple):
@@ -54,9 +58,14 @@ class SideProcess:
             FedloraError: it ended first; the message is its own last line.
         """
         assert self._process.stdout is not None
-        for line in self._process.stdout:
-            if line.strip() == f"@{word}":
-                return Cost(time.perf_counter() - self._began, self._cpu())
+        patience = threading.Timer(PATIENCE, self._kill)
+        patience.start()
+        try:
+            for line in self._process.stdout:
+                if line.strip() == f"@{word}":
+                    return Cost(time.perf_counter() - self._began, self._cpu())
+        finally:
+            patience.cancel()
         self.close()
         lines = self._log.read_text(errors="replace").strip().splitlines()
         raise FedloraError(f"the side ended before it said '{word}': {lines[-1] if lines else ''}")
@@ -65,8 +74,9 @@ class SideProcess:
         """One round."""
         assert self._process.stdin is not None
         before, began = self._cpu(), time.perf_counter()
-        self._process.stdin.write("go\n")
-        self._process.stdin.flush()
+        with suppress(OSError):  # of one that has ended, which is found out next
+            self._process.stdin.write("go\n")
+            self._process.stdin.flush()
         self.reach("done")
         seconds = time.perf_counter() - began
         return Cost(seconds, self._cpu() - before)
@@ -79,10 +89,13 @@ class SideProcess:
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=60)
         self._watch.close()
-        for process in self._seen.values():
+        self._kill()
+        self._process.wait()
+
+    def _kill(self) -> None:
+        for process in list(self._seen.values()):
             with suppress(psutil.NoSuchProcess):
                 process.send_signal(signal.SIGKILL)
-        self._process.wait()
 
     def _tree(self) -> list[psutil.Process]:
         found = tree(self._root)

@@ -47,6 +47,7 @@ class Running:
         settings = {
             "clients": clients,
             "warm_up": warm_up,
+            "device": workload.device,
             "chosen": workload.chosen(clients),
             "compared": workload.chosen(min(COMPARED, workload.clients)),
             "config": workload.config(

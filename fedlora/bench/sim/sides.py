@@ -56,7 +56,7 @@ SIDES: dict[str, Side] = {
                  runtime={"activation_disk": 64}),
     "batched": Side("fedlora, in process, batched", runtime={"training": "batched"}),
     "auto": Side("fedlora, in process, auto", runtime={"training": "auto"}),
-    "bf16": Side("fedlora, in process, bf16 base", dtype="bfloat16", tolerance=1.0),
+    "bf16": Side("fedlora, in process, bf16 base", dtype="bfloat16", tolerance=0.3),
     "ray": Side("fedlora, on Ray, one by one", runtime=RAY, restless=True),
     "ray_batched": Side("fedlora, on Ray, packed and batched",
                         runtime=RAY | {"training": "batched"}, restless=True),

@@ -37,7 +37,7 @@ class Workload:
     restarts: every side lives alone, for what a start takes.
     threads: numbers of torch threads to try; one more gains nothing where a client is small.
     group: clients trained at once.
-    device: where fedlora trains; the peers know the CPU alone.
+    device: where fedlora and the plain loop train; the other peers know the CPU alone.
     """
 
     name: str
@@ -254,11 +254,11 @@ GPU = [
         batch=batch,
         length=32,
         warm_up=k,
-        slices={"inprocess": 8},
+        slices={"plain": 8, "inprocess": 8},
         group=k,
         device="cuda",
     )
-    for k in (64, 256)
+    for k in (1, 16, 64, 256)
     for batch in (1, 4)
 ]
 """On a card, as many adapters at once as there are clients."""

@@ -12,6 +12,7 @@ from fedlora.client.stream.holdings import Holdings
 from fedlora.config import ContinualConfig, RunConfig
 from fedlora.continual.stream import encode_stream
 from fedlora.errors import FedloraError
+from fedlora.spans import span
 from fedlora.wire.exchange import Reply, Request, one_by_one
 from fedlora.wire.message import decode, encode
 
@@ -51,7 +52,8 @@ class StreamClient:
         purpose = self.released.purpose(client, action, message)
         if (before := self.released.before(purpose)) is not None:
             return before
-        frame = encode(ACTIONS[action](self._desk(client), message))
+        with span("training" if action == "learn" else "evaluation"):
+            frame = encode(ACTIONS[action](self._desk(client), message))
         return self.released.keep(purpose, frame)
 
     def handle_many(self, requests: Sequence[Request]) -> list[Reply]:

@@ -158,7 +158,9 @@ def test_a_start_is_the_median_of_those_of_its_model():
 def test_on_a_card_processor_time_says_nothing():
     sides = {"inprocess": side(20.0, cpu=2.0), "batched": side(2.0, cpu=2.0)}
 
-    (claim, *_) = claimed(Outcome(found={GPU[0].name: sides}), "gpu", "S7")
+    many = next(workload for workload in GPU if workload.clients == 64)
+
+    (claim, *_) = claimed(Outcome(found={many.name: sides}), "gpu", "S7")
 
     assert claim.value == 10.0
 
@@ -187,10 +189,21 @@ def test_a_round_of_ten_thousand_with_other_numbers_meets_nothing():
 
     found = claimed(Outcome(found={COLD[1].name: sides}), "tiny_10000", "S5")
 
-    assert all("of 500 drawn" in claim.what for claim in found[::3])
-    assert [claim.value for claim in found if "Ray" in claim.what] == [2.0, None, None]
-    assert [claim.value for claim in found if "Ray" not in claim.what] == [0.0, 10.0, 1.0]
-    assert [claim.met for claim in found] == [True, True, True, False, None, None]
+    assert all("of 500 drawn" in claim.what for claim in found[::4])
+    assert [claim.value for claim in found if "Ray" in claim.what] == [2.0, None, None, None]
+    assert [claim.value for claim in found if "Ray" not in claim.what] == [0.0, 10.0, 1.0, None]
+    assert [claim.met for claim in found] == [True, True, True, None, False, None, None, None]
+
+
+def test_what_clients_add_to_the_memory_is_told_in_their_adapters():
+    few, many = side(8.0, clients=6000), side(8.0, clients=10000)
+    few.peak, many.peak, many.adapter = 1 << 30, (1 << 30) + 4000 * 3000, 2000
+    outcome = Outcome(found={COLD[0].name: {"batched": few}, COLD[1].name: {"batched": many}})
+
+    (claim,) = [one for one in claimed(outcome, "tiny_10000", "S5") if one.value is not None
+                and one.unit == "adapters"]  # fmt: skip
+
+    assert claim.value == 1.5
 
 
 def test_what_auto_tries_counts_and_so_does_what_a_cache_records():
@@ -221,6 +234,20 @@ def test_every_group_promises_something_or_is_a_table_alone():
     promising = {group for group in PLAN if claims(Outcome(), [group])}
     assert set(PLAN) - promising == {"bf16"}
     assert {claim.id for claim in claims(Outcome(), list(PLAN))} == {f"S{n}" for n in range(1, 9)}
+
+
+@pytest.mark.parametrize("ends", ["at once", "never"])
+def test_a_side_that_ends_or_hangs_between_two_rounds_costs_itself_alone(
+    tmp_path, monkeypatch, ends
+):
+    waits = "" if ends == "at once" else "; time.sleep(600)"
+    said = f"import time; print('@ready', flush=True){waits}"
+    process = SideProcess(["python3", "-c", said], {}, tmp_path / "log")
+    process.reach("ready")
+    monkeypatch.setattr("fedlora.bench.sim.process.PATIENCE", 1.0)
+
+    with pytest.raises(FedloraError, match="before it said 'done'"):
+        process.round()
 
 
 def test_a_side_that_fails_says_why(tmp_path):
