@@ -27,6 +27,7 @@ class FedAdam(Aggregator):
     """
 
     Config = FedAdamConfig
+    strategy = "FedAdam"
 
     @override
     def aggregate(
@@ -36,4 +37,4 @@ class FedAdam(Aggregator):
         weights: Sequence[float],
         controls: Sequence[LoraAdapter] = (),
     ) -> State:
-        return flower_step("FedAdam", self.config.model_dump(), before, sent, weights)
+        return flower_step(self.strategy, self.config.model_dump(), before, sent, weights)

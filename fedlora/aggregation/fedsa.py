@@ -1,14 +1,10 @@
 """A shared `down`, and an `up` that never leaves its client."""
 
-from collections.abc import Sequence
-from dataclasses import replace
-
 from typing_extensions import override
 
-from fedlora.adapter import LoraAdapter
 from fedlora.adapter.parts import Parts
-from fedlora.aggregation.contract import Aggregator, Duty, State
-from fedlora.aggregation.fedavg import mean_factors
+from fedlora.aggregation.contract import Duty
+from fedlora.aggregation.fedavg import FedAvg
 from fedlora.section import Section
 
 
@@ -16,7 +12,7 @@ class FedSaConfig(Section):
     """No options."""
 
 
-class FedSa(Aggregator):
+class FedSa(FedAvg):
     """FedSA-LoRA (Guo et al. 2024, arXiv 2410.01463): `down` is averaged, `up` stays at home.
 
     Exact for each client's own product, up_i mean(down) = mean_j(up_i down_j). The server never
@@ -24,19 +20,9 @@ class FedSa(Aggregator):
     up, r d_in down.
     """
 
-    Config = FedSaConfig
+    Config = FedSaConfig  # type: ignore[assignment]
 
     @override
     def duty(self, round: int) -> Duty:
         parts: Parts = ("down", "head")
         return Duty(sends=parts, gets=parts, keeps=("up",))
-
-    @override
-    def aggregate(
-        self,
-        before: State,
-        sent: Sequence[LoraAdapter],
-        weights: Sequence[float],
-        controls: Sequence[LoraAdapter] = (),
-    ) -> State:
-        return replace(before, common=mean_factors(sent, weights))

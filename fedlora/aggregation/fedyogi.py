@@ -1,39 +1,12 @@
 """FedAvg of the factors, then a step of Yogi on the server."""
 
-from collections.abc import Sequence
-
-from pydantic import Field
-from typing_extensions import override
-
-from fedlora.adapter import LoraAdapter
-from fedlora.aggregation.contract import Aggregator, State
-from fedlora.aggregation.flower_step import flower_step
-from fedlora.section import Section
+from fedlora.aggregation.fedadam import FedAdam
 
 
-class FedYogiConfig(Section):
-    """Flower's own options of the strategy; eta in the units of the factors."""
-
-    eta: float = Field(1e-2, gt=0)
-    beta_1: float = Field(0.9, ge=0, lt=1)
-    beta_2: float = Field(0.99, ge=0, lt=1)
-    tau: float = Field(1e-3, gt=0)
-
-
-class FedYogi(Aggregator):
+class FedYogi(FedAdam):
     """FedYogi (Reddi et al. 2021, arXiv 2003.00295) by `flwr.serverapp.strategy.FedYogi`.
 
     One rank only. Values of a layer: r (d_in + d_out) up, r (d_in + d_out) down.
     """
 
-    Config = FedYogiConfig
-
-    @override
-    def aggregate(
-        self,
-        before: State,
-        sent: Sequence[LoraAdapter],
-        weights: Sequence[float],
-        controls: Sequence[LoraAdapter] = (),
-    ) -> State:
-        return flower_step("FedYogi", self.config.model_dump(), before, sent, weights)
+    strategy = "FedYogi"

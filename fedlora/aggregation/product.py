@@ -10,7 +10,7 @@ from fedlora.adapter import LoraAdapter
 from fedlora.adapter.product import distance, norm
 from fedlora.adapter.span import AdapterSpan
 from fedlora.aggregation.contract import Aggregator, State, shares
-from fedlora.aggregation.fedex import at_most
+from fedlora.aggregation.fedex import at_most, without_head
 from fedlora.section import Section
 
 
@@ -41,6 +41,6 @@ class Product(Aggregator):
         total = sum(max(layer.rank for layer in adapter.spec.layers) for adapter in sent)
         span, spec = AdapterSpan(sent), before.common.spec
         whole, common = span.combine(mean, at_most(spec, total)), span.combine(mean, spec)
-        size = norm(whole)
+        size = norm(without_head(whole))  # of a head nothing is left out
         left_out = distance(whole, common) / size if size > 0 else 0.0
         return replace(before, common=common, report={"truncation": left_out})

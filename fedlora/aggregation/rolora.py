@@ -1,14 +1,10 @@
 """`up` in one round, `down` in the next."""
 
-from collections.abc import Sequence
-from dataclasses import replace
-
 from typing_extensions import override
 
-from fedlora.adapter import LoraAdapter
 from fedlora.adapter.parts import WHOLE, Part
-from fedlora.aggregation.contract import Aggregator, Duty, State
-from fedlora.aggregation.fedavg import mean_factors
+from fedlora.aggregation.contract import Duty
+from fedlora.aggregation.fedavg import FedAvg
 from fedlora.section import Section
 
 
@@ -16,7 +12,7 @@ class RoLoraConfig(Section):
     """No options."""
 
 
-class RoLora(Aggregator):
+class RoLora(FedAvg):
     """RoLoRA (Chen et al. 2025, arXiv 2502.01755): odd rounds train `up`, even rounds `down`.
 
     Exact, since one factor is common in each round. One rank only. Values of a layer: r d_out up
@@ -24,7 +20,7 @@ class RoLora(Aggregator):
     round before gets both factors.
     """
 
-    Config = RoLoraConfig
+    Config = RoLoraConfig  # type: ignore[assignment]
 
     @override
     def duty(self, round: int) -> Duty:
@@ -37,13 +33,3 @@ class RoLora(Aggregator):
             keeps=("down", "up"),
             gets_late=WHOLE,
         )
-
-    @override
-    def aggregate(
-        self,
-        before: State,
-        sent: Sequence[LoraAdapter],
-        weights: Sequence[float],
-        controls: Sequence[LoraAdapter] = (),
-    ) -> State:
-        return replace(before, common=mean_factors(sent, weights))

@@ -222,10 +222,13 @@ def _entries(
     down, up = reply.socket or (None, None)
     about = (phase, round, reply.client)
     sizes = payload(sent), len(frame)
-    again = Entry(*about, "down", sent.purpose, *sizes, None if down is None else 0, "lost")
+    # The same frame each time: all that crossed the socket for it is shared out evenly.
+    share = None if down is None else down // max(reply.tries, 1)
+    again = Entry(*about, "down", sent.purpose, *sizes, share, "lost")
     entries = [again] * (reply.tries - 1)
     if reply.tries:
-        entries.append(Entry(*about, "down", sent.purpose, *sizes, down))
+        rest = None if down is None or share is None else down - share * (reply.tries - 1)
+        entries.append(Entry(*about, "down", sent.purpose, *sizes, rest))
     if reply.frame is not None or up:
         purpose, values = (message.purpose, payload(message)) if message else ("control", 0)
         status = "ok" if message else "lost"

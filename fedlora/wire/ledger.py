@@ -11,6 +11,9 @@ from fedlora.errors import FedloraError
 
 Direction = Literal["up", "down"]
 
+RETRIES = "retries"
+"""Purpose of what is sent again, in sums; its lines have the purpose of what was sent."""
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -75,12 +78,20 @@ class Total:
 
 
 def totals(entries: Iterable[Entry]) -> list[Total]:
-    """Sums by direction ("up" first) and purpose, whatever the order of the entries."""
+    """Sums by direction ("up" first) and purpose, whatever the order of the entries.
+
+    What was sent again, because no answer came, has a purpose of its own.
+    """
 
     def place(entry: Entry) -> tuple[bool, str]:
-        return entry.direction == "down", entry.purpose
+        return entry.direction == "down", purpose_of(entry)
 
     return [_sum(list(group)) for _, group in groupby(sorted(entries, key=place), key=place)]
+
+
+def purpose_of(entry: Entry) -> str:
+    """What a message was for; `RETRIES` of one that had to be sent again."""
+    return RETRIES if entry.direction == "down" and entry.status == "lost" else entry.purpose
 
 
 def by_purpose(entries: Iterable[Entry]) -> dict[str, dict[str, dict[str, int | None]]]:
@@ -124,7 +135,7 @@ def _sum(entries: list[Entry]) -> Total:
     sockets = [entry.socket for entry in entries if entry.socket is not None]
     return Total(
         direction=entries[0].direction,
-        purpose=entries[0].purpose,
+        purpose=purpose_of(entries[0]),
         messages=len(entries),
         payload=sum(entry.payload for entry in entries),
         serialised=sum(entry.serialised for entry in entries),

@@ -80,6 +80,20 @@ def test_each_clients_own_product_is_exact_where_its_up_stays_home():
     assert torch.allclose(own @ state.common.down["a"].double(), expected, rtol=1e-5, atol=1e-6)
 
 
+def test_a_head_hides_nothing_of_what_a_truncated_mean_leaves_out():
+    headed = replace(SPEC, head=(("classifier.weight", (50, 50)),))
+    reports = []
+    for spec in (SPEC, headed):
+        sent = [draw(SPEC, 10 + i) for i in range(4)]
+        if spec is headed:
+            head = {"classifier.weight": 10 * torch.ones(50, 50)}
+            sent = [replace(one, spec=headed, head=head) for one in sent]
+        method = AggregatorPart(name="product").build()
+        reports.append(method.aggregate(State(0, sent[0], 4), sent, WEIGHTS).report["truncation"])
+
+    assert reports[1] == pytest.approx(reports[0], rel=1e-4)
+
+
 def test_the_truncated_mean_is_the_best_and_says_what_it_leaves_out():
     start = draw(SPEC, 1)
     sent = [draw(SPEC, 10 + i) for i in range(4)]

@@ -9,7 +9,7 @@ from fedlora.server.export import export
 from fedlora.server.journal import Journal
 from fedlora.server.observer import Silent
 from fedlora.wire.exchange import Reply
-from fedlora.wire.ledger import Entry
+from fedlora.wire.ledger import Entry, by_purpose
 from fedlora.wire.message import Message, encode
 
 
@@ -184,9 +184,10 @@ def test_who_is_absent_is_asked_again_and_who_says_an_error_is_not(tmp_path, mon
     assert asked == [[0, 1, 2, 3], [1, 2], [1, 2]]
     down = [(e.client, e.status, e.socket) for e in lines if e.direction == "down"]
     assert sorted(down) == [
-        (0, "ok", 10), (1, "lost", 0), (1, "lost", 0), (1, "ok", 30),
-        (2, "lost", 0), (2, "lost", 0), (2, "ok", 30), (3, "ok", 10),
+        (0, "ok", 10), (1, "lost", 10), (1, "lost", 10), (1, "ok", 10),
+        (2, "lost", 10), (2, "lost", 10), (2, "ok", 10), (3, "ok", 10),
     ]  # fmt: skip
+    assert by_purpose(lines)["retries"]["down"]["messages"] == 4
 
 
 def test_a_reason_that_many_clients_give_is_told_once_and_counted(tmp_path):

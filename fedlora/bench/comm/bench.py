@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 
 from fedlora import atomic
@@ -9,12 +10,12 @@ from fedlora.bench.by_parts import Found, by_parts
 from fedlora.bench.claims import plain_claim
 from fedlora.bench.comm.cases import NAMES, TABLES, Case, Table, cases
 from fedlora.bench.comm.claims import codec_claims, mixed_claims, unmeasured
-from fedlora.bench.comm.exactness import RANK, WIDTH, seconds_of_svd, worst_errors
+from fedlora.bench.comm.exactness import RANK, TARGETS, WIDTH, seconds_of_svd, worst_errors
 from fedlora.bench.comm.families import FAMILIES, Family
 from fedlora.bench.comm.links import link_rows
 from fedlora.bench.comm.lives import live
 from fedlora.bench.comm.messages import message_claims
-from fedlora.bench.comm.newcomers import newcomer_claim, newcomer_rows
+from fedlora.bench.comm.newcomers import home_claim, newcomer_claim, newcomer_rows
 from fedlora.bench.comm.picture import pareto
 from fedlora.bench.comm.rates import choose, rate_rows, tried
 from fedlora.bench.comm.tables import Lived, Row, front, rows_of
@@ -106,6 +107,7 @@ def measured(family: Family, lives: Lives[Case], seeds: int, out: Path) -> Found
             *codec_claims(family, everything["codec"]),
             *mixed_claims(family, everything["mixed"]),
             newcomer_claim(family, route),
+            home_claim(family, route),
         ],
     )
 
@@ -119,17 +121,17 @@ def _exactness(observer: Observer) -> Found:
     observer.advance()
     claims += message_claims()
     observer.advance()
-    for clients in CLIENTS:
-        claims += svd_claims(clients, *seconds_of_svd(clients))
+    for clients, targets in product(CLIENTS, TARGETS):
+        claims += svd_claims(clients, targets, *seconds_of_svd(clients, targets))
     observer.advance()
     return [], claims
 
 
-def svd_claims(clients: int, svd: float, round: float) -> list[Claim]:
+def svd_claims(clients: int, targets: str, svd: float, round: float) -> list[Claim]:
     """A6, in seconds: the SVD works on factors only where their ranks are fewer than the width."""
     ranks = clients * RANK
     how = "factored" if ranks < WIDTH else "dense where that is smaller"
-    what = f"{clients} clients, q and v of ViT-B/32, {ranks:,} ranks in {WIDTH}: {how}"
+    what = f"{clients} clients, {targets} of ViT-B/32, {ranks:,} ranks in {WIDTH}: {how}"
     return [
         plain_claim("A6", f"SVD, {what}", svd, "<=", 10, "s"),
         plain_claim("A6", f"a whole round of FlexLoRA, {what}", round, "<=", 10, "s"),

@@ -23,6 +23,8 @@ ONE_RANK = (
     "ffa",
     "fedsa",
     "rolora",
+    "flexlora",
+    "flora",
 )
 MIXED = ("flexlora", "flora", "product", "hetlora")
 PLAIN = "none"
@@ -104,8 +106,8 @@ class Case:
         """Of its rounds; those of `route` are the rounds that a newcomer could take part in."""
         planned = self._as_planned()
         raw = planned.model_dump(mode="json")
-        method: Aggregator = planned.warm_start.aggregation.build()
-        own_rate = getattr(method.config, "eta", None)
+        aggregator: Aggregator = planned.warm_start.aggregation.build()
+        own_rate = getattr(aggregator.config, "eta", None)
         if own_rate is None:
             raw["warm_start"]["train"]["learning_rate"] *= self.times
         else:
@@ -149,11 +151,12 @@ def cases(
     """All federations of a name, at the rate that was chosen for it.
 
     Codecs and newcomers' rounds are on averaging of one rank, at its rate; that method itself is
-    the codec that changes nothing, and is lived once. `LOW_RANK` has the rate of flexlora.
+    the codec that changes nothing, and is lived once. `LOW_RANK` has the rate of flexlora of one
+    rank, which it is to be compared with.
     """
     tuned: tuple[Table, str] = (table, what)
     if table in ("codec", "route"):
-        tuned = ("mixed", "flexlora") if what == LOW_RANK else ("one rank", "fedavg")
+        tuned = ("one rank", "flexlora" if what == LOW_RANK else "fedavg")
     if (table, what) == ("one rank", "fedavg"):
         table, what = "codec", PLAIN
     times = (rates or {}).get(tuned, 1.0)

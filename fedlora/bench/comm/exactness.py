@@ -1,7 +1,7 @@
 """How far the methods that claim to be exact are from the centralised average of products."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from fedlora.adapter.product import mean_delta
 from fedlora.aggregation.contract import FOLD, Aggregator, State
 from fedlora.config import AggregatorPart
 
-EXACT = ("fedex", "flora", "flexlora", "ffa", "rolora")
+EXACT = ("fedex", "flora", "flexlora", "ffa", "fedsa", "rolora")
 MIXED_RANKS = ("flora", "flexlora")
 
 
@@ -20,8 +20,10 @@ def worst_errors(clients: int = 8, rank: int = 4, width: int = 96) -> dict[str, 
     """For each exact method, the largest relative error of a layer against the dense average.
 
     The error is |W - W'|_F / |W|_F with W = sum_i p_i DeltaW_i in float64; a client's W' is its
-    folded base and its adapter together. `rolora` is the worse of its two kinds of rounds. Where
-    ranks may differ they do, and FlexLoRA's mean is looked at before it is cut to a client's rank.
+    folded base and its adapter together. With `fedsa`, whose ups stay at home, it is the largest
+    of any client, W being sum_j p_j up_i down_j. `rolora` is the worse of its two kinds of rounds.
+    Where ranks may differ they do, and FlexLoRA's mean is looked at before it is cut to a client's
+    rank.
     """
     layers = tuple(LayerSpec(f"layer.{i}", width, width + 32 * i, rank) for i in range(3))
     spec = AdapterSpec("0" * 64, layers, alpha=8.0)
@@ -29,18 +31,29 @@ def worst_errors(clients: int = 8, rank: int = 4, width: int = 96) -> dict[str, 
     return {name: max(_error(name, spec, weights, round) for round in (1, 2)) for name in EXACT}
 
 
-WIDTH, RANK = 768, 16
+WIDTH, RANK, BLOCKS = 768, 16, 12
+TARGETS = {
+    "q and v": ((WIDTH, WIDTH),) * 2,
+    "q, k, v and both layers of the MLP": (
+        *((WIDTH, WIDTH),) * 3,
+        (WIDTH, 4 * WIDTH),
+        (4 * WIDTH, WIDTH),
+    ),
+}
+"""Of a block of ViT-B/32, the widths in and out; the second is what the CLIP module adapts."""
 
 
-def seconds_of_svd(clients: int, threads: int = 2) -> tuple[float, float]:
-    """Wall time for ViT-B/32: q and v of 12 blocks, `WIDTH` wide, at rank `RANK`.
+def seconds_of_svd(clients: int, targets: str, threads: int = 2) -> tuple[float, float]:
+    """Wall time for ViT-B/32: `TARGETS` of `BLOCKS` blocks, at rank `RANK`.
 
     Returns:
         That of the best adapter of a rank for the mean of all (`mean_delta`), and that of a whole
         round of FlexLoRA, which keeps the mean exactly before it cuts it to the client's rank.
     """
     layers = tuple(
-        LayerSpec(f"block.{i:02}.{which}", WIDTH, WIDTH, RANK) for i in range(12) for which in "qv"
+        LayerSpec(f"block.{i:02}.{place}", *widths, RANK)
+        for i in range(BLOCKS)
+        for place, widths in enumerate(TARGETS[targets])
     )
     spec = AdapterSpec("0" * 64, layers, alpha=32.0)
     sent = [draw(spec, seed) for seed in range(clients)]
@@ -73,6 +86,8 @@ def _error(name: str, spec: AdapterSpec, weights: list[float], round: int) -> fl
     if len(trains) == 1:  # the other factor is the one that all clients hold
         sent = [put_parts(start, trains, take_parts(adapter, trains)) for adapter in sent]
     state = method.aggregate(State(round - 1, start, len(sent)), sent, weights)
+    if name == "fedsa":
+        return max(_own_error(one, state.common, sent, weights) for one in sent)
     wide = spec.with_rank(min(sum(ranks), *(min(x.d_in, x.d_out) for x in spec.layers)))
     given = method.give(state, wide if name in MIXED_RANKS else state.common.spec)
     parts = [given, *([state.extra[FOLD]] if FOLD in state.extra else [])]
@@ -81,6 +96,20 @@ def _error(name: str, spec: AdapterSpec, weights: list[float], round: int) -> fl
     for layer in spec.layers:
         dense = sum(s * _dense(a, layer.name) for s, a in zip(shares, sent, strict=True))
         found = sum(_dense(part, layer.name) for part in parts)
+        errors.append(float(torch.linalg.norm(found - dense) / torch.linalg.norm(dense)))
+    return max(errors)
+
+
+def _own_error(
+    own: LoraAdapter, common: LoraAdapter, sent: Sequence[LoraAdapter], weights: Sequence[float]
+) -> float:
+    """A client's own up times the common down, beside the mean of that up times every down."""
+    errors = []
+    for layer in own.spec.layers:
+        up, total = own.up[layer.name].double(), sum(weights)
+        downs = zip(weights, sent, strict=True)
+        dense = sum(weight / total * (up @ one.down[layer.name].double()) for weight, one in downs)
+        found = up @ common.down[layer.name].double()
         errors.append(float(torch.linalg.norm(found - dense) / torch.linalg.norm(dense)))
     return max(errors)
 

@@ -20,7 +20,8 @@ class Family:
     rounds: before clients fine-tune, in a run that generates for newcomers.
     rival: rounds that newcomers can take part in, in the run that this is held against.
     route: sections of that run, laid over `config`.
-    elsewhere: keys of `tasks` that make them others, to choose learning rates on.
+    elsewhere: keys of `tasks` that make them others, to choose learning rates on. Of texts the seed
+        stays, so that what tests a task that is reported trains none of them.
     head: whether its tasks share a classifier, which full fine-tuning trains as well.
     metric: its tasks are judged by.
     seeds: of each of its federations, at most.
@@ -43,12 +44,12 @@ class Family:
         """Its configuration with whole sections, or single keys of them, replaced."""
         raw = configuration.load(self.config).model_dump(mode="json")
         for section, value in (*self.changes.items(), *sections.items()):
-            merge = isinstance(value, dict) and section not in WHOLE
+            merge = isinstance(value, dict) and section not in PARTS
             raw[section] = {**raw[section], **value} if merge else value
         return configuration.from_dict(raw, origin=str(self.config))
 
 
-WHOLE = ("codec", "codec_up", "generator")
+PARTS = ("codec", "codec_up", "generator")
 """Sections that name a part: the options of another part mean nothing to it."""
 
 VISION = Family(
@@ -56,7 +57,7 @@ VISION = Family(
     config=Path("configs/bench_comm.yaml"),
     full_rate=1e-3,
     rounds=6,
-    rival=30,
+    rival=42,
     head=True,
     elsewhere={
         "seed": 1,
@@ -82,7 +83,7 @@ TEXT = Family(
     full_rate=1e-4,
     rounds=3,
     rival=16,
-    elsewhere={"seed": 1},
+    elsewhere={"classes_per_task": 7},
     route={
         "tasks": {
             "bank": 16,
@@ -99,7 +100,7 @@ LANGUAGE = Family(
     full_rate=5e-5,
     rounds=2,
     rival=16,
-    elsewhere={"seed": 1},
+    elsewhere={"column": "department"},
     route={
         "tasks": {"bank": 6, "held_out": 2},
         "finetune": {"epochs": 2, "batch_size": 8, "learning_rate": 1e-3},

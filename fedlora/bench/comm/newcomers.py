@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import mean
 from typing import Any
 
-from fedlora.bench.claims import interval_claim
+from fedlora.bench.claims import interval_claim, plain_claim, without_value
 from fedlora.bench.comm.cases import PLAIN
 from fedlora.bench.comm.curve import Point, first_at
 from fedlora.bench.comm.families import Family
@@ -19,8 +19,12 @@ GENERATED = "generated"
 AT_HOME = "that, and trained at home"
 TIMES_FEWER = 20.0
 SAME = (
-    "{}: bytes of FedAvg for the same, taking part or downloading its average, by its cheapest"
-    " codec, as a multiple of a served newcomer's"
+    "{}: bytes of FedAvg for the same, taking part or downloading its average, without training at"
+    " home, by its cheapest codec, as a multiple of a served newcomer's"
+)
+AT_HOME_TOO = (
+    "{}: bytes of FedAvg's average, downloaded and trained at home on the newcomer's own labels, as"
+    " a multiple of a served newcomer's, who has none"
 )
 
 Route = Mapping[str, Sequence[Row]]
@@ -108,6 +112,23 @@ def newcomer_claim(family: Family, route: Route) -> Claim:
     what = SAME.format(family.name)
     if short:
         what += f" (a lower bound: {short} of {len(rivals)} seeds never got there)"
+    return interval_claim("A5", what, ratios, ">=", TIMES_FEWER, surely=True)
+
+
+def home_claim(family: Family, route: Route) -> Claim:
+    """The same where newcomers have labels enough to train on: one adapter down is all they need.
+
+    A seed in which that is worth less than what is generated has no multiple.
+    """
+    ratios = []
+    for row in route[PLAIN]:
+        served = row["served"]
+        if served["values"]["local"] >= served["values"]["generated"]:
+            ratios.append(served["adapter"] / (served["up"] + served["down"]))
+    what = AT_HOME_TOO.format(family.name)
+    if not ratios:
+        claim = plain_claim("A5", what, 0, ">=", TIMES_FEWER)
+        return without_value(claim, "what is trained at home is worth less in every seed")
     return interval_claim("A5", what, ratios, ">=", TIMES_FEWER, surely=True)
 
 

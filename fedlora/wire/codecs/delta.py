@@ -35,6 +35,8 @@ class Delta(Codec):
         self.inner: Codec = config.inner.build()
         self.feedback = self.inner.feedback
         self._reference: Tensor | None = None
+        if self.inner.relative:
+            raise FedloraError("codec.inner: a difference of differences is not one; leave one out")
         if self.inner.measure == "product":
             raise FedloraError(
                 "codec.inner: a difference of factors has no product for lowrank; leave one out"

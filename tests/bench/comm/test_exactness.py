@@ -10,7 +10,7 @@ def test_exact_methods_are_exact_at_any_size():
 
 
 def test_a_decomposition_is_called_factored_only_where_it_is():
-    more, fewer = ([claim.what for claim in svd_claims(n, 1.0, 2.0)] for n in CLIENTS)
+    more, fewer = ([c.what for c in svd_claims(n, "q and v", 1.0, 2.0)] for n in CLIENTS)
 
     assert CLIENTS[1] * RANK < WIDTH < CLIENTS[0] * RANK
     assert all("dense where that is smaller" in what and "factored" not in what for what in more)

@@ -12,7 +12,7 @@ from fedlora.bench.comm.cases import NAMES, TABLES
 from fedlora.bench.comm.claims import codec_claims, mixed_claims, unmeasured
 from fedlora.bench.comm.curve import Point
 from fedlora.bench.comm.families import FAMILIES, LANGUAGE, VISION
-from fedlora.bench.comm.newcomers import newcomer_claim, newcomer_rows
+from fedlora.bench.comm.newcomers import home_claim, newcomer_claim, newcomer_rows
 from fedlora.bench.comm.tables import Lived, front, rows_of
 from fedlora.errors import FedloraError
 from fedlora.server.observer import Silent
@@ -204,6 +204,15 @@ def test_the_rival_sends_by_its_cheapest_codec_and_what_is_generated_by_the_same
     assert newcomer_claim(VISION, found).value == pytest.approx(60)
 
 
+def test_who_has_labels_needs_one_average_and_no_generator():
+    better, worse = served(0.7, 0.5, SLOW), served(0.7, 0.5, SLOW)
+    better["served"]["values"]["local"] = 0.75
+    worse["served"]["values"]["local"] = 0.65
+
+    assert home_claim(VISION, by_codecs(better, worse)).value == pytest.approx(0.8)
+    assert home_claim(VISION, by_codecs(worse)).value is None
+
+
 def test_a_rival_that_never_gets_there_gives_a_lower_bound_that_says_so():
     found = by_codecs(served(0.85, 0.5, SLOW), served(0.7, 0.5, SLOW))
     found["int8"] = found["none"]
@@ -258,7 +267,7 @@ def test_a_family_becomes_rows_claims_and_a_drawing(tmp_path):
         f"vision: {table}" for table in ("learning rates", *TABLES)
     ]
     assert {row["table"] for row in rows} == {"rate", *TABLES[:-1], "front", "newcomer"}
-    assert [claim.id for claim in claims] == ["A3", "A3", *["A2"] * 5, "A5"]
+    assert [claim.id for claim in claims] == ["A3", "A3", *["A2"] * 5, "A5", "A5"]
     drawing = ET.fromstring((tmp_path / "comm_vision.svg").read_text())
     assert "full fine-tuning" in drawing.get("aria-label", "")
 
@@ -268,7 +277,7 @@ def test_a_family_that_was_not_measured_leaves_its_claims_open(family):
     left = unmeasured(family)
 
     accuracies = ["A3", "A3"] if family.metric == "accuracy" else []
-    assert [claim.id for claim in left] == [*["A2"] * 5, *accuracies, "A5"]
+    assert [claim.id for claim in left] == [*["A2"] * 5, *accuracies, "A5", "A5"]
     assert {(claim.value, claim.met, claim.reason) for claim in left} == {
         (None, None, "not measured yet")
     }

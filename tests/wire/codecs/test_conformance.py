@@ -1,5 +1,7 @@
 """What every codec owes, found by name so that a new file is held to it at once."""
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -63,6 +65,34 @@ def test_the_bound_holds_on_a_trained_adapter(
 
     assert 0 < len(data) <= codec.most(shapes_of(sent.spec))
     assert error(codec, sent, received) <= codec.error_bound(sent)
+
+
+CHAINS: list[dict[str, Any]] = [
+    {"name": "lowrank", "rank": 1, "inner": {"name": "int8"}},
+    {"name": "lowrank", "rank": 1, "inner": {"name": "int4"}},
+    {"name": "zstd", "planes": 2, "inner": {"name": "bf16"}},
+    {"name": "zstd", "planes": 2, "inner": {"name": "delta", "inner": {"name": "bf16"}}},
+    {"name": "delta", "inner": {"name": "int4"}},
+    {"name": "delta", "inner": {"name": "topk", "fraction": 0.1, "inner": {"name": "int8"}}},
+]
+"""As the documentation and the bench have them."""
+
+
+@pytest.mark.parametrize("chain", CHAINS, ids=str)
+def test_the_bound_of_a_chain_holds_on_a_trained_adapter(
+    chain: dict[str, Any], trained: tuple[LoraAdapter, LoraAdapter]
+) -> None:
+    start, sent = trained
+    codec = CodecPart(**chain).build().against(start.flatten())
+    received = codec.decode(codec.encode(sent), sent.spec)
+
+    assert error(codec, sent, received) <= codec.error_bound(sent)
+
+
+@pytest.mark.parametrize("inner", ["delta", "lowrank"])
+def test_a_difference_of_what_has_none_is_refused(inner: str) -> None:
+    with pytest.raises(FedloraError, match="difference"):
+        CodecPart(name="delta", inner={"name": inner}).build()
 
 
 @every_codec
