@@ -189,8 +189,8 @@ def trust_bench(
     only: Annotated[
         list[str] | None,
         typer.Option(
-            help="attacks, bombs, shares, shards, privacy, fuzz, guided, tricks, kills, runs or"
-            " audit alone; all when absent."
+            help="attacks, bombs, shares, shards, texts, privacy, fuzz, guided, tricks, kills,"
+            " runs or audit alone; all when absent."
         ),
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Seeds of every federation.")] = 3,

@@ -74,7 +74,8 @@ def evaluate(place: Workplace, message: Message) -> Message:
     values: dict[str, JSON] = {
         name: score(desk.objective, adapter, desk.test) for name, adapter in candidates.items()
     }
-    values |= local_methods(place.config, desk, candidates, place.seed, place.purpose("evaluate"))
+    seeds = place.seed, place.purpose("evaluate")
+    values |= local_methods(place.config, desk, candidates, place.trainer, *seeds)
     meta: dict[str, JSON] = {
         "task": desk.seat.task,
         "values": values,

@@ -7,8 +7,10 @@ from fedlora import seeding
 from fedlora.adapter import LoraAdapter
 from fedlora.client.desk import Desk
 from fedlora.config import RunConfig
-from fedlora.finetune.local import fresh, put, train
+from fedlora.finetune.job import Job
+from fedlora.finetune.local import fresh, put
 from fedlora.finetune.objectives import Objective, Rows
+from fedlora.finetune.trainer import Trainer
 from fedlora.spans import span
 from fedlora.wire.message import JSON
 
@@ -24,6 +26,7 @@ def local_methods(
     config: RunConfig,
     desk: Desk,
     candidates: Mapping[str, LoraAdapter],
+    trainer: Trainer,
     run_seed: int,
     seed: int,
 ) -> dict[str, JSON]:
@@ -57,8 +60,9 @@ def local_methods(
                 runs[f"{name}_one_epoch"] = (candidates[name], desk.train, None, once)
     put(objective, zero)  # `up` is zero: this is the base model
     values: dict[str, JSON] = {"base": objective.score(desk.test)}
-    for name, (first, rows, watched, how) in runs.items():
-        with span("training"):
-            trained = train(objective, first, rows, watched, how, seeding.derive(seed, name))
-        values[name] = score(objective, trained.adapters[-1], desk.test)
+    jobs = [Job(objective, *run, seeding.derive(seed, name)) for name, run in runs.items()]
+    with span("training"):
+        done = trainer.train(jobs)
+    for name, one in zip(runs, done, strict=True):
+        values[name] = score(objective, one.result().adapters[-1], desk.test)
     return values

@@ -32,11 +32,11 @@ class ScreeningConfig(Section):
     direction: float = Field(
         0.5,
         ge=0,
-        description="limit in rounds for how far its change goes against the others', in medians"
-        " of how far they go together",
+        description="limit for how far its change goes against the others' in rounds, or those of"
+        " similar tasks in the bank, in medians of how far they go together",
     )
     same_task: float = Field(
-        8.0, gt=0, description="limit for the distance to other clients' of its task, in log"
+        6.0, gt=0, description="limit for the distance to other clients' of its task, in log"
     )
     most: int = Field(
         2000, ge=1, description="clients up to which changes are compared with similar tasks'"

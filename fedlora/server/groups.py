@@ -11,8 +11,8 @@ from fedlora.adapter.fresh import first_ranks, fresh_adapter
 from fedlora.adapter.product import mean_delta
 from fedlora.aggregation.contract import FOLD, Aggregator, State, effective
 from fedlora.errors import FedloraError
+from fedlora.roster import Seat
 from fedlora.server.context import ServerContext
-from fedlora.server.describing import Described
 
 PHASE = "warm_start"
 COMMON = "common"
@@ -38,12 +38,12 @@ class Warm:
     common: LoraAdapter
 
 
-def groups_of(context: ServerContext, clients: Sequence[Described]) -> list[Group]:
+def groups_of(context: ServerContext, seats: Sequence[Seat]) -> list[Group]:
     """In the order of their first clients."""
     tasks: dict[str, list[int]] = {}
-    for client in clients:
-        name = client.seat.task if context.config.warm_start.per_task else "all"
-        tasks.setdefault(name, []).append(client.seat.client)
+    for seat in seats:
+        name = seat.task if context.config.warm_start.per_task else "all"
+        tasks.setdefault(name, []).append(seat.client)
     return [Group(name, tuple(members)) for name, members in tasks.items()]
 
 

@@ -109,7 +109,7 @@ def _outliers(
             for c in clients
             if (seat := c.seat).client in answers
         ]
-        return vet(context.config.screening, suspects)
+        return vet(context.config.screening, suspects, factors=True)
 
     def read(client: int) -> list[LoraAdapter]:
         return [context.screened(answers[client], "trained")]

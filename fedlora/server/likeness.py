@@ -22,7 +22,9 @@ ROWS = 256  # clients whose distances to all others are in memory at once
 def agreement(
     vectors: Sequence[Tensor], read: Read, lengths: Sequence[Sequence[float]], neighbours: int
 ) -> Tensor:
-    """Mean cosine of each client's change with those of its neighbours, (n,); the least of its own.
+    """Median cosine of each client's change with its neighbours', (n,); the least of its own.
+
+    A minority of neighbours that lie says nothing of whom they surround.
 
     Args:
         vectors: of n tasks, (c,).
@@ -35,7 +37,7 @@ def agreement(
         sizes = torch.tensor([lengths[other][-1] for other in near], dtype=torch.float64)
         own = torch.tensor(lengths[at], dtype=torch.float64)
         products = inner(read(at), [read(other)[-1] for other in near])
-        found.append(_cosines(products, own, sizes).mean(1).min())
+        found.append(_cosines(products, own, sizes).quantile(0.5, dim=1).min())
     return torch.stack(found)
 
 

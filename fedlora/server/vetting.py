@@ -16,13 +16,13 @@ from fedlora.server.prints import copies, prints_of
 
 # However alike the others are, a difference of less than this is none: in log, and in cosine.
 FLOORS = {
-    "size": 0.25, "spectrum": 0.25, "balance": 0.25, "excess": 0.25, "agreement": 0.15,
-    "same_task": 0.25, "vector": 0.25,
+    "size": 0.25, "spectrum": 0.1, "balance": 0.25, "excess": 0.25, "agreement": 0.05,
+    "same_task": 0.1, "vector": 0.25,
 }  # fmt: skip
 HELD = 64  # clients whose adapters are in memory at once, fewer where these are large
 HELD_BYTES = 1 << 30
 BESIDE = 32  # other clients, of its task or in a round, with which one is compared
-AGAINST = 0.15  # however little clients go together, a mean cosine above minus this is not against
+AGAINST = 0.15  # however little clients go together, a cosine above minus this is not against
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,20 +47,21 @@ def vet(
     known: Sequence[Suspect] = (),
     *,
     tasks: bool = True,
+    factors: bool = False,
     seed: int = 0,
 ) -> dict[int, str]:
     """Whom to keep out, and why, by client.
 
     Compared are, in product space and by robust z-scores over all that arrived or is known: the
-    norm of the change from the start, the effective rank of DeltaW, the mean cosine of the change
+    norm of the change from the start, the effective rank of DeltaW, the median cosine of the change
     with those of the clients whose task vectors are nearest (low for an adapter that was trained
     for another task than its vector says, or against it), the distance to the other clients of its
     task, where it has three, and the distance of its task vector to the middle of all: one that is
     huge would put all others on one point of the scale that generators share. Copies of another
-    client's adapter are kept out but for the first. Where tasks are not looked at, whoever goes
-    against the direction that most go is kept out as well, and whoever has another ratio of `up` to
-    `down` than the others, who train from the same, or larger factors for its product: an average
-    of factors would be its alone.
+    client's adapter are kept out but for the first. Whoever goes against the others where most go
+    together is kept out as well: against its neighbours, or against all where tasks are not looked
+    at. Where factors count, so is whoever has another ratio of `up` to `down` than the others, or
+    larger factors for its product: an average of factors would be its alone.
 
     Args:
         config: the limits.
@@ -68,6 +69,7 @@ def vet(
         known: who is in the bank already; only compared with.
         tasks: whether clients are compared with those of their own and of similar tasks; with
             all others when not, as they are where all train from one adapter.
+        factors: whether something is learned from the factors and not from DeltaW alone.
         seed: of with whom all are compared where tasks are not looked at, and there are many.
     """
     everyone = [*known, *arrived]
@@ -83,20 +85,24 @@ def vet(
         "size": _logs([max(own) for own in lengths]),
         "spectrum": _logs([min(one.rank for one in own) for own in prints]),
     }
-    if not tasks:
+    if factors:
         scores["balance"] = _logs([own[-1].balance for own in prints])
         scores["excess"] = _logs([own[-1].excess for own in prints])
     if tasks:
         far = _logs(remoteness(torch.stack([one.vector for one in everyone])))
         scores["vector"] = _beside_own(far, [one.task for one in everyone])
         scores["same_task"] = _same_task([one.task for one in everyone], read)
-    if tasks and len(everyone) <= config.most:
+    together: Tensor | None = None
+    if len(everyone) <= config.most and tasks:
         vectors = [one.vector for one in everyone]
-        scores["agreement"] = agreement(vectors, read, lengths, config.neighbours)
-    found = [*_outliers(config, scores), *copies(prints, read)]
-    if not tasks and len(everyone) <= config.most:
+        together = scores["agreement"] = agreement(vectors, read, lengths, config.neighbours)
+    elif len(everyone) <= config.most:
         beside = _drawn(len(everyone), min(BESIDE, held // 2), seed)
-        found += _against(config.direction, directions(read, lengths, beside, held // 2))
+        together = directions(read, lengths, beside, held // 2)
+    found = [*_outliers(config, scores), *copies(prints, read)]
+    if together is not None:
+        others = "those of similar tasks" if tasks else "the others'"
+        found += _against(config.direction, together, others)
     reasons: dict[int, str] = {}
     for at, reason in found:
         if at >= len(known):
@@ -231,14 +237,14 @@ def _same_task(tasks: Sequence[str], read: Read) -> Tensor:
     return out
 
 
-def _against(limit: float, directions: Tensor) -> list[tuple[int, str]]:
+def _against(limit: float, directions: Tensor, others: str) -> list[tuple[int, str]]:
     """Who goes the other way, where most go one way."""
     middle = float(directions.quantile(0.5))
     least = max(limit * middle, AGAINST)
     return [
         (
             at,
-            f"its change goes against the others': a mean cosine of {mean:.2f} with them, where"
+            f"its change goes against {others}: a cosine of {mean:.2f} with them, where"
             f" half have {middle:.2f} or more (screening.direction={limit:g})",
         )
         for at, mean in enumerate(directions.tolist())

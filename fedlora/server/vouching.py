@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from statistics import median_high
+from statistics import median, median_high
 
 import torch
 
@@ -31,9 +31,10 @@ def vouched(
     The last adapter of each goes to `screening.peers` clients, those whose task vectors are
     nearest among all that have room. A peer says what the adapter reaches on its own validation
     examples, and what the base model does; where fewer than three do, the next nearest are asked in
-    their place, twice at most. An adapter is worth the (upper) median of the differences, which a
-    minority of its peers that lies cannot move; it is kept out where that is too many robust
-    deviations below the others'. Nothing is asked where fewer than
+    their place, twice at most. From the differences that a peer tells its own median is taken away,
+    since tasks differ in how much there is to gain. An adapter is worth the (upper) median of what
+    is left, which a minority of its peers that lies cannot move; it is kept out where that is too
+    many robust deviations below the others'. Nothing is asked where fewer than
     `screening.least` clients are there, or more than `screening.most`.
 
     Args:
@@ -62,10 +63,20 @@ def vouched(
         context.observer.note(f"{few} adapters count though fewer than {FEWEST} peers tried them")
     worth = {
         member.seat.client: median_high(own.values())
-        for member, own in zip(members, said, strict=True)
+        for member, own in zip(members, beside_usual(said), strict=True)
         if len(own) >= FEWEST
     }
     return _far_below(worth, config.vouched)
+
+
+def beside_usual(said: Sequence[Mapping[int, float]]) -> list[dict[int, float]]:
+    """Gains of each adapter by peer, less what that peer usually tells of what it tries."""
+    told: dict[int, list[float]] = defaultdict(list)
+    for own in said:
+        for peer, gain in own.items():
+            told[peer].append(gain)
+    usual = {peer: median(gains) for peer, gains in told.items()}
+    return [{peer: gain - usual[peer] for peer, gain in own.items()} for own in said]
 
 
 def peers_of(
@@ -156,7 +167,7 @@ def _answers(
 def _far_below(worth: Mapping[int, float], limit: float) -> dict[int, str]:
     scores = robust_z(torch.tensor(list(worth.values()), dtype=torch.float64), FLOOR).tolist()
     return {
-        client: f"on its peers' examples it is worth {gain:+.3g} over the base model,"
+        client: f"on its peers' examples it is worth {gain:+.3g} beside what they try,"
         f" {-z:.1f} robust deviations below the median (screening.vouched={limit:g})"
         for (client, gain), z in zip(worth.items(), scores, strict=True)
         if z < -limit

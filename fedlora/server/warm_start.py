@@ -15,6 +15,7 @@ from fedlora.aggregation.contract import CONTROL, FOLD, Aggregator, State
 from fedlora.aggregation.suspects import TooFewAnswersError
 from fedlora.errors import FedloraError
 from fedlora.privacy.chance import repeats
+from fedlora.roster import Seat
 from fedlora.server.asking import Answers, number
 from fedlora.server.context import ServerContext
 from fedlora.server.describing import Described
@@ -40,7 +41,7 @@ def warm_start(context: ServerContext, clients: list[Described]) -> Warm | None:
         return None
     method: Aggregator = config.aggregation.build()
     shield = Shield.of(context.config, context.seed)
-    groups = groups_of(context, clients)
+    groups = groups_of(context, _taking_part(context, clients, shield))
     _note_small(context, groups)
     history: list[dict[str, State]] = []
     for round in range(1, config.rounds + 1):
@@ -50,6 +51,19 @@ def warm_start(context: ServerContext, clients: list[Described]) -> Warm | None:
             save(context, round, states, ranks)
         history.append(states)
     return settle(context, method, groups, history)
+
+
+def _taking_part(
+    context: ServerContext, clients: Sequence[Described], shield: Shield | None
+) -> list[Seat]:
+    """Whom the rounds may ask: those who are there.
+
+    Where no client is to be told, all that the configuration seats, since who is drawn and by how
+    many a sum is divided would tell who is not there.
+    """
+    if shield is None:
+        return [client.seat for client in clients]
+    return [seat for seat in context.seats if seat.role == "bank"]
 
 
 def _note_small(context: ServerContext, groups: Sequence[Group]) -> None:
@@ -150,7 +164,7 @@ def _believable(round: Round, gathered: "_Gathered", answers: Answers, group: Gr
         # In a deployment nobody is to know with whom all will be compared.
         foreseen = repeats(context.config)
         seed = seeding.derive(context.seed, "compared", round.number) if foreseen else randbits(63)
-        return vet(context.config.screening, suspects, tasks=False, seed=seed)
+        return vet(context.config.screening, suspects, tasks=False, factors=True, seed=seed)
 
     place = f"screening {PHASE} {group.name}"
     for client, reason in decided(context.journal, place, round.number, judge).items():

@@ -50,6 +50,9 @@ def test_hostile_bytes_are_refused_and_nothing_else_happens(target: Target):
     assert found.crashes == []
     assert found.inputs == INPUTS
     assert found.accepted < INPUTS / 2
+    assert not found.changed
+    assert found.slowest < 1.0
+    assert found.growth is None or found.growth < 64 << 20
 
 
 def test_every_codec_is_fuzzed_and_a_valid_input_is_read():

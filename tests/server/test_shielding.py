@@ -29,11 +29,13 @@ def private(**changes: object) -> RunConfig:
     return small_config(**merged(merged(SHORT, PRIVATE), changes))
 
 
-def live(config: RunConfig, folder: Path, lost: int | None = None) -> dict[str, str]:
+def live(
+    config: RunConfig, folder: Path, lost: int | None = None, when: bytes = b"warm_up"
+) -> dict[str, str]:
     client = Client(config, 0)
 
     def handle(asked: int, frame: bytes) -> bytes:
-        if asked == lost and b"warm_up" in frame:
+        if asked == lost and when in frame:
             raise FedloraError("away")
         return client.handle(asked, frame)
 
@@ -52,6 +54,21 @@ def test_rounds_spend_the_budget_step_by_step_whoever_is_lost_and_repeat(tmp_pat
     assert 0 < spent[0] < spent[1] <= 4.0
     assert spent[1] == pytest.approx(4.0, rel=0.02)
     assert all(0 <= line["clipped"] <= 8 for line in rounds)
+
+
+def test_who_never_came_is_counted_and_changes_nobody_elses_turn(tmp_path: Path):
+    """Or the divisor, and who is drawn for a round, would tell that it is not there."""
+    config = private(warm_start={"clients_per_round": 4})
+    live(config, tmp_path / "all")
+    live(config, tmp_path / "one away", lost=3, when=b"describe")
+
+    def asked(folder: str) -> list[tuple[object, object]]:
+        ledger = lines(tmp_path / folder / "ledger.jsonl")
+        sent = [x for x in ledger if x["phase"] == "warm_start" and x["direction"] == "down"]
+        return sorted((x["round"], x["client"]) for x in sent)
+
+    assert asked("one away") == asked("all")
+    assert len(asked("all")) == 2 * 4
 
 
 def test_a_group_that_is_silent_is_as_noisy_as_any():

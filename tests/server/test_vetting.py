@@ -125,9 +125,10 @@ def test_rescaled_factors_are_kept_out_of_rounds_whose_average_they_would_be(fac
     hidden = with_attacker(LoraAdapter(plain.spec, down, up, plain.head))
 
     assert vet(CONFIG, hidden) == {}  # the bank takes DeltaW, which is the same
-    reasons = vet(CONFIG, hidden, tasks=False)
-    assert list(reasons) == [7]
-    assert "ratio of its factors" in reasons[7]
+    for tasks in (True, False):
+        reasons = vet(CONFIG, hidden, tasks=tasks, factors=True)
+        assert list(reasons) == [7]
+        assert "ratio of its factors" in reasons[7]
 
 
 def test_factors_that_are_too_large_for_their_product_are_kept_out_of_rounds():
@@ -137,10 +138,57 @@ def test_factors_that_are_too_large_for_their_product_are_kept_out_of_rounds():
     up = {name: values * gauge[: values.shape[1]] for name, values in plain.up.items()}
     hidden = with_attacker(LoraAdapter(plain.spec, down, up, plain.head))
 
-    reasons = vet(CONFIG.model_copy(update={"size": 99.0}), hidden, tasks=False)
+    reasons = vet(CONFIG.model_copy(update={"size": 99.0}), hidden, factors=True)
     assert list(reasons) == [7]
     assert "the size of its factors beside their product" in reasons[7]
     assert "screening.balance" in reasons[7]
+
+
+def little_in_common(client: int, sign: float = 1.0, rank: int = 4) -> Suspect:
+    """Its change goes with those of similar tasks by a cosine of .3, as real ones may."""
+    spec = AdapterSpec("0" * 64, (LayerSpec("a", 40, 36, 4), LayerSpec("b", 36, 40, 4)), 4.0)
+    start, common = random_adapter(spec, 1), random_adapter(spec, 2)
+    change = mean_delta([common, random_adapter(spec, 100 + client)], [sign, 1.1 * sign], rank)
+    adapter = mean_delta([start, change], [1.0, 1.0], 8)
+    vector = torch.rand(3, generator=torch.Generator().manual_seed(client))
+    return Suspect(client, f"task {client}", vector, start, lambda: [adapter])
+
+
+def test_at_the_limits_that_are_usual_a_flip_is_seen_where_tasks_have_little_in_common():
+    everyone = [little_in_common(client) for client in range(20)]
+    assert vet(CONFIG, everyone) == {}
+    everyone[7] = little_in_common(7, sign=-1.0)
+    reasons = vet(CONFIG, everyone)
+    assert list(reasons) == [7]
+    assert "similar tasks" in reasons[7]
+
+
+def test_at_the_limits_that_are_usual_an_update_of_one_direction_is_seen_at_rank_four():
+    def member(client: int, rank: int = 4) -> Suspect:
+        spec = AdapterSpec("0" * 64, (LayerSpec("a", 40, 36, 4), LayerSpec("b", 36, 40, 4)), 4.0)
+        adapter = mean_delta([random_adapter(spec, client)], [1.0], rank)
+        grown = mean_delta([adapter], [norm(random_adapter(spec, 0)) / norm(adapter)], 4)
+        vector = torch.rand(3, generator=torch.Generator().manual_seed(client))
+        return Suspect(client, f"task {client}", vector, None, lambda: [grown])
+
+    everyone = [member(client) for client in range(20)]
+    assert vet(CONFIG, everyone) == {}
+    everyone[7] = member(7, rank=1)
+    assert "effective rank" in vet(CONFIG, everyone)[7]
+
+
+def test_at_the_limits_that_are_usual_a_flip_is_far_from_the_others_of_its_task():
+    def member(client: int, sign: float = 1.0) -> Suspect:
+        task = random_adapter(SPEC, 50 + client % 4)
+        own = random_adapter(SPEC, 3000 + client)
+        adapter = combined([START, task, own], [1.0, 2 * sign, sign])
+        return Suspect(client, f"{client % 4}", torch.eye(4)[client % 4], START, lambda: [adapter])
+
+    loose = ScreeningConfig(size=100, agreement=100, direction=100)
+    members = [member(client) for client in range(20)]
+    assert vet(loose, members) == {}
+    members[6] = member(6, -2.0)
+    assert "other clients of its task" in vet(loose, members)[6]
 
 
 def test_neighbours_that_lie_together_are_no_majority_of_a_large_task():
@@ -317,7 +365,7 @@ def test_factors_that_cancel_out_in_a_layer_are_seen():
     up, down = torch.zeros_like(own.up["a"]), torch.zeros_like(own.down["a"])
     up[:, 0], down[1] = 1000.0, 300.0
     hollow = replace(own, up={**own.up, "a": up}, down={**own.down, "a": down})
-    reasons = vet(CONFIG, with_attacker(hollow), tasks=False)
+    reasons = vet(CONFIG, with_attacker(hollow), tasks=False, factors=True)
     assert list(reasons) == [7]
 
 

@@ -16,7 +16,7 @@ from fedlora.server.asking import Asker
 from fedlora.server.federation import federate
 from fedlora.server.likeness import nearest
 from fedlora.server.observer import Silent
-from fedlora.server.vouching import FLOOR, _far_below, peers_of
+from fedlora.server.vouching import FLOOR, _far_below, beside_usual, peers_of
 from fedlora.wire.message import Message, decode, encode
 from tests.adapters import random_adapter
 from tests.conftest import killed_at, merged, small_config
@@ -161,6 +161,19 @@ def test_whoever_was_asked_before_is_not_asked_again_and_counts_as_loaded():
     asked = [[1], [0, 2], [1], [2]]
     assert peers_of(order, asked, [1, 1, 0, 2], most=3) == [[2], [3], [], [1, 0]]
     assert peers_of(order, asked, [1, 1, 0, 2], most=2) == [[3], [3], [], [0]]
+
+
+def test_a_hard_task_is_no_bad_adapter_and_a_liar_that_says_one_thing_of_all_says_nothing():
+    # Peers 0 to 2 have easy tasks, 3 to 5 hard ones, and 6 says the worst of everybody.
+    gains = {0: 0.6, 1: 0.6, 2: 0.6, 3: 0.05, 4: 0.05, 5: 0.05, 6: -0.9}
+    said = [{peer: gains[peer] for peer in own} for own in ((0, 1, 2), (3, 4, 5), (3, 4, 6))]
+    said.append({0: 0.1, 1: 0.1, 2: 0.1})  # which is bad on easy tasks
+    said += [dict(said[0]), dict(said[0])]
+
+    beside = beside_usual(said)
+
+    assert [max(own.values()) for own in beside[:3]] == [0.0, 0.0, 0.0]
+    assert max(beside[3].values()) == pytest.approx(-0.5)
 
 
 def test_who_is_a_little_worse_is_not_kept_out():

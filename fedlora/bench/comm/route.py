@@ -81,7 +81,7 @@ def downloads(config: RunConfig, seed: int) -> list[float]:
         desks = [client.desk(s.client) for s in context.seats if s.role == "newcomer"]
         values = []
         for round in range(1, config.warm_start.rounds):
-            states = load(context, round, groups_of(context, members)) or {}
+            states = load(context, round, groups_of(context, [one.seat for one in members])) or {}
             (common,) = (state.common for state in states.values())
             data = parcel.pack(context.codec, common, WHOLE, None)
             held = parcel.unpack(context.codec, data, WHOLE, common, None)

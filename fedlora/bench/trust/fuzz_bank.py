@@ -1,5 +1,6 @@
 """Adapters on their way into a bank, exported or in quarantine; no refusal may change the bank."""
 
+import hashlib
 import shutil
 import tempfile
 from functools import partial
@@ -56,7 +57,16 @@ def _import(name: str) -> Target:
         shutil.copytree(root / "first", bank.folder)
 
     seed = (exported / name).read_bytes()
-    return Target(f"import, {name}", [seed], partial(enter, scratch), bank.digest)
+    return Target(f"import, {name}", [seed], partial(enter, scratch), partial(_state, bank))
+
+
+def _state(bank: Bank) -> str:
+    """A hash of the bank as it reads, and of every adapter's file."""
+    total = hashlib.sha256(bank.digest().encode())
+    for file in sorted(bank.folder.rglob("*.safetensors")):
+        total.update(str(file.relative_to(bank.folder)).encode())
+        total.update(file.read_bytes())
+    return total.hexdigest()
 
 
 def _quarantine() -> Target:

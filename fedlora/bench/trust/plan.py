@@ -17,7 +17,7 @@ ATTACKS: Mapping[str, dict[str, Any]] = {
     "scaling": {"name": "scaling"},
     "label_flip": {"name": "label_flip"},
     "backdoor": {**_BACKDOOR, "boost": None},
-    "backdoor within the limits": {**_BACKDOOR, "boost": 4.0},
+    "backdoor within the limits": {**_BACKDOOR, "boost": 2.5},
     "quiet backdoor": {**_BACKDOOR, "boost": 1.0},
     "spoofing": {"name": "spoofing"},
     "lie": {"name": "lie"},
@@ -34,7 +34,17 @@ ATTACKS: Mapping[str, dict[str, Any]] = {
 }
 BOMBS = ("nan_bomb", "shape_bomb")
 """Attacks that every run refuses, whatever its defences."""
-RULES = ("median", "trimmed_mean", "krum", "bulyan", "geometric_median", "clipped")
+RULES = (
+    "median",
+    "trimmed_mean",
+    "krum",
+    "multi_krum",
+    "bulyan",
+    "geometric_median",
+    "clipped",
+)
+TOLD = ("trimmed_mean", "krum", "multi_krum", "bulyan")
+"""Rules that are told how many attack; in peace, a fifth."""
 DEFENCES = ("none", "screening", "rounds", "both", "in depth", "peers", "trimmed", *RULES)
 CLIENTS, NEWCOMERS = 20, 4
 SHARE, PEERS = 0.2, 3
@@ -134,6 +144,7 @@ def cases(part: str, seeds: tuple[int, ...]) -> list[Case]:
 
 def config_of(case: Case) -> RunConfig:
     """The run of a case: as many clients in each, on tasks that its seed draws."""
+    share = max(case.share, SHARE)
     alone, screened = case.deal in ("tasks", "texts"), case.defence not in ("none", "trimmed")
     raw: dict[str, Any] = {
         "name": "trust",
@@ -168,11 +179,11 @@ def config_of(case: Case) -> RunConfig:
     if case.defence == "peers":
         raw["screening"]["peers"] = PEERS
     if case.defence in ("trimmed", "in depth"):
-        raw["learning"] = {"trim": SHARE, "cap": 1.5}
+        raw["learning"] = {"trim": share, "cap": 1.5}
     if case.defence in _DEEP:
-        raw["warm_start"]["aggregation"] = {"name": "multi_krum", "share": SHARE}
+        raw["warm_start"]["aggregation"] = {"name": "multi_krum", "share": share}
     if case.defence in RULES:
-        own = {"share": SHARE} if case.defence in ("trimmed_mean", "krum", "bulyan") else {}
+        own = {"share": share} if case.defence in TOLD else {}
         raw["warm_start"]["aggregation"] = {"name": case.defence, **own}
     if case.attack != CLEAN:
         raw["attackers"] = {"attack": ATTACKS[case.attack], "share": case.share}

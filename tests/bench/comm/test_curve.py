@@ -264,7 +264,7 @@ def test_a_rival_may_spend_more_than_the_target_says(family, codec):
     (case,) = cases.cases(family, "route", codec, 1)
     spec = open_slot_spec(replace(family, changes=family.route))
     adapter = case.config.codec.build().most(shapes_of(spec))
-    # A task vector up besides, in whole floats: a third of an adapter of them, or much less of texts.
+    # A task vector up besides, in floats: a third of an adapter of them, much less of texts.
     served = adapter + 4 * spec.size * (1 / 3 if family is VISION else 1 / 20)
     assert 2 * (case.config.warm_start.rounds - 1) * adapter / served > TIMES_FEWER
 
