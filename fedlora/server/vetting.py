@@ -16,7 +16,7 @@ from fedlora.server.prints import copies, prints_of
 
 # However alike the others are, a difference of less than this is none: in log, and in cosine.
 FLOORS = {
-    "size": 0.25, "spectrum": 0.1, "balance": 0.25, "excess": 0.25, "agreement": 0.05,
+    "size": 0.25, "spectrum": 0.1, "balance": 0.25, "excess": 0.25, "agreement": 0.15,
     "same_task": 0.1, "vector": 0.25,
 }  # fmt: skip
 HELD = 64  # clients whose adapters are in memory at once, fewer where these are large
