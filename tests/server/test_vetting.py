@@ -90,7 +90,7 @@ def test_a_vector_of_another_task_does_not_go_with_the_adapter():
         corner = torch.eye(3)[group if claims is None else claims]
         vector = corner + 0.05 * torch.rand(3, generator=torch.Generator().manual_seed(client))
         noise = random_adapter(SPEC, 3000 + client)
-        adapter = combined([START, BASIS[group], noise], [1.0, 1.0, 0.2])
+        adapter = combined([START, BASIS[group], noise], [1.0, 1.0, 0.1])
         return Suspect(client, f"task {client}", vector, START, lambda: [adapter])
 
     members = [member(client) for client in range(24)]
