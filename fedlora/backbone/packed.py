@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,11 @@ SMALLEST = 1 << 16
 MOST = 128 << 20
 """Bytes of all copies; a model that needs more gains less than they cost."""
 
+Forward = Callable[[Tensor], Tensor]
+
+_made: WeakKeyDictionary[nn.Module, tuple[tuple[int, int], Forward]] = WeakKeyDictionary()
+"""By layer the place and version of its weight, and its product with the copies of it."""
+
 
 @contextmanager
 def packed(model: nn.Module) -> Iterator[None]:
@@ -23,9 +29,9 @@ def packed(model: nn.Module) -> Iterator[None]:
 
     A product of matrices first copies both into blocks; a frozen weight needs that once, not at
     each step, and oneDNN's kernels for AVX-512 make use of it. Each weight is packed twice, the
-    second time transposed for the gradient. Results differ by rounding. A model on another device
-    or processor, in another precision or too large is left as it is. Weights must not change inside
-    the block.
+    second time transposed for the gradient; the copies stay as long as the model does. Results
+    differ by rounding. A model on another device or processor, in another precision or too large is
+    left as it is. Weights must not change inside the block.
     """
     with forwards({layer: _forward(layer) for layer in _layers(model)}):
         yield
@@ -50,9 +56,18 @@ def _layers(model: nn.Module) -> list[nn.Module]:
     return list(layers) if copies <= MOST else []
 
 
-def _forward(layer: nn.Module) -> Callable[[Tensor], Tensor]:
-    weight: Tensor = layer.get_parameter("weight").detach()
-    bias = layer.bias
+def _forward(layer: nn.Module) -> Forward:
+    """Of a layer, made once and again where its weight has changed since."""
+    weight = layer.get_parameter("weight")
+    state = weight.data_ptr(), weight._version
+    known = _made.get(layer)
+    if known is None or known[0] != state:
+        bias: Any = layer.bias
+        _made[layer] = known = state, _laid_out(weight.detach(), bias)
+    return known[1]
+
+
+def _laid_out(weight: Tensor, bias: Tensor | None) -> Forward:
     pack: Any = torch.ops.mkldnn._reorder_linear_weight
     ahead, back = pack(weight), pack(weight.T.contiguous())
 

@@ -45,6 +45,25 @@ def test_the_frozen_layers_of_a_size_are_packed_and_unpacked_again(model):
     assert not any("forward" in vars(layer) for layer in model)
 
 
+@avx512
+def test_weights_are_laid_out_once_and_again_when_they_have_changed(model, monkeypatch):
+    laid_out, count = module._laid_out, []
+    monkeypatch.setattr(module, "_laid_out", lambda *a: count.append(1) or laid_out(*a))
+    x = torch.randn(3, 384)
+    for _ in range(2):
+        with packed(model):
+            before = products(model, x)
+    assert len(count) == 2
+    with torch.no_grad():
+        model[0].weight.mul_(2.0)
+    expected = products(model, x)
+    with packed(model):
+        ours = products(model, x)
+    assert len(count) == 3
+    torch.testing.assert_close(ours[0], expected[0], rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(ours[0], before[0])
+
+
 def test_layers_that_train_or_are_in_another_precision_are_left_as_they_are(model):
     model[0].weight.requires_grad_()
     model[2].double()
