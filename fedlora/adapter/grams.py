@@ -81,7 +81,10 @@ class Grams:
 
 def _gram(factors: Sequence[Tensor], rank: int) -> Tensor:
     """Inner products of the rows of each factor (r, d), filled with zeros to (n, rank, rank)."""
-    stacked = torch.stack([pad(rows, (0, 0, 0, rank - len(rows))) for rows in factors]).double()
+    filled = [
+        rows if len(rows) == rank else pad(rows, (0, 0, 0, rank - len(rows))) for rows in factors
+    ]
+    stacked = torch.stack(filled).double()
     return stacked @ stacked.mT
 
 
