@@ -1,8 +1,10 @@
 """The adapter itself: the currency that clients, bank and generators exchange."""
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -82,7 +84,7 @@ class LoraAdapter:
         if values.shape != (spec.size,):
             raise FedloraError(f"adapter of {tuple(values.shape)} values, not ({spec.size},)")
         shapes = tensor_shapes(spec)
-        parts = values.split([torch.Size(shape).numel() for shape in shapes.values()])
+        parts = values.split([math.prod(shape) for shape in shapes.values()])
         pairs = zip(shapes.items(), parts, strict=True)
         named = {name: part.reshape(shape) for (name, shape), part in pairs}
         if values.dtype == torch.float32 and bool(torch.isfinite(values).all()):
@@ -96,7 +98,8 @@ class LoraAdapter:
         return digest.hexdigest()
 
 
-def tensor_shapes(spec: AdapterSpec) -> dict[str, tuple[int, ...]]:
+@lru_cache
+def tensor_shapes(spec: AdapterSpec) -> Mapping[str, tuple[int, ...]]:
     """Name and shape of each tensor of an adapter, in the order of `LoraAdapter.flatten`."""
     shapes: dict[str, tuple[int, ...]] = {}
     for layer in spec.layers:

@@ -101,14 +101,12 @@ def stack_layer(adapters: Sequence[LoraAdapter], index: int) -> tuple[Tensor, Te
     """
     layers = [adapter.spec.layers[index] for adapter in adapters]
     name = layers[0].name
-    ups = [
-        a.up[name].double() * a.spec.scaling(layer)
-        for a, layer in zip(adapters, layers, strict=True)
-    ]
-    downs = [a.down[name].double() for a in adapters]
+    scalings = [a.spec.scaling(layer) for a, layer in zip(adapters, layers, strict=True)]
     ranks = torch.tensor([layer.rank for layer in layers])
     owner = torch.repeat_interleave(torch.arange(len(adapters)), ranks)
-    return torch.cat(ups, dim=1), torch.cat(downs), owner
+    ups = torch.cat([a.up[name] for a in adapters], dim=1).double()
+    downs = torch.cat([a.down[name] for a in adapters]).double()
+    return ups * torch.tensor(scalings, dtype=torch.float64)[owner], downs, owner
 
 
 def stack_heads(adapters: Sequence[LoraAdapter]) -> Tensor:

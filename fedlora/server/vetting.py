@@ -19,8 +19,8 @@ FLOORS = {
     "size": 0.25, "spectrum": 0.1, "balance": 0.25, "excess": 0.25, "agreement": 0.15,
     "same_task": 0.1, "vector": 0.25,
 }  # fmt: skip
-HELD = 64  # clients whose adapters are in memory at once, fewer where these are large
-HELD_BYTES = 1 << 30
+HELD = 1024  # clients whose adapters are in memory at once, fewer where these are large
+HELD_BYTES = 256 << 20
 BESIDE = 32  # other clients, of its task or in a round, with which one is compared
 AGAINST = 0.15  # however little clients go together, a cosine above minus this is not against
 

@@ -38,4 +38,4 @@ def unpack(
 
 
 def _against(codec: Codec, parts: Parts, near: LoraAdapter | None) -> Codec:
-    return codec if near is None else codec.against(take_parts(near, parts))
+    return codec.against(take_parts(near, parts)) if near is not None and codec.relative else codec

@@ -1,5 +1,6 @@
 """What a codec is: an adapter in, bytes out, and back within a stated error."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal, Self, TypeAlias
@@ -100,7 +101,7 @@ def shapes_of(spec: AdapterSpec) -> list[tuple[int, ...]]:
 
 def size_of(shapes: Shapes) -> int:
     """How many values there are."""
-    return sum(torch.Size(shape).numel() for shape in shapes)
+    return sum(map(math.prod, shapes))
 
 
 def flat_bytes(data: Tensor) -> Tensor:
