@@ -5,11 +5,6 @@ from typing_extensions import override
 from fedlora.adapter.parts import Parts
 from fedlora.aggregation.contract import Duty
 from fedlora.aggregation.fedavg import FedAvg
-from fedlora.section import Section
-
-
-class FedSaConfig(Section):
-    """No options."""
 
 
 class FedSa(FedAvg):
@@ -19,8 +14,6 @@ class FedSa(FedAvg):
     sees an `up`: a client that joins starts from zero. One rank only. Values of a layer: r d_in
     up, r d_in down.
     """
-
-    Config = FedSaConfig  # type: ignore[assignment]
 
     @override
     def duty(self, round: int) -> Duty:

@@ -4,11 +4,6 @@ from typing_extensions import override
 
 from fedlora.aggregation.contract import Duty
 from fedlora.aggregation.fedavg import FedAvg
-from fedlora.section import Section
-
-
-class FfaConfig(Section):
-    """No options."""
 
 
 class Ffa(FedAvg):
@@ -17,8 +12,6 @@ class Ffa(FedAvg):
     Exact, since mean(up) down = mean(up down). One rank only. Values of a layer: r d_out up,
     r d_out down.
     """
-
-    Config = FfaConfig  # type: ignore[assignment]
 
     @override
     def duty(self, round: int) -> Duty:

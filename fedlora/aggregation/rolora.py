@@ -5,11 +5,6 @@ from typing_extensions import override
 from fedlora.adapter.parts import WHOLE, Part
 from fedlora.aggregation.contract import Duty
 from fedlora.aggregation.fedavg import FedAvg
-from fedlora.section import Section
-
-
-class RoLoraConfig(Section):
-    """No options."""
 
 
 class RoLora(FedAvg):
@@ -19,8 +14,6 @@ class RoLora(FedAvg):
     and r d_in down in odd rounds, the other way round in even ones; a client that missed the
     round before gets both factors.
     """
-
-    Config = RoLoraConfig  # type: ignore[assignment]
 
     @override
     def duty(self, round: int) -> Duty:

@@ -30,7 +30,7 @@ class StateStore:
         self.memory = memory
         self.disk = disk
         self._folder = folder
-        self._at_once = at_once
+        self._quick_most, self._slow_most = memory // at_once, disk // at_once
         self._quick: dict[object, Tensor] = {}
         self._slow: dict[object, Tensor] = {}
         self.in_memory = self.on_disk = 0
@@ -38,7 +38,7 @@ class StateStore:
     @property
     def most(self) -> int:
         """Bytes of the largest tensor that may be kept."""
-        return max(self.memory, self.disk) // self._at_once
+        return max(self._quick_most, self._slow_most)
 
     def find(self, name: object) -> Tensor | None:
         """The tensor of a name, None if it is not here; what lies on disk is on the CPU."""
@@ -47,10 +47,10 @@ class StateStore:
 
     def empty(self, shape: torch.Size, dtype: torch.dtype, device: torch.device) -> Tensor | None:
         """Room for a tensor that is about to be computed; None if there is not enough."""
-        if self._quickly(shape.numel() * dtype.itemsize):
+        size = shape.numel() * dtype.itemsize
+        if size <= self._quick_most:
             return torch.empty(shape, dtype=dtype, device=device)
-        fits = shape.numel() * dtype.itemsize <= self.disk // self._at_once
-        return self._file(shape, dtype) if fits else None
+        return self._file(shape, dtype) if size <= self._slow_most else None
 
     def keep(self, name: object, values: Tensor) -> None:
         """Keep a tensor that lies where `empty` put it, if there is room beside the others."""
@@ -59,17 +59,13 @@ class StateStore:
             self.in_memory += values.nbytes
         elif self.on_disk + values.nbytes <= self.disk:
             there = values
-            if self._quickly(values.nbytes):  # it was made in memory
+            if values.nbytes <= self._quick_most:  # it was made in memory
                 file = self._file(values.shape, values.dtype)
                 if file is None:
                     return
                 there = file.copy_(values)
             self._slow[name] = there
             self.on_disk += values.nbytes
-
-    def _quickly(self, size: int) -> bool:
-        """Whether a tensor of so many bytes is made in memory."""
-        return size <= self.memory // self._at_once
 
     def _file(self, shape: torch.Size, dtype: torch.dtype) -> Tensor | None:
         """A tensor whose pages are those of a file; None where the disk is full."""

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from fedlora import registry
 from fedlora.errors import FedloraError
 from fedlora.section import Section
 from fedlora.tasks.image_files import ImageFiles
@@ -71,6 +72,20 @@ class Table:
     label_names: tuple[str, ...] = ()
     groups: Mapping[str, np.ndarray] = field(default_factory=dict)
     test: np.ndarray | None = None
+
+    def group(self, column: str, key: str, source: str) -> np.ndarray:
+        """A column of n strings, by the name that a configuration gives it.
+
+        key: where it stands there. source: what to call the source that this is a table of.
+
+        Raises:
+            FedloraError: there is no such column.
+        """
+        if column not in self.groups:
+            known = sorted(self.groups)
+            hint = registry.nearest(column, known) if known else "it has none"
+            raise FedloraError(f"{key}: source '{source}' has no column '{column}'; {hint}")
+        return self.groups[column]
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from functools import cached_property
 import numpy as np
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from fedlora import registry, seeding
+from fedlora import seeding
 from fedlora.errors import FedloraError
 from fedlora.section import Section
 from fedlora.tasks.contract import Examples, Kind, Split, Table, Task, TaskFamily, TaskNames
@@ -100,14 +100,9 @@ class Domains(TaskFamily):
     @cached_property
     def _rows(self) -> dict[str, np.ndarray]:
         """Task name -> row numbers, sorted by name."""
-        column, groups = self.config.column, self._table.groups
-        if column not in groups:
-            known = sorted(groups)
-            hint = registry.nearest(column, known) if known else "it has none"
-            raise FedloraError(
-                f"tasks.column: source '{self.config.source.name}' has no column '{column}'; {hint}"
-            )
-        of_value = {str(v): np.flatnonzero(groups[column] == v) for v in np.unique(groups[column])}
+        column = self.config.column
+        group = self._table.group(column, "tasks.column", self.config.source.name)
+        of_value = {str(v): np.flatnonzero(group == v) for v in np.unique(group)}
         kept = {
             value: index
             for value, index in of_value.items()

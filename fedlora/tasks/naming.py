@@ -14,6 +14,17 @@ def task_name(text: str) -> str:
     return OUTSIDE.sub("_", text).strip("._") or "unnamed"
 
 
+def check_names(names: Iterable[str], key: str) -> None:
+    """Refuse names that a configuration gives and that are not fit as they are.
+
+    Raises:
+        ValueError: which one, after its key.
+    """
+    for name in names:
+        if OUTSIDE.search(name):
+            raise ValueError(f"{key}: '{name}' has characters besides letters, digits, =,+._-")
+
+
 def distinct_names(texts: Iterable[str], what: str) -> dict[str, str]:
     """Text -> its name, no two alike.
 

@@ -9,7 +9,7 @@ from fedlora import registry
 from fedlora.errors import FedloraError
 from fedlora.section import Section
 from fedlora.tasks.contract import Task, TaskFamily, TaskNames
-from fedlora.tasks.naming import OUTSIDE, unknown_task
+from fedlora.tasks.naming import check_names, unknown_task
 from fedlora.tasks.source_part import SourcePart
 from fedlora.tasks.splits import Splits, make_task, split_rows, test_mask
 
@@ -28,9 +28,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _check_names(self) -> Self:
-        for name in self.tasks:
-            if OUTSIDE.search(name):
-                raise ValueError(f"tasks: '{name}' has characters besides letters, digits, =,+._-")
+        check_names(self.tasks, "tasks")
         for name in self.held_out:
             if name not in self.tasks:
                 hint = registry.nearest(name, list(self.tasks))

@@ -17,6 +17,7 @@ from tests.adapters import random_adapter, regauged
 
 SPEC = AdapterSpec("0" * 64, (LayerSpec("a", 9, 8, 2), LayerSpec("b", 8, 10, 2)), 4.0)
 WIDE = SPEC.with_rank(8)
+LARGE = AdapterSpec("0" * 64, (LayerSpec("a", 40, 36, 4), LayerSpec("b", 36, 40, 4)), 4.0)
 START = random_adapter(SPEC, 1000)
 BASIS = [random_adapter(SPEC, 2000 + k) for k in range(3)]
 CONFIG = ScreeningConfig()
@@ -144,11 +145,10 @@ def test_factors_that_are_too_large_for_their_product_are_kept_out_of_rounds():
     assert "screening.balance" in reasons[7]
 
 
-def little_in_common(client: int, sign: float = 1.0, rank: int = 4) -> Suspect:
+def little_in_common(client: int, sign: float = 1.0) -> Suspect:
     """Its change goes with those of similar tasks by a cosine of .3, as real ones may."""
-    spec = AdapterSpec("0" * 64, (LayerSpec("a", 40, 36, 4), LayerSpec("b", 36, 40, 4)), 4.0)
-    start, common = random_adapter(spec, 1), random_adapter(spec, 2)
-    change = mean_delta([common, random_adapter(spec, 100 + client)], [sign, 1.1 * sign], rank)
+    start, common = random_adapter(LARGE, 1), random_adapter(LARGE, 2)
+    change = mean_delta([common, random_adapter(LARGE, 100 + client)], [sign, 1.1 * sign], 4)
     adapter = mean_delta([start, change], [1.0, 1.0], 8)
     vector = torch.rand(3, generator=torch.Generator().manual_seed(client))
     return Suspect(client, f"task {client}", vector, start, lambda: [adapter])
@@ -165,9 +165,8 @@ def test_at_the_limits_that_are_usual_a_flip_is_seen_where_tasks_have_little_in_
 
 def test_at_the_limits_that_are_usual_an_update_of_one_direction_is_seen_at_rank_four():
     def member(client: int, rank: int = 4) -> Suspect:
-        spec = AdapterSpec("0" * 64, (LayerSpec("a", 40, 36, 4), LayerSpec("b", 36, 40, 4)), 4.0)
-        adapter = mean_delta([random_adapter(spec, client)], [1.0], rank)
-        grown = mean_delta([adapter], [norm(random_adapter(spec, 0)) / norm(adapter)], 4)
+        adapter = mean_delta([random_adapter(LARGE, client)], [1.0], rank)
+        grown = mean_delta([adapter], [norm(random_adapter(LARGE, 0)) / norm(adapter)], 4)
         vector = torch.rand(3, generator=torch.Generator().manual_seed(client))
         return Suspect(client, f"task {client}", vector, None, lambda: [grown])
 

@@ -52,7 +52,7 @@ def mixed_claims(family: Family, found: Mapping[str, Lived]) -> list[Claim]:
         return interval_claim("A2", what, lead, ">=", 0, unit, surely=True)
 
     # No rank is above `lora.rank`, so that both give every client the same adapter.
-    different = set(reached) - {"product"} if "flexlora" in reached else set(reached)
+    different = [name for name in reached if name != "product" or "flexlora" not in reached]
     first, second = sorted(different, key=lambda name: -sum(reached[name]))[:2]
     lead = ahead(first, second)
     if lead.low is None or lead.low <= 0:

@@ -86,30 +86,32 @@ def _error(name: str, spec: AdapterSpec, weights: list[float], round: int) -> fl
     if len(trains) == 1:  # the other factor is the one that all clients hold
         sent = [put_parts(start, trains, take_parts(adapter, trains)) for adapter in sent]
     state = method.aggregate(State(round - 1, start, len(sent)), sent, weights)
+    shares = [weight / sum(weights) for weight in weights]
     if name == "fedsa":
-        return max(_own_error(one, state.common, sent, weights) for one in sent)
+        ups = [take_parts(adapter, ("up",)) for adapter in sent]
+        return max(_apart(*_with_up(up, state.common, sent), shares) for up in ups)
     wide = spec.with_rank(min(sum(ranks), *(min(x.d_in, x.d_out) for x in spec.layers)))
     given = method.give(state, wide if name in MIXED_RANKS else state.common.spec)
     parts = [given, *([state.extra[FOLD]] if FOLD in state.extra else [])]
-    shares = [weight / sum(weights) for weight in weights]
+    return _apart(parts, sent, shares)
+
+
+def _with_up(
+    up: Tensor, common: LoraAdapter, sent: Sequence[LoraAdapter]
+) -> tuple[list[LoraAdapter], list[LoraAdapter]]:
+    """What a client that keeps its up makes of the common down, and of every client's down."""
+    own = [put_parts(adapter, ("up",), up) for adapter in (common, *sent)]
+    return own[:1], own[1:]
+
+
+def _apart(
+    parts: Sequence[LoraAdapter], sent: Sequence[LoraAdapter], shares: Sequence[float]
+) -> float:
+    """The largest relative error of a layer of the parts' sum against the dense average."""
     errors = []
-    for layer in spec.layers:
+    for layer in sent[0].spec.layers:
         dense = sum(s * _dense(a, layer.name) for s, a in zip(shares, sent, strict=True))
         found = sum(_dense(part, layer.name) for part in parts)
-        errors.append(float(torch.linalg.norm(found - dense) / torch.linalg.norm(dense)))
-    return max(errors)
-
-
-def _own_error(
-    own: LoraAdapter, common: LoraAdapter, sent: Sequence[LoraAdapter], weights: Sequence[float]
-) -> float:
-    """A client's own up times the common down, beside the mean of that up times every down."""
-    errors = []
-    for layer in own.spec.layers:
-        up, total = own.up[layer.name].double(), sum(weights)
-        downs = zip(weights, sent, strict=True)
-        dense = sum(weight / total * (up @ one.down[layer.name].double()) for weight, one in downs)
-        found = up @ common.down[layer.name].double()
         errors.append(float(torch.linalg.norm(found - dense) / torch.linalg.norm(dense)))
     return max(errors)
 

@@ -106,12 +106,18 @@ def _ratio(
     Two sides of one process and one thread each are compared by processor time, which is their
     time on an idle machine; others, and those that wait for a card, by the clock.
     """
-    found = [(name, _of(outcome, workload, name)) for name in (side, other)]
-    alone = workload not in _ON_CARD and all(_alone(name, one) for name, one in found)
-    by = "clients a second of processor time" if alone else "clients a second"
+    alone, by = _clock(outcome, workload, (side, other))
     value = _of_two(outcome, workload, (side, other), lambda x: x.cpu_rate if alone else x.rate)
     what = f"{workload}: {by}, {SIDES[side].what} over {SIDES[other].what}"
     return _claim(code, what, value, ">=", target)
+
+
+def _clock(outcome: Outcome, workload: str, sides: Sequence[str]) -> tuple[bool, str]:
+    """Whether processor time is what sides are compared by, and in words by what."""
+    alone = all(_alone(side, _of(outcome, workload, side)) for side in sides)
+    if alone and workload not in _ON_CARD:
+        return True, "clients a second of processor time"
+    return False, "clients a second"
 
 
 def _search(outcome: Outcome, workload: str) -> Claim:
@@ -120,10 +126,9 @@ def _search(outcome: Outcome, workload: str) -> Claim:
     A median would not see the rounds in which it tries a size.
     """
     sides = ("auto", "inprocess")
-    alone = all(_alone(side, _of(outcome, workload, side)) for side in sides)
+    alone, by = _clock(outcome, workload, sides)
     rate = (lambda x: x.whole_cpu_rate) if alone else (lambda x: x.whole_rate)
     value = _of_two(outcome, workload, sides, rate)
-    by = "clients a second of processor time" if alone else "clients a second"
     what = f"{workload}: {by} over all rounds, "
     what += f"{SIDES['auto'].what} over {SIDES['inprocess'].what}"
     return _claim("S3", what, value, ">=", 0.97)
@@ -200,11 +205,10 @@ def _ten_thousand(outcome: Outcome, side: str) -> Iterator[Claim]:
     yield _claim("S5", f"{what}, from the start", whole, "<=", 180.0, "s")
     yield _claim("S5", f"{what}, peak memory", peak, "<=", 4.0, "GiB")
     added = _growth(outcome, side)
-    beside: float | str
-    if isinstance(measured, str) or added is None:
-        beside = measured if isinstance(measured, str) else LATER
+    if isinstance(measured, str):
+        beside: float | str = measured
     else:
-        beside = 1024 * added / measured.adapter
+        beside = LATER if added is None else 1024 * added / measured.adapter
     what = f"memory that each client beyond {COLD[0].clients:,} adds to all processes"
     yield _claim("S5", f"{what}, {SIDES[side].what}", beside, "<=", ADAPTERS, "adapters")
 

@@ -5,11 +5,10 @@ from typing import Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from fedlora import registry
 from fedlora.errors import FedloraError
 from fedlora.section import Section
 from fedlora.tasks.contract import Examples, Source, Table
-from fedlora.tasks.naming import OUTSIDE
+from fedlora.tasks.naming import check_names
 from fedlora.tasks.source_part import SourcePart
 from fedlora.tasks.splits import test_mask
 
@@ -33,9 +32,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _check_names(self) -> Self:
-        for name in self.parts:
-            if OUTSIDE.search(name):
-                raise ValueError(f"parts: '{name}' has characters besides letters, digits, =,+._-")
+        check_names(self.parts, "parts")
         return self
 
 
@@ -50,7 +47,9 @@ class Joined(Source):
         for name, part in self.config.parts.items():
             table = _texts(name, part)
             texts += table.examples.texts
-            domains += [f"{name}-{value}" for value in table.groups[part.column]]
+            key = f"tasks.source.parts.{name}.column"
+            values = table.group(part.column, key, part.source.title)
+            domains += [f"{name}-{value}" for value in values]
             tests.append(test_mask(table, self.config.seed))
         return Table(
             kind="language-modelling",
@@ -64,11 +63,4 @@ def _texts(name: str, part: TextPart) -> Table:
     table: Table = part.source.load()
     if table.kind in ("image-classification", "object-detection"):
         raise FedloraError(f"tasks.source.parts.{name}: '{part.source.title}' holds no texts")
-    if part.column not in table.groups:
-        known = sorted(table.groups)
-        hint = registry.nearest(part.column, known) if known else "it has none"
-        raise FedloraError(
-            f"tasks.source.parts.{name}.column: '{part.source.title}' has no column"
-            f" '{part.column}'; {hint}"
-        )
     return table
